@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A connection.
+
+use super::{
+    namespace::Namespace,
+    socket::{
+        Shutdown,
+        Socket,
+        Wait, //
+    },
+};
+use core::net::SocketAddr;
+use kernel::{
+    bindings,
+    prelude::*,
+    time::Delta, //
+};
+
+/// C header: [`include/uapi/linux/tcp.h`](srctree/include/uapi/linux/tcp.h)
+const TCP_NODELAY: u32 = 1;
+
+/// A TCP connection between this kernel and a peer; closed when dropped.
+///
+/// Closing is orderly: what was written is still delivered, then the peer reads the end of the
+/// stream. See [`abort`](Self::abort) for the other way, and the [module](super) for an example.
+pub struct TcpStream {
+    socket: Socket,
+}
+
+impl TcpStream {
+    pub(super) fn from_socket(socket: Socket) -> Self {
+        Self { socket }
+    }
+
+    /// Connects to `addr`.
+    ///
+    /// # Errors
+    ///
+    /// - `ECONNREFUSED`: nobody listens there.
+    /// - `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`: nobody answers, or there is no way to go.
+    /// - `EINTR`, `ERESTARTSYS`: a signal is pending for the calling task.
+    /// - `ENOMEM` and its like.
+    ///
+    /// May sleep, and does until the peer has answered.
+    pub fn connect(namespace: &Namespace, addr: SocketAddr) -> Result<Self> {
+        let socket = Socket::new(namespace, &addr)?;
+        socket.connect(addr)?;
+        Ok(Self { socket })
+    }
+
+    /// Waits for bytes and reads them into `buffer`; says how many. 0 is the end of the stream (or
+    /// an empty `buffer`). The rest of `buffer` stays as it was.
+    ///
+    /// # Errors
+    ///
+    /// - `ETIMEDOUT`: the [read timeout](Self::set_read_timeout) passed, or the peer stopped
+    ///   acknowledging.
+    /// - `ECONNRESET`, `EPIPE`: the connection is broken.
+    /// - `EINTR`, `ERESTARTSYS`: a signal is pending for the calling task.
+    ///
+    /// May sleep, and does until something comes.
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        self.socket.receive(buffer, Wait::Block)
+    }
+
+    /// Like [`read`](Self::read), but `EAGAIN` where that would wait.
+    ///
+    /// May sleep, but not for the peer.
+    pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize> {
+        self.socket.receive(buffer, Wait::No)
+    }
+
+    /// Fills `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read), and `EPIPE` when the stream ends before `buffer` is full;
+    /// how much had come by then is not told.
+    ///
+    /// May sleep, and does until everything has come.
+    pub fn read_exact(&self, buffer: &mut [u8]) -> Result {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.read(&mut buffer[filled..])? {
+                0 => return Err(EPIPE),
+                received => filled += received,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends bytes from the start of `data` and says how many; it may be fewer than all of them.
+    ///
+    /// # Errors
+    ///
+    /// - `ETIMEDOUT`: the [write timeout](Self::set_write_timeout) passed, or the peer stopped
+    ///   acknowledging.
+    /// - `EPIPE`, `ECONNRESET`: the connection is broken, or shut down for writing.
+    /// - `EINTR`, `ERESTARTSYS`: a signal is pending for the calling task.
+    ///
+    /// May sleep, and does while the peer does not read.
+    pub fn write(&self, data: &[u8]) -> Result<usize> {
+        self.socket.send(data, Wait::Block)
+    }
+
+    /// Like [`write`](Self::write), but `EAGAIN` where that would wait.
+    ///
+    /// May sleep, but not for the peer.
+    pub fn try_write(&self, data: &[u8]) -> Result<usize> {
+        self.socket.send(data, Wait::No)
+    }
+
+    /// Sends all of `data`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Self::write); how much was sent by then is not told.
+    ///
+    /// May sleep, and does while the peer does not read.
+    pub fn write_all(&self, mut data: &[u8]) -> Result {
+        while !data.is_empty() {
+            let sent = self.write(data)?;
+            data = data.get(sent..).ok_or(EIO)?;
+        }
+        Ok(())
+    }
+
+    /// Shuts down one direction or both. Whoever waits in that direction, in this task or another,
+    /// is woken: readers find what had come and then the end of the stream, writers `EPIPE`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` when the connection is gone already.
+    ///
+    /// May sleep.
+    pub fn shutdown(&self, how: Shutdown) -> Result {
+        self.socket.shutdown(how)
+    }
+
+    /// Closes the connection with a reset (RFC 9293, section 3.10.5): what was not delivered yet
+    /// is discarded, and nothing of the connection stays behind in the kernel.
+    ///
+    /// May sleep.
+    pub fn abort(self) {
+        self.reset_on_drop();
+    }
+
+    /// Makes dropping this stream do what [`abort`](Self::abort) does.
+    pub(crate) fn reset_on_drop(&self) {
+        self.socket.reset_on_release();
+    }
+
+    /// This end's address.
+    ///
+    /// May sleep.
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// The other end's address; `ENOTCONN` once the connection is gone.
+    ///
+    /// May sleep.
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+
+    /// Whether small segments are sent at once (`TCP_NODELAY`) instead of waiting for the
+    /// acknowledgement of those before (RFC 896).
+    ///
+    /// May sleep.
+    pub fn set_nodelay(&self, nodelay: bool) -> Result {
+        self.socket
+            .set_int(bindings::SOL_TCP, TCP_NODELAY, nodelay.into())
+    }
+
+    /// How long [`read`](Self::read) waits at most; `None`, the default, is for ever. `EINVAL` for
+    /// less than a microsecond.
+    ///
+    /// May sleep.
+    pub fn set_read_timeout(&self, timeout: Option<Delta>) -> Result {
+        self.socket.set_timeout(bindings::SO_RCVTIMEO_NEW, timeout)
+    }
+
+    /// How long [`write`](Self::write) waits at most; `None`, the default, is for ever. `EINVAL`
+    /// for less than a microsecond.
+    ///
+    /// May sleep.
+    pub fn set_write_timeout(&self, timeout: Option<Delta>) -> Result {
+        self.socket.set_timeout(bindings::SO_SNDTIMEO_NEW, timeout)
+    }
+}
