@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pauses that grow while an error persists.
+
+use crate::latch::Latch;
+use kernel::time::Delta;
+
+/// How long to pause before trying again: 1 ms at first, twice as long each time, 1 s at most.
+pub(crate) struct Backoff {
+    millis: i64,
+}
+
+impl Backoff {
+    const FIRST: i64 = 1;
+    const LONGEST: i64 = 1000;
+
+    pub(crate) const fn new() -> Self {
+        Self {
+            millis: Self::FIRST,
+        }
+    }
+
+    /// It worked: the next pause is a short one again.
+    pub(crate) fn reset(&mut self) {
+        self.millis = Self::FIRST;
+    }
+
+    /// The length of the pause that is due, after which the next is longer.
+    fn next(&mut self) -> Delta {
+        let pause = Delta::from_millis(self.millis);
+        self.millis = (self.millis * 2).min(Self::LONGEST);
+        pause
+    }
+
+    /// Pauses, but not beyond the opening of `stop`. Sleeps.
+    pub(crate) fn pause(&mut self, stop: &Latch) {
+        stop.wait_timeout(self.next());
+    }
+}

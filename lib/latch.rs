@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A one-way switch that tasks can wait for, with or without a deadline.
+//!
+//! [`kernel::sync::Completion`] has no waiting with a timeout, and [`CondVar`] has it only in a
+//! form that a pending signal cuts short, which `rmmod` must not be able to do.
+//!
+//! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
+//!
+//! [`CondVar`]: kernel::sync::CondVar
+
+use kernel::{
+    bindings,
+    prelude::*,
+    time::{
+        msecs_to_jiffies,
+        Delta,
+        Msecs, //
+    },
+    types::Opaque, //
+};
+
+/// Closed at first; once opened, open for ever.
+#[pin_data]
+pub(crate) struct Latch {
+    #[pin]
+    completion: Opaque<bindings::completion>,
+}
+
+// SAFETY: A completion may be used and freed by any task.
+unsafe impl Send for Latch {}
+
+// SAFETY: A completion serialises by a lock of its own.
+unsafe impl Sync for Latch {}
+
+impl Latch {
+    /// A closed latch.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            completion <- Opaque::ffi_init(|slot: *mut bindings::completion| {
+                // SAFETY: `slot` is valid for the initialisation of a completion.
+                unsafe { bindings::init_completion(slot) };
+            }),
+        })
+    }
+
+    /// Opens the latch, and with it the way for all who wait or will. Any context.
+    pub(crate) fn open(&self) {
+        // SAFETY: The completion was initialised by `new`.
+        unsafe { bindings::complete_all(self.completion.get()) }
+    }
+
+    /// Whether it is open. Any context.
+    pub(crate) fn is_open(&self) -> bool {
+        // SAFETY: The completion was initialised by `new`.
+        unsafe { bindings::completion_done(self.completion.get()) }
+    }
+
+    /// Waits for the latch, deaf to signals. Sleeps.
+    pub(crate) fn wait(&self) {
+        // Waking up now and then keeps the hung-task detector from reporting a long wait as a
+        // fault of the waiter.
+        while !self.wait_timeout(Delta::from_secs(30)) {}
+    }
+
+    /// Waits for the latch as long as `timeout` at most; says whether it is open. Sleeps.
+    pub(crate) fn wait_timeout(&self, timeout: Delta) -> bool {
+        let millis = Msecs::try_from(timeout.as_millis_ceil().max(0)).unwrap_or(Msecs::MAX);
+        // SAFETY: The completion was initialised by `new`.
+        let left = unsafe {
+            bindings::wait_for_completion_timeout(self.completion.get(), msecs_to_jiffies(millis))
+        };
+        left != 0 || self.is_open()
+    }
+}
