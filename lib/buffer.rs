@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory for bytes from and to the network.
+
+use crate::{
+    net::TcpStream,
+    shim, //
+};
+use kernel::prelude::*;
+
+/// The size of a buffer in bytes: at least 1, at most 16 MiB.
+///
+/// # Examples
+///
+/// ```
+/// use ktcp_server::BufferSize;
+///
+/// const PAGE: BufferSize = BufferSize::of::<4096>(); // checked by the compiler
+/// assert_eq!(PAGE.bytes(), 4096);
+/// assert!(BufferSize::new(0).is_err()); // checked at run time
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BufferSize(usize);
+
+impl BufferSize {
+    /// The smallest size.
+    pub const MIN: Self = Self(1);
+    /// The largest size.
+    pub const MAX: Self = Self(16 << 20);
+
+    /// A size known to the compiler, which refuses one that is out of range.
+    pub const fn of<const BYTES: usize>() -> Self {
+        const {
+            assert!(
+                BYTES >= Self::MIN.0 && BYTES <= Self::MAX.0,
+                "a buffer has 1 to 16777216 bytes"
+            );
+        }
+        Self(BYTES)
+    }
+
+    /// A size that is checked now: `EINVAL` when it is out of range.
+    pub const fn new(bytes: usize) -> Result<Self> {
+        if bytes >= Self::MIN.0 && bytes <= Self::MAX.0 {
+            Ok(Self(bytes))
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    /// The size in bytes.
+    pub const fn bytes(self) -> usize {
+        self.0
+    }
+}
+
+/// A queue of bytes with a fixed capacity.
+///
+/// The memory is zeroed when it is allocated and wiped before it is freed; in between only bytes
+/// that were put into the queue can come out of it.
+///
+/// # Invariants
+///
+/// `start <= end <= memory.len()`, and each byte of `memory[start..end]` was received from a
+/// stream or copied from a slice.
+pub(crate) struct Buffer {
+    memory: KVVec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    /// An empty buffer. May sleep.
+    pub(crate) fn new(size: BufferSize) -> Result<Self> {
+        // INVARIANT: Nothing is in it.
+        Ok(Self {
+            memory: KVVec::zeroed(size.bytes(), GFP_KERNEL)?,
+            start: 0,
+            end: 0,
+        })
+    }
+
+    /// The bytes in the queue.
+    pub(crate) fn filled(&self) -> &[u8] {
+        &self.memory[self.start..self.end]
+    }
+
+    /// How many more bytes fit.
+    pub(crate) fn room(&self) -> usize {
+        self.memory.len() - (self.end - self.start)
+    }
+
+    /// Removes `count` bytes from the front, or all when there are fewer.
+    pub(crate) fn consume(&mut self, count: usize) {
+        // INVARIANT: `start` stays within `end`. At the front of the memory there is the most room
+        // behind, and an empty queue can go there for nothing.
+        self.start += count.min(self.end - self.start);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Moves the contents to the front of the memory, so that all the room is behind them.
+    fn compact(&mut self) {
+        if self.start > 0 {
+            self.memory.copy_within(self.start..self.end, 0);
+            // INVARIANT: The same bytes, elsewhere.
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+    }
+
+    /// Appends as much of `data` as fits, and says how much that was.
+    pub(crate) fn append(&mut self, data: &[u8]) -> usize {
+        let count = data.len().min(self.room());
+        if self.memory.len() - self.end < count {
+            self.compact();
+        }
+        self.memory[self.end..][..count].copy_from_slice(&data[..count]);
+        // INVARIANT: These bytes were just copied.
+        self.end += count;
+        count
+    }
+
+    /// Waits for bytes of `stream` and appends them; 0 is the end of the stream.
+    ///
+    /// `ENOBUFS` when there is no room. May sleep.
+    pub(crate) fn receive(&mut self, stream: &TcpStream) -> Result<usize> {
+        self.compact();
+        let spare = &mut self.memory[self.end..];
+        if spare.is_empty() {
+            return Err(ENOBUFS);
+        }
+        let count = stream.read(spare)?.min(spare.len());
+        // INVARIANT: The stream wrote that many bytes to the start of `spare`.
+        self.end += count;
+        Ok(count)
+    }
+
+    /// Empties the queue and reads past what `stream` holds at this moment; says how many bytes
+    /// that were, `EAGAIN` when there was nothing. May sleep, but not for the peer.
+    pub(crate) fn discard(&mut self, stream: &TcpStream) -> Result<usize> {
+        // INVARIANT: Nothing is in it.
+        (self.start, self.end) = (0, 0);
+        stream.try_read(&mut self.memory)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: The pointer and the length are those of one slice that we borrow mutably.
+        unsafe { shim::ktcp_wipe(self.memory.as_mut_ptr().cast(), self.memory.len()) };
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the author of a service writes.
+
+use crate::buffer::Buffer;
+use core::{
+    net::SocketAddr,
+    ops::Deref, //
+};
+use kernel::prelude::*;
+
+/// The logic of a protocol, apart from sockets and threads.
+///
+/// One handler serves all connections of a server, at the same time and from many tasks, so its
+/// methods take `&self`; what belongs to one connection is in its [`Session`](Self::Session), of
+/// which the methods have the only reference.
+///
+/// # Context
+///
+/// All methods run in a kernel thread and may sleep. [`KernelTcpServer`] waits for them when it
+/// stops: a method that never returns keeps the module from being unloaded.
+///
+/// [`KernelTcpServer`]: crate::KernelTcpServer
+///
+/// # Examples
+///
+/// A service that answers each line with its length:
+///
+/// ```
+/// use kernel::prelude::*;
+/// use ktcp_server::{Handler, Input, Next, Output, SocketAddr};
+///
+/// struct Length;
+///
+/// impl Handler for Length {
+///     type Session = ();
+///
+///     fn open(&self, _peer: SocketAddr) -> Result {
+///         Ok(())
+///     }
+///
+///     fn receive(&self, _session: &mut (), input: &mut Input<'_>, output: &mut Output<'_>) -> Result<Next> {
+///         while let Some(end) = input.iter().position(|&byte| byte == b'\n') {
+///             output.write(&[b'0' + (end % 10) as u8, b'\n'])?;
+///             input.consume(end + 1);
+///         }
+///         Ok(Next::Receive)
+///     }
+/// }
+/// ```
+pub trait Handler: Send + Sync + 'static {
+    /// What belongs to one connection.
+    type Session: Send + 'static;
+
+    /// A peer has connected. An error refuses it: the connection is reset, without a call of
+    /// [`close`](Self::close).
+    fn open(&self, peer: SocketAddr) -> Result<Self::Session>;
+
+    /// Bytes have arrived.
+    ///
+    /// `input` holds them behind those that an earlier call left. Called again when more have
+    /// come, or when `output` had run [short of room](Output) and has been sent.
+    ///
+    /// An error closes the connection as [`Next::Close`] does, with [`CloseReason::Failed`].
+    fn receive(
+        &self,
+        session: &mut Self::Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Next>;
+
+    /// The peer has sent its last byte; `input` holds what [`receive`](Self::receive) left.
+    ///
+    /// What is in `output` is still sent; then the connection is closed.
+    fn end(
+        &self,
+        _session: &mut Self::Session,
+        _input: &mut Input<'_>,
+        _output: &mut Output<'_>,
+    ) -> Result {
+        Ok(())
+    }
+
+    /// The connection is closed. Called once for each session that [`open`](Self::open) made.
+    fn close(&self, _session: Self::Session, _reason: CloseReason) {}
+}
+
+/// What a connection does after a call of [`Handler::receive`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Send what is in the output, and receive on.
+    Receive,
+    /// Send what is in the output, then close.
+    Close,
+    /// Discard what is in the output and reset the connection.
+    Reset,
+}
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer sent its last byte, and has been sent everything.
+    Ended,
+    /// The handler said [`Next::Close`] or [`Next::Reset`].
+    Handler,
+    /// A method of the handler returned this error.
+    Failed(Error),
+    /// The socket returned this error, such as `ECONNRESET` or `EPIPE`.
+    Broken(Error),
+    /// The handler left so much unread that nothing more fits into the input buffer.
+    InputFull,
+    /// The server stopped.
+    Stopped,
+}
+
+/// What a connection has received and its handler has not consumed: a slice of bytes.
+///
+/// What is not consumed is shown again, together with what comes next. So a handler that waits for
+/// a whole message needs no buffer of its own; it leaves the start of it here. If nothing more
+/// fits, the connection is closed with [`CloseReason::InputFull`]: a message cannot be longer than
+/// the server's input buffer.
+pub struct Input<'a> {
+    buffer: &'a mut Buffer,
+}
+
+impl<'a> Input<'a> {
+    pub(crate) fn new(buffer: &'a mut Buffer) -> Self {
+        Self { buffer }
+    }
+
+    /// Removes `count` bytes from the front, or all when there are fewer.
+    pub fn consume(&mut self, count: usize) {
+        self.buffer.consume(count);
+    }
+}
+
+impl Deref for Input<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.buffer.filled()
+    }
+}
+
+/// Where a handler puts what is to be sent.
+///
+/// It has room for a bounded number of bytes. A handler that runs short of room is called again
+/// when what it wrote has been sent; a connection whose peer does not read is not read from
+/// either.
+pub struct Output<'a> {
+    buffer: &'a mut Buffer,
+    short: bool,
+}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(buffer: &'a mut Buffer) -> Self {
+        Self {
+            buffer,
+            short: false,
+        }
+    }
+
+    /// How many more bytes it takes.
+    pub fn room(&self) -> usize {
+        self.buffer.room()
+    }
+
+    /// Takes all of `data`, or nothing of it and fails with `ENOBUFS` when there is not
+    /// [room](Self::room) for all.
+    pub fn write(&mut self, data: &[u8]) -> Result {
+        if data.len() > self.room() {
+            self.short = true;
+            return Err(ENOBUFS);
+        }
+        self.buffer.append(data);
+        Ok(())
+    }
+
+    /// Moves bytes from the front of `input` here, as many as there is [room](Self::room) for, and
+    /// says how many. The others stay in `input`, for when there is room again.
+    pub fn forward(&mut self, input: &mut Input<'_>) -> usize {
+        let count = self.buffer.append(input);
+        self.short |= count < input.len();
+        input.consume(count);
+        count
+    }
+
+    /// Whether the handler wanted to put more here than there was room for.
+    pub(crate) fn ran_short(&self) -> bool {
+        self.short
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! TCP servers inside the kernel, without `unsafe`.
+//!
+//! A module implements [`Handler`], which is its protocol and nothing else, and keeps a
+//! [`KernelTcpServer`], which does everything else: sockets, threads, buffers and an orderly end.
+//!
+//! # Examples
+//!
+//! An echo server. `insmod` starts it, `rmmod` ends it, whatever its clients do:
+//!
+//! ```
+//! use kernel::prelude::*;
+//! use ktcp_server::{Handler, Input, KernelTcpServer, Next, Output, SocketAddr};
+//!
+//! struct Echo;
+//!
+//! impl Handler for Echo {
+//!     type Session = ();
+//!
+//!     fn open(&self, _peer: SocketAddr) -> Result {
+//!         Ok(())
+//!     }
+//!
+//!     fn receive(&self, _session: &mut (), input: &mut Input<'_>, output: &mut Output<'_>) -> Result<Next> {
+//!         output.forward(input);
+//!         Ok(Next::Receive)
+//!     }
+//! }
+//!
+//! struct EchoModule {
+//!     _server: KernelTcpServer,
+//! }
+//!
+//! impl kernel::Module for EchoModule {
+//!     fn init(module: &'static ThisModule) -> Result<Self> {
+//!         Ok(Self {
+//!             _server: KernelTcpServer::builder(c"echo").start(module, Echo)?,
+//!         })
+//!     }
+//! }
+//! ```
+//!
+//! # How it is built
+//!
+//! Data flows one way: socket, connection, handler, output, socket. Executors only decide when.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`net`] | sockets like those of `std::net`; the only code that touches raw ones |
+//! | `buffer` | memory from which only received bytes come out |
+//! | `handler` | [`Handler`] and what it is given |
+//! | `connection` | one conversation |
+//! | `executor` | how conversations are run |
+//! | `server`, `config` | what the owner of a server holds and sets |
+//! | `kthread`, `latch`, `slots`, `backoff` | what the `kernel` crate lacks |
+//! | `shim` | functions of C that Rust cannot reach otherwise |
+
+mod backoff;
+mod buffer;
+mod config;
+mod connection;
+mod executor;
+mod handler;
+mod kthread;
+mod latch;
+pub mod net;
+mod server;
+mod shim;
+mod slots;
+
+pub use self::{
+    buffer::BufferSize,
+    config::{
+        Builder,
+        Executor, //
+    },
+    handler::{
+        CloseReason,
+        Handler,
+        Input,
+        Next,
+        Output, //
+    },
+    server::KernelTcpServer, //
+};
+#[doc(no_inline)]
+pub use core::net::SocketAddr;
+
+/// What the `pr_` macros put before each line; modules get theirs from `module!`.
+const __LOG_PREFIX: &[u8] = b"ktcp_server\0";
