@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guest's root file system: busybox, a few kernel modules and a shell script in a cpio archive.
+
+The archive is written for every boot (some ten milliseconds), so there is nothing to keep fresh.
+"""
+
+from __future__ import annotations
+
+import lzma
+import stat
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from . import ui
+from .kernel import Kernel
+
+BUSYBOX = Path("/bin/busybox")
+INIT = Path(__file__).parent.parent / "guest" / "init"
+
+# What the guest cannot live without. The cloud flavour has most of it built in, others do not.
+DRIVERS = {
+    "virtio_pci": "CONFIG_VIRTIO_PCI",
+    "virtio_console": "CONFIG_VIRTIO_CONSOLE",
+    "virtio_net": "CONFIG_VIRTIO_NET",
+}
+
+# Where the modules that are under test lie in the guest.
+MODULES = PurePosixPath("/modules")
+
+
+class Archive:
+    """A cpio archive in the `newc` format of the kernel's Documentation/driver-api/early-userspace."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._names: set[str] = set()
+
+    def file(self, name: str | PurePosixPath, content: bytes, mode: int = 0o644) -> None:
+        self._entry(str(name).lstrip("/"), stat.S_IFREG | mode, content)
+
+    def link(self, name: str, target: str) -> None:
+        self._entry(name.lstrip("/"), stat.S_IFLNK | 0o777, target.encode())
+
+    def character_device(self, name: str, major: int, minor: int) -> None:
+        self._entry(name.lstrip("/"), stat.S_IFCHR | 0o600, b"", (major, minor))
+
+    def _entry(
+        self, name: str, mode: int, content: bytes, device: tuple[int, int] = (0, 0)
+    ) -> None:
+        parent = str(PurePosixPath(name).parent)
+        if parent != "." and parent not in self._names:
+            self._entry(parent, stat.S_IFDIR | 0o755, b"")
+        self._names.add(name)
+        self._parts.append(_record(name, mode, content, device, inode=len(self._parts) + 1))
+
+    def bytes(self) -> bytes:
+        return b"".join([*self._parts, _record("TRAILER!!!", 0, b"", (0, 0), inode=0)])
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
+
+
+def _record(name: str, mode: int, content: bytes, device: tuple[int, int], inode: int) -> bytes:
+    path = name.encode() + b"\0"
+    # inode, mode, uid, gid, links, mtime, size, device (2), the node's device (2), name size, sum
+    fields = (inode, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(path), 0)
+    header = b"070701" + b"".join(b"%08X" % field for field in fields)
+    return _padded(header + path) + _padded(content)
+
+
+def _module_name(path: Path) -> str:
+    return path.name.split(".ko")[0].replace("-", "_")
+
+
+def _modinfo(field: str, module: Path) -> list[str]:
+    result = subprocess.run(["modinfo", "-F", field, module], capture_output=True, text=True)
+    if result.returncode != 0:
+        raise ui.Fail(f"modinfo cannot read {module}: {result.stderr.strip()}")
+    return [name for line in result.stdout.split() for name in line.split(",") if name]
+
+
+def _module_content(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix == ".xz":
+        return lzma.decompress(data)
+    if path.suffix != ".ko":
+        raise ui.Fail(
+            f"the kernel module {path.name} is compressed in a way that is not known here",
+            "use a kernel of Debian, or one with uncompressed modules",
+        )
+    return data
+
+
+def _in_load_order(kernel: Kernel, wanted: Iterable[str]) -> list[Path]:
+    """The files of the modules `wanted` and of those they need, each after what it needs."""
+    files = {_module_name(path): path for path in kernel.modules.rglob("*.ko*")}
+    order: list[Path] = []
+
+    def add(name: str) -> None:
+        path = files[name]
+        if path in order:
+            return
+        for needed in _modinfo("depends", path):
+            add(needed.replace("-", "_"))
+        order.append(path)
+
+    for name in wanted:
+        if name in files:
+            add(name)
+    return order
+
+
+def _check_built_in(kernel: Kernel, loaded: Iterable[Path]) -> None:
+    """Every driver that is no module has to be part of the kernel itself."""
+    config = (kernel.build / ".config").read_text().splitlines()
+    present = {_module_name(path) for path in loaded}
+    for name, option in DRIVERS.items():
+        if name not in present and f"{option}=y" not in config:
+            raise ui.Fail(
+                f"the kernel {kernel.release} has no {name}, which the virtual machine needs",
+                f"choose a kernel with {option}, such as Debian's cloud flavour",
+            )
+
+
+def build(kernel: Kernel, modules: Iterable[Path], files: Mapping[str, bytes]) -> bytes:
+    """The archive for `kernel`, with `modules` in /modules (not loaded) and `files` by their path."""
+    if not BUSYBOX.exists():
+        raise ui.Fail(
+            "the build root has no busybox", "remove the cache folder and run again to make it anew"
+        )
+    drivers = _in_load_order(kernel, DRIVERS)
+    _check_built_in(kernel, drivers)
+    archive = Archive()
+    archive.file("init", INIT.read_bytes(), 0o755)
+    archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
+    # The kernel opens the console for init before anything can be mounted on /dev.
+    archive.character_device("dev/console", 5, 1)
+    names = [f"/lib/modules/{_module_name(path)}.ko" for path in drivers]
+    for name, path in zip(names, drivers):
+        archive.file(name, _module_content(path))
+    archive.file("etc/boot-modules", "".join(f"{name}\n" for name in names).encode())
+    for module in modules:
+        archive.file(MODULES / module.name, module.read_bytes())
+    for name, content in files.items():
+        archive.file(name, content)
+    return archive.bytes()
