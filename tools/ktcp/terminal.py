@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The person at the terminal talks to kecho over a connection of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import socket
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from . import conversation, ui, vm
+from .conversation import Address
+
+CTRL_C = b"\x03"
+
+# How long a line of the kernel's log may wait before it is shown.
+LOG_SECONDS = 0.2
+OUR_LOG = re.compile(r"(?:kecho|ktcp_server): ")
+
+
+@contextmanager
+def ctrl_c_as_input(fd: int) -> Iterator[None]:
+    """Makes Ctrl-C a character that ends a line, instead of a signal.
+
+    The signal would reach `make` too, which then ends with an error although the person did just
+    what they were told to do. Line editing and the other keys stay as they are.
+    """
+    before = termios.tcgetattr(fd)
+    inside = termios.tcgetattr(fd)
+    inside[6][termios.VINTR] = bytes([os.fpathconf(fd, "PC_VDISABLE") & 0xFF])
+    inside[6][termios.VEOL] = CTRL_C
+
+    def set_again(number: int, frame: FrameType | None) -> None:
+        # Back from Ctrl-Z: the shell has put its own settings in place.
+        termios.tcsetattr(fd, termios.TCSANOW, inside)
+
+    previous = signal.signal(signal.SIGCONT, set_again)
+    try:
+        termios.tcsetattr(fd, termios.TCSANOW, inside)
+        yield
+    finally:
+        signal.signal(signal.SIGCONT, previous)
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+class Log:
+    """The lines of our modules in the kernel's log, as they appear."""
+
+    def __init__(self, guest: vm.Guest) -> None:
+        self._guest = guest
+        self._seen = len(guest.console())
+
+    def show(self) -> None:
+        new = self._guest.console()[self._seen :]
+        whole, newline, _ = new.rpartition("\n")
+        self._seen += len(whole) + len(newline)
+        for line in whole.splitlines():
+            if OUR_LOG.search(line):
+                ui.say(ui.colour("2", line))
+
+
+def _read(fd: int) -> tuple[bytes, bool]:
+    """What was typed, and whether the person is done."""
+    try:
+        typed = os.read(fd, 4096)
+    except OSError:
+        return b"", True  # the terminal is gone
+    before, key, _ = typed.partition(CTRL_C)
+    return before, bool(key) or not typed
+
+
+def _hold(guest: vm.Guest, connection: socket.socket, keyboard: int) -> None:
+    log = Log(guest)
+    with selectors.DefaultSelector() as selector:
+        selector.register(keyboard, selectors.EVENT_READ)
+        selector.register(connection, selectors.EVENT_READ)
+        while True:
+            ready = [key.fd for key, _ in selector.select(LOG_SECONDS)]
+            log.show()
+            if connection.fileno() in ready:
+                echo = connection.recv(conversation.CHUNK)
+                if not echo:
+                    raise ConnectionError("it was closed")
+                sys.stdout.buffer.write(echo)
+                sys.stdout.buffer.flush()
+            if keyboard in ready:
+                typed, done = _read(keyboard)
+                if done:
+                    return
+                connection.sendall(typed)
+
+
+def converse(guest: vm.Guest, address: Address) -> None:
+    """Sends what is typed and shows what comes back, until Ctrl-C or Ctrl-D."""
+    keyboard = sys.stdin.fileno()
+    with ctrl_c_as_input(keyboard), conversation.connect(address) as connection:
+        try:
+            _hold(guest, connection, keyboard)
+        except OSError as error:
+            guest.must("true")  # says why if the guest is no more
+            raise ui.Fail(
+                f"the connection to kecho broke off: {error}",
+                f"the kernel may say more in {guest.log}",
+            ) from error
+    ui.say("")
