@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs the KUnit suites on user-mode Linux, by the kernel's own `kunit.py`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import cache, cli, join, kernel, splat, ui
+
+# Seconds after which a kernel that hangs is ended.
+TIMEOUT = 300
+
+# Rust and KASAN together need a kernel built by clang.
+TOOLCHAIN = "LLVM=1"
+
+
+@dataclass(frozen=True)
+class Result:
+    passed: int
+    failed: int
+    skipped: int
+
+
+def _tree(prepared: kernel.Kernel) -> Path:
+    """A copy of the kernel's source, in hard links, for this checkout to be joined to."""
+    folder = cache.root() / "kunit" / prepared.version
+    with cache.once(folder, prepared.version) as needed:
+        if needed:
+            subprocess.run(["cp", "-al", str(prepared.source), str(folder / "tree")], check=True)
+    return folder / "tree"
+
+
+def _join(tree: Path, build: Path) -> None:
+    checkout = Path.cwd()
+    link = tree / join.LINK
+    if link.is_symlink() and link.readlink() != checkout:
+        # make goes by time, and the files of another checkout may be older than its objects.
+        shutil.rmtree(build / join.LINK, ignore_errors=True)
+    join.join(tree, checkout)
+
+
+def _kunit_py(action: str, tree: Path, build: Path, *arguments: str) -> list[str]:
+    config = Path.cwd() / "kunit" / ".kunitconfig"
+    return [
+        sys.executable,
+        str(tree / "tools/testing/kunit/kunit.py"),
+        action,
+        "--arch=um",
+        f"--build_dir={build}",
+        f"--kunitconfig={config}",
+        f"--make_options={TOOLCHAIN}",
+        f"--jobs={os.cpu_count()}",
+        *arguments,
+    ]
+
+
+def _build(tree: Path, build: Path) -> None:
+    steps = ui.Steps(2)
+    with steps.step("configure user-mode Linux") as progress:
+        command = _kunit_py("config", tree, build)
+        ui.run_logged(command, cache.log("kunit-config"), progress, cwd=tree)
+    # `kunit.py run` would build too, but without a sign of life.
+    with steps.step("build user-mode Linux with the library and its suites") as progress:
+        make = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "ARCH=um", TOOLCHAIN]
+        command = [*make, f"O={build}"]
+        ui.run_logged(command, cache.log("kunit-build"), progress, cwd=tree, unit="files")
+
+
+def _leaves(group: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Name and status of each test case."""
+    for case in group["test_cases"]:
+        yield f"{path}{case['name']}", case["status"]
+    for sub in group["sub_groups"]:
+        yield from _leaves(sub, f"{path}{sub['name']}.")
+
+
+def count(report: dict[str, Any]) -> Result:
+    """The numbers of a report of `kunit.py --json`."""
+    statuses = [status for _, status in _leaves(report)]
+    passed, skipped = statuses.count("PASS"), statuses.count("SKIP")
+    return Result(passed, len(statuses) - passed - skipped, skipped)
+
+
+def _run(tree: Path, build: Path, case: str | None) -> Result:
+    report, log = build / "report.json", cache.log("kunit")
+    report.unlink(missing_ok=True)
+    arguments = [f"--json={report}", f"--timeout={TIMEOUT}", *([case] if case else [])]
+    # Its own output is what a person wants to see, and it knows colours.
+    status = subprocess.run(_kunit_py("run", tree, build, *arguments), cwd=tree).returncode
+    if not report.exists():
+        raise ui.Fail(f"kunit.py ended with status {status} and no report", f"see {build}/test.log")
+    shutil.copyfile(build / "test.log", log)
+    result = count(json.loads(report.read_text()))
+    if result.passed + result.failed == 0:
+        raise ui.Fail("no test ran", f"is `{case}` the name of a suite? see {log}")
+
+    complaint = splat.find(log.read_text(errors="replace"))
+    if complaint:
+        # A suite that passes while the kernel complains has failed.
+        ui.say(f"the kernel complained:\n{complaint}")
+    ui.say(f"its log: {log}")
+    return Result(result.passed, result.failed + bool(complaint), result.skipped)
+
+
+def run(case: str | None = None) -> Result:
+    """Builds and runs the suites, or those that the glob `case` names."""
+    prepared = kernel.prepare()
+    build = cache.root() / "kunit" / f"{prepared.version}-build"
+    with cache.locked(build.with_name(f".{build.name}.lock")):
+        tree = _tree(prepared)
+        _join(tree, build)
+        _build(tree, build)
+        return _run(tree, build, case)
+
+
+# --- The command line ---
+
+
+def _kunit_command(arguments: argparse.Namespace) -> int:
+    result = run(arguments.case)
+    return 0 if result.failed == 0 else 1
+
+
+def register(subparsers: cli.Subparsers) -> None:
+    command = subparsers.add_parser("kunit", help="run the KUnit suites on user-mode Linux")
+    command.add_argument("case", nargs="?", help="a glob for the names of the suites, and .test")
+    command.set_defaults(call=_kunit_command)
