@@ -37,3 +37,19 @@ impl Backoff {
         stop.wait_timeout(self.next());
     }
 }
+
+#[cfg(CONFIG_KTCP_KUNIT_TEST)]
+#[kernel::macros::kunit_tests(ktcp_backoff)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_up_to_a_second_and_starts_again() {
+        let mut backoff = Backoff::new();
+        for millis in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000] {
+            assert_eq!(backoff.next().as_millis(), millis);
+        }
+        backoff.reset();
+        assert_eq!(backoff.next().as_millis(), 1);
+    }
+}

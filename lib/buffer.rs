@@ -151,3 +151,43 @@ impl Drop for Buffer {
         unsafe { shim::ktcp_wipe(self.memory.as_mut_ptr().cast(), self.memory.len()) };
     }
 }
+
+#[cfg(CONFIG_KTCP_KUNIT_TEST)]
+#[kunit_tests(ktcp_buffer)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_zeroed_and_empty() -> Result {
+        let buffer = Buffer::new(BufferSize::of::<100>())?;
+        assert!(buffer.filled().is_empty());
+        assert_eq!(buffer.room(), 100);
+        assert!(buffer.memory.iter().all(|&byte| byte == 0));
+        Ok(())
+    }
+
+    #[test]
+    fn takes_what_fits_and_keeps_the_order() -> Result {
+        let mut buffer = Buffer::new(BufferSize::of::<4>())?;
+        assert_eq!(buffer.append(b"abcdef"), 4);
+        assert_eq!(buffer.append(b"g"), 0);
+        buffer.consume(3);
+        // There is no room behind the "d", only before it.
+        assert_eq!(buffer.append(b"efgh"), 3);
+        assert_eq!(buffer.filled(), b"defg");
+        assert_eq!(buffer.room(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn consuming_more_than_there_is_consumes_all() -> Result {
+        let mut buffer = Buffer::new(BufferSize::of::<4>())?;
+        buffer.append(b"ab");
+        buffer.consume(usize::MAX);
+        assert!(buffer.filled().is_empty());
+        assert_eq!(buffer.append(b"wxyz"), 4);
+        buffer.consume(0);
+        assert_eq!(buffer.filled(), b"wxyz");
+        Ok(())
+    }
+}

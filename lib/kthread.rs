@@ -160,3 +160,68 @@ impl<T> Drop for JoinHandle<T> {
         unsafe { bindings::kthread_stop_put(self.task.as_ptr()) };
     }
 }
+
+#[cfg(CONFIG_KTCP_KUNIT_TEST)]
+#[kunit_tests(ktcp_kthread)]
+mod tests {
+    use super::*;
+    use kernel::{
+        sync::atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        time::{
+            delay::fsleep,
+            Delta, //
+        }, //
+    };
+
+    /// Counts how often a value of it was dropped.
+    struct Counter(Arc<Atomic<i32>>);
+
+    impl Drop for Counter {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_result_is_joined_out() -> Result {
+        let text = KBox::new([7u8; 32], GFP_KERNEL)?;
+        let thread = spawn(c"ktcp/test", move || text)?;
+        assert_eq!(thread.join()[31], 7);
+        Ok(())
+    }
+
+    #[test]
+    fn joining_waits_for_the_end() -> Result {
+        let latch = Arc::pin_init(Latch::new(), GFP_KERNEL)?;
+        let thread = spawn(c"ktcp/test", {
+            let latch = latch.clone();
+            move || {
+                fsleep(Delta::from_millis(20));
+                latch.open();
+            }
+        })?;
+        drop(thread);
+        assert!(latch.is_open());
+        Ok(())
+    }
+
+    #[test]
+    fn a_thread_that_is_dropped_at_once_runs_all_the_same() -> Result {
+        let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let runs = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        for _ in 0..100 {
+            let captured = Counter(drops.clone());
+            let runs = runs.clone();
+            drop(spawn(c"ktcp/test", move || {
+                runs.fetch_add(1, Relaxed);
+                captured
+            })?);
+        }
+        assert_eq!(runs.load(Relaxed), 100);
+        assert_eq!(drops.load(Relaxed), 100);
+        Ok(())
+    }
+}

@@ -73,3 +73,33 @@ impl Latch {
         left != 0 || self.is_open()
     }
 }
+
+#[cfg(CONFIG_KTCP_KUNIT_TEST)]
+#[kunit_tests(ktcp_latch)]
+mod tests {
+    use super::*;
+    use kernel::{
+        sync::Arc,
+        time::{
+            Instant,
+            Monotonic, //
+        }, //
+    };
+
+    #[test]
+    fn waits_as_long_as_it_is_closed() -> Result {
+        let latch = Arc::pin_init(Latch::new(), GFP_KERNEL)?;
+        let begin = Instant::<Monotonic>::now();
+        assert!(!latch.is_open());
+        assert!(!latch.wait_timeout(Delta::from_millis(30)));
+        assert!(begin.elapsed().as_millis() >= 25);
+        assert!(!latch.wait_timeout(Delta::from_millis(-1)));
+
+        latch.open();
+        latch.open();
+        latch.wait();
+        assert!(latch.is_open());
+        assert!(latch.wait_timeout(Delta::ZERO));
+        Ok(())
+    }
+}

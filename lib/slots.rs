@@ -78,3 +78,48 @@ impl<T> Slots<T> {
         })
     }
 }
+
+#[cfg(CONFIG_KTCP_KUNIT_TEST)]
+#[kunit_tests(ktcp_slots)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_stable_and_used_again() -> Result {
+        let mut slots = Slots::new();
+        for letter in ['a', 'b', 'c'] {
+            slots.add(|_| Ok(letter))?;
+        }
+        assert_eq!(slots.remove(1), Some('b'));
+        assert_eq!(slots.remove(1), None);
+        assert_eq!(slots.remove(0), Some('a'));
+        assert_eq!(slots.remove(7), None);
+
+        let mut numbers = [usize::MAX; 3];
+        for number in &mut numbers {
+            slots.add(|free| {
+                *number = free;
+                Ok('d')
+            })?;
+        }
+        assert_eq!(numbers, [0, 1, 3]);
+        assert!(slots.iter().eq(&['d', 'd', 'c', 'd']));
+        assert!(!slots.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_made_is_not_there() -> Result {
+        let mut slots = Slots::<u8>::new();
+        assert_eq!(slots.add(|_| Err(ENOMEM)), Err(ENOMEM));
+        assert!(slots.is_empty());
+        assert_eq!(slots.iter().count(), 0);
+        slots.add(|number| {
+            assert_eq!(number, 0);
+            Ok(1)
+        })?;
+        assert_eq!(slots.remove(0), Some(1));
+        assert!(slots.is_empty());
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Without user space nobody brings the loopback device up. */
+
+#include <linux/netdevice.h>
+#include <linux/rtnetlink.h>
+#include <net/net_namespace.h>
+
+int ktcp_kunit_loopback_up(void);
+
+int ktcp_kunit_loopback_up(void)
+{
+	struct net_device *dev;
+	int err = -ENODEV;
+
+	rtnl_lock();
+	dev = __dev_get_by_name(&init_net, "lo");
+	if (dev)
+		err = dev_change_flags(dev, dev->flags | IFF_UP, NULL);
+	rtnl_unlock();
+	return err;
+}

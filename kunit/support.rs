@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What several suites need.
+
+use core::net::{
+    Ipv4Addr,
+    SocketAddr, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    time::Delta, //
+};
+use ktcp_server::net::{
+    Namespace,
+    TcpStream, //
+};
+
+extern "C" {
+    fn ktcp_kunit_loopback_up() -> c_int;
+}
+
+/// The initial namespace, with its loopback device up.
+pub(crate) fn namespace() -> Result<Namespace> {
+    // SAFETY: May be called from any task that can sleep, which tests can.
+    to_result(unsafe { ktcp_kunit_loopback_up() })?;
+    Ok(Namespace::initial())
+}
+
+/// The loopback address with a port that the kernel chooses.
+pub(crate) fn any_port() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// A client that gives up after ten seconds instead of hanging the run.
+pub(crate) fn connect(addr: SocketAddr) -> Result<TcpStream> {
+    let client = TcpStream::connect(&namespace()?, addr)?;
+    let patience = Some(Delta::from_secs(10));
+    client.set_read_timeout(patience)?;
+    client.set_write_timeout(patience)?;
+    Ok(client)
+}
+
+/// `len` bytes that differ from their neighbours and hold every value, NUL included.
+pub(crate) fn pattern(len: usize) -> Result<KVVec<u8>> {
+    let mut bytes = KVVec::with_capacity(len, GFP_KERNEL)?;
+    for index in 0..len {
+        bytes.push((index ^ (index >> 8).wrapping_mul(31)) as u8, GFP_KERNEL)?;
+    }
+    Ok(bytes)
+}
+
+/// Reads until the end of the stream, or until `limit` bytes have come.
+pub(crate) fn read_to_end(stream: &TcpStream, limit: usize) -> Result<KVVec<u8>> {
+    let mut bytes = KVVec::from_elem(0, limit, GFP_KERNEL)?;
+    let mut filled = 0;
+    while filled < limit {
+        match stream.read(&mut bytes[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Sends `data` and reads as many bytes back, without either waiting for the other.
+pub(crate) fn exchange(stream: &TcpStream, data: &[u8]) -> Result<KVVec<u8>> {
+    let mut answer = KVVec::from_elem(0, data.len(), GFP_KERNEL)?;
+    let (mut sent, mut received) = (0, 0);
+    while received < data.len() {
+        if sent < data.len() {
+            match stream.try_write(&data[sent..]) {
+                Ok(count) => sent += count,
+                Err(EAGAIN) => {}
+                Err(error) => return Err(error),
+            }
+            match stream.try_read(&mut answer[received..]) {
+                Ok(0) => return Err(EPIPE),
+                Ok(count) => received += count,
+                Err(EAGAIN) => kernel::time::delay::fsleep(Delta::from_micros(100)),
+                Err(error) => return Err(error),
+            }
+        } else {
+            match stream.read(&mut answer[received..])? {
+                0 => return Err(EPIPE),
+                count => received += count,
+            }
+        }
+    }
+    Ok(answer)
+}
