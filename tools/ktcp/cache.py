@@ -24,7 +24,9 @@ def root() -> Path:
     """The cache folder, shared by every checkout of this user."""
     value = os.environ.get("KTCP_CACHE")
     if not value:
-        raise ui.Fail("KTCP_CACHE is not set", "start the tools through `make` or `tools/buildroot`")
+        raise ui.Fail(
+            "KTCP_CACHE is not set", "start the tools through `make` or `tools/buildroot`"
+        )
     return Path(value)
 
 

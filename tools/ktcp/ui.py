@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -76,21 +76,25 @@ class Progress:
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._detail = ""
+        self._detail: str | Callable[[], str] = ""
         self._started = time.monotonic()
         self._done = threading.Event()
         self._moving = is_terminal()
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
-    def detail(self, text: str) -> None:
-        """How far the step is, such as `1204 lines`; cheap enough to call for every line."""
+    def detail(self, text: str | Callable[[], str]) -> None:
+        """How far the step is, such as `1204 lines`: a text, or what makes one when it is drawn.
+
+        Cheap enough to call for every line.
+        """
         self._detail = text
 
     def elapsed(self) -> float:
         return time.monotonic() - self._started
 
     def _line(self) -> str:
-        parts = [duration(self.elapsed())] + ([self._detail] if self._detail else [])
+        detail = self._detail if isinstance(self._detail, str) else self._detail()
+        parts = [duration(self.elapsed())] + ([detail] if detail else [])
         return f"{self._title} … {', '.join(parts)}"
 
     def _draw(self, line: str, end: str) -> None:
@@ -190,10 +194,11 @@ def run_logged(
     progress: Progress | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    unit: str = "lines",
 ) -> list[str]:
     """Runs `command` with its output in the file `log`, and returns the last lines of it.
 
-    `env` is added to the environment. Raises `Fail` with the tail of the log if the command
+    `env` is added to the environment; `unit` is what a line of output stands for. Raises `Fail` with the tail of the log if the command
     fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +211,7 @@ def run_logged(
             out.flush()
             tail.append(raw.decode(errors="replace").rstrip())
             if progress is not None:
-                progress.detail(f"{count} lines")
+                progress.detail(f"{count} {unit}")
     if child.returncode != 0:
         raise _failed(command, child.returncode, tail, log)
     return list(tail)
