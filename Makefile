@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Where everything starts; `make help` lists it. The modules themselves are described in Kbuild.
+#
+# Without KDIR, everything runs in a build root of its own (tools/buildroot), which is made by the
+# first call. With KDIR, the modules are built against that kernel build tree, with the tools of
+# this machine.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := modules
+
+tool := tools/buildroot python3 -m ktcp
+cache = $(or $(KTCP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ktcp_server)
+
+#@ Build
+ifndef KDIR
+
+modules: ## build ktcp_server.ko and kecho.ko into build/<release>/ (the default)
+	@$(tool) modules
+
+rust-analyzer: ## write rust-project.json, for editors
+	@$(tool) rust-analyzer
+
+lint: ## rustfmt, clippy, shellcheck, black, mypy and others; one of them: LINT=
+	@$(tool) lint
+
+install: modules ## install the modules, and what other modules need to build on them
+	@tools/install-modules
+
+else
+
+release = $(shell cat '$(KDIR)/include/config/kernel.release')
+# Out of the kernel tree, where no Kconfig is read, the pieces are chosen here.
+kbuild = $(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/$(release)$(1)' \
+	CONFIG_KTCP_SERVER=m CONFIG_KTCP_KECHO=m
+
+.PHONY: kdir
+kdir:
+	@tools/check-kdir '$(KDIR)'
+
+modules: kdir
+	@mkdir -p 'build/$(release)'
+	@$(kbuild) modules
+	@echo '$(release)' >build/.release
+
+rust-analyzer: modules
+	@$(kbuild) rust-analyzer
+	@mv 'build/$(release)/rust-project.json' .
+
+lint: kdir
+	@mkdir -p 'build/$(release).clippy'
+	@$(call kbuild,.clippy) CLIPPY=1 KCFLAGS=-Werror KRUSTFLAGS=-Dwarnings modules
+
+install: modules
+	@$(kbuild) INSTALL_MOD_PATH='$(DESTDIR)' modules_install
+	@tools/install-modules --development-files
+
+endif
+
+#@ Run and test
+run: ## boot the distribution's kernel, load kecho and talk to it
+	@$(tool) run
+
+test: ## all of the tests
+	@$(tool) test
+
+test-unit: ## KUnit on user-mode Linux only
+	@$(tool) test-unit
+
+test-e2e: ## the tests that boot the distribution's kernel only
+	@$(tool) test-e2e
+
+#@ Keep in order
+fmt: ## format the Rust and the Python code
+	@$(tool) fmt
+
+shell: ## a shell in the build root
+	@tools/buildroot bash
+
+buildroot: ## make the build root, and nothing else
+	@tools/buildroot true
+
+update: ## refresh the package index, which happens daily by itself
+	@$(tool) update
+
+clean: ## remove what was built in this checkout
+	@rm -rf build rust-project.json
+
+clean-cache: ## remove the build root, the kernels and all else in KTCP_CACHE
+	@tools/buildroot --remove-cache
+
+help: ## this table
+	@awk -f tools/help.awk -v cache='$(cache)' Makefile
+
+#@ Variables
+#= KERNEL: series (7.3, 7.2), full release or `running`; default: the newest one that is tested
+#= FLAVOUR: cloud-amd64, amd64 or rt-amd64; default: cloud-amd64
+#= KDIR: a Rust-enabled kernel build tree to build against, with no build root
+#= DESTDIR: where `make install` puts everything; default: /
+#= PORT: the port of this machine that `make run` forwards; default: 12345
+#= ACCEL: kvm or tcg; default: kvm if it runs a guest, else tcg
+#= LINT: the one lint to run
+#= V: 1 shows the commands of the build
+#= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
+#= KTCP_MIRROR: the Debian mirror; default: that of apt
+
+.PHONY: modules rust-analyzer lint install run test test-unit test-e2e fmt shell buildroot update \
+	clean clean-cache help
