@@ -45,7 +45,7 @@ modules: kdir
 
 rust-analyzer: modules
 	@$(kbuild) rust-analyzer
-	@mv 'build/$(release)/rust-project.json' .
+	@PYTHONPATH=tools python3 -m ktcp.analyzer 'build/$(release)/rust-project.json'
 
 lint: kdir
 	@mkdir -p 'build/$(release).clippy'

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from . import cache, cli, kernel, ui
+from . import analyzer, cache, cli, kernel, ui
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD = CHECKOUT / "build"
@@ -17,14 +18,13 @@ BUILD = CHECKOUT / "build"
 RELEASE_FILE = BUILD / ".release"
 
 
-def _hand_over(folder: Path) -> None:
+def _hand_over(path: Path) -> None:
     """Gives what root made in the checkout to the checkout's owner."""
     owner = CHECKOUT.stat()
     if owner.st_uid == 0:
         return
-    for parent, folders, files in os.walk(folder):
-        for name in (".", *folders, *files):
-            os.chown(os.path.join(parent, name), owner.st_uid, owner.st_gid, follow_symlinks=False)
+    for made in (path, *path.rglob("*")):
+        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _run(command: list[str]) -> None:
@@ -42,27 +42,41 @@ def external(prepared: kernel.Kernel, output: Path, *arguments: str) -> list[str
     return prepared.make(f"M={CHECKOUT}", f"MO={output}", *pieces, *arguments)
 
 
-def build(prepared: kernel.Kernel, clippy: bool = False, quiet: bool = False) -> Path:
-    """Builds the modules; returns the folder that holds `ktcp_server.ko` and `kecho.ko`.
-
-    With `clippy` the kernel's lints are run too, in a folder of their own. With `quiet` only
-    warnings and errors are shown.
-    """
-    output = BUILD / (f"{prepared.release}.clippy" if clippy else prepared.release)
-    arguments = ["modules"]
-    if clippy:
-        arguments += ["CLIPPY=1"]
-    if quiet and not os.environ.get("V"):
-        arguments += ["-s"]
-    elif os.environ.get("V"):
-        arguments += [f"V={os.environ['V']}"]
-    with cache.locked(BUILD / f".{output.name}.lock"):
-        output.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def _output(name: str) -> Iterator[Path]:
+    """The folder `name` below `build/`, for this run alone."""
+    folder = BUILD / name
+    with cache.locked(BUILD / f".{name}.lock"):
+        folder.mkdir(parents=True, exist_ok=True)
         try:
-            _run(external(prepared, output, *arguments))
+            yield folder
         finally:
             _hand_over(BUILD)
-    return output
+
+
+def build(prepared: kernel.Kernel, quiet: bool = False) -> Path:
+    """Builds the modules; returns the folder that holds `ktcp_server.ko` and `kecho.ko`.
+
+    With `quiet` only warnings and errors are shown.
+    """
+    verbosity = [f"V={os.environ['V']}"] if os.environ.get("V") else ["-s"] if quiet else []
+    with _output(prepared.release) as folder:
+        _run(external(prepared, folder, *verbosity, "modules"))
+    return folder
+
+
+def clippy(prepared: kernel.Kernel) -> subprocess.CompletedProcess[str]:
+    """Builds the modules with the kernel's lints and no mercy, in a folder of their own."""
+    strict = ("CLIPPY=1", "KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror")
+    with _output(f"{prepared.release}.clippy") as folder:
+        return subprocess.run(
+            external(prepared, folder, "-s", *strict, "modules"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
 
 
 def _modules_command(_arguments: argparse.Namespace) -> int:
@@ -80,10 +94,9 @@ def _rust_analyzer_command(_arguments: argparse.Namespace) -> int:
     output = build(prepared, quiet=True)
     _run(external(prepared, output, "-s", "rust-analyzer"))
     project = CHECKOUT / "rust-project.json"
-    shutil.move(output / project.name, project)
+    analyzer.main(output / project.name)
     _hand_over(BUILD)
-    owner = CHECKOUT.stat()
-    os.chown(project, owner.st_uid, owner.st_gid)
+    _hand_over(project)
     print(project.relative_to(CHECKOUT))
     return 0
 

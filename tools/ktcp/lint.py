@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lints: each is one test, and can be run alone."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import cli, kernel, module, ui
+
+CHECKOUT = module.CHECKOUT
+SHELL = re.compile(rb"#! ?/(usr/)?bin/(env )?(ba|da)?sh\b")
+COMMENT = re.compile(r"//.*|/\*.*?\*/", re.DOTALL | re.MULTILINE)
+# Files that cannot hold a line of comment, or are texts of others
+WITHOUT_SPDX = re.compile(r"LICENSE|.*\.(md|json|txt|png|svg|bin)")
+
+
+@dataclass(frozen=True)
+class Lint:
+    name: str
+    what: str
+    # Returns the complaints: nothing if all is well.
+    check: Callable[[], str]
+
+
+def files() -> list[Path]:
+    """What git tracks, and what it would track after `git add`."""
+    # The checkout may belong to somebody else than root.
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others"]
+    result = subprocess.run(
+        [*command, "--exclude-standard"], cwd=CHECKOUT, capture_output=True, check=False
+    )
+    if result.returncode != 0:
+        raise ui.Fail(
+            "the lints look at the files that git tracks, and this is not a git checkout",
+            "get the sources with `git clone`",
+        )
+    names = [name.decode() for name in result.stdout.split(b"\0") if name]
+    return [path for path in map(CHECKOUT.joinpath, sorted(set(names))) if path.is_file()]
+
+
+def _suffix(suffix: str) -> list[Path]:
+    return [path for path in files() if path.suffix == suffix]
+
+
+def _shell_scripts() -> list[Path]:
+    def starts_as_shell(path: Path) -> bool:
+        with path.open("rb") as file:
+            return SHELL.match(file.readline()) is not None
+
+    return [path for path in files() if path.suffix == ".sh" or starts_as_shell(path)]
+
+
+def _output(command: list[str], paths: Iterable[Path]) -> str:
+    """What a checker says about the files; nothing if it is content."""
+    names = [str(path.relative_to(CHECKOUT)) for path in paths]
+    if not names:
+        return ""
+    result = subprocess.run(
+        [*command, *names],
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return "" if result.returncode == 0 else result.stdout or f"status {result.returncode}"
+
+
+@functools.cache
+def _kernel() -> kernel.Kernel:
+    return kernel.prepare()
+
+
+def _rustfmt_command() -> list[str]:
+    return ["rustfmt", "--config-path", str(_kernel().source / ".rustfmt.toml")]
+
+
+def _rustfmt() -> str:
+    return _output([*_rustfmt_command(), "--check"], _suffix(".rs"))
+
+
+def _clippy() -> str:
+    result = module.clippy(_kernel())
+    return "" if result.returncode == 0 else result.stdout
+
+
+def _mypy() -> str:
+    return _output(
+        ["mypy", "--strict", "--no-error-summary", "--cache-dir=/tmp/mypy"], _suffix(".py")
+    )
+
+
+def _spdx() -> str:
+    missing = []
+    for path in files():
+        with path.open("rb") as file:
+            head = b"".join(file.readline() for _ in range(3))
+        if b"SPDX-License-Identifier: GPL-2.0" not in head:
+            if head and not WITHOUT_SPDX.fullmatch(path.name):
+                missing.append(f"{path.relative_to(CHECKOUT)}: no SPDX line in its first three")
+    return "\n".join(missing)
+
+
+def unsafe_lines(source: str) -> list[int]:
+    """The numbers of the lines of Rust code, comments aside, that say `unsafe`."""
+    code = COMMENT.sub(lambda match: "\n" * match[0].count("\n"), source)
+    return [n for n, line in enumerate(code.splitlines(), 1) if re.search(r"\bunsafe\b", line)]
+
+
+def _safe_examples() -> str:
+    return "\n".join(
+        f"{path.relative_to(CHECKOUT)}:{line}: `unsafe` in an example"
+        for path in _suffix(".rs")
+        if path.is_relative_to(CHECKOUT / "examples")
+        for line in unsafe_lines(path.read_text())
+    )
+
+
+LINTS = (
+    Lint("rustfmt", "the kernel's formatting", _rustfmt),
+    Lint("clippy", "the kernel's lints for Rust, and no warning from Rust or C", _clippy),
+    Lint("shellcheck", "shell scripts", lambda: _output(["shellcheck"], _shell_scripts())),
+    Lint(
+        "black",
+        "the formatting of Python",
+        lambda: _output(["black", "-q", "--diff", "--check"], _suffix(".py")),
+    ),
+    Lint("mypy", "the types of Python", _mypy),
+    Lint("spdx", "a licence line in every source file", _spdx),
+    Lint("safe-examples", "no `unsafe` in examples/", _safe_examples),
+)
+
+
+def chosen(name: str | None) -> tuple[Lint, ...]:
+    if not name:
+        return LINTS
+    found = tuple(lint for lint in LINTS if lint.name == name)
+    if not found:
+        raise ui.Fail(
+            f"there is no lint `{name}`",
+            f"give LINT= one of: {', '.join(lint.name for lint in LINTS)}",
+        )
+    return found
+
+
+def run(lints: Iterable[Lint]) -> tuple[int, int]:
+    """Runs the lints and shows each; returns how many passed and failed."""
+    passed = failed = 0
+    for lint in lints:
+        complaints = lint.check().rstrip()
+        if complaints:
+            failed += 1
+            print(complaints)
+        else:
+            passed += 1
+        verdict = ui.colour("31", "FAILED") if complaints else ui.colour("32", "passed")
+        print(f"{verdict} lint: {lint.name} ({lint.what})", flush=True)
+    return passed, failed
+
+
+def _lint_command(_arguments: argparse.Namespace) -> int:
+    passed, failed = run(chosen(os.environ.get("LINT")))
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def _fmt_command(_arguments: argparse.Namespace) -> int:
+    complaints = _output(_rustfmt_command(), _suffix(".rs"))
+    complaints += _output(["black", "-q"], _suffix(".py"))
+    if complaints:
+        raise ui.Fail(f"not everything can be formatted:\n{complaints}", "mend the syntax first")
+    return 0
+
+
+def register(subparsers: cli.Subparsers) -> None:
+    command = subparsers.add_parser("lint", help="run the lints")
+    command.set_defaults(call=_lint_command)
+    command = subparsers.add_parser("fmt", help="format the sources")
+    command.set_defaults(call=_fmt_command)
