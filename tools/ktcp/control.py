@@ -109,9 +109,10 @@ class Channel:
                     number, status = head.split()
                     text = bytearray()
                     while (line := lines.readline()) not in (b".\n", b""):
-                        text += line
+                        text += line.strip()
                     if line:
-                        self._finish(int(number), Outcome(int(status), base64.b64decode(text)))
+                        output = base64.b64decode(text, validate=True)
+                        self._finish(int(number), Outcome(int(status), output))
         except (OSError, ValueError):
             pass  # a guest that crashed in the middle of an answer is a guest that has ended
         finally:

@@ -87,7 +87,7 @@ def exchange_through(command: list[str], payload: bytes) -> bytes:
     except FileNotFoundError as error:
         raise ui.Fail(
             f"the client `{command[0]}` is missing from the build root",
-            "remove the cache folder and run again to make the build root anew",
+            "`make clean-cache` and run again: the build root is made anew",
         ) from error
     except subprocess.TimeoutExpired as error:
         raise ui.Fail(

@@ -128,7 +128,7 @@ def build(kernel: Kernel, modules: Iterable[Path], files: Mapping[str, bytes]) -
     """The archive for `kernel`, with `modules` in /modules (not loaded) and `files` by their path."""
     if not BUSYBOX.exists():
         raise ui.Fail(
-            "the build root has no busybox", "remove the cache folder and run again to make it anew"
+            "the build root has no busybox", "`make clean-cache` and run again: it is made anew"
         )
     drivers = _in_load_order(kernel, DRIVERS)
     _check_built_in(kernel, drivers)

@@ -54,7 +54,7 @@ class Log:
 
     def __init__(self, guest: vm.Guest) -> None:
         self._guest = guest
-        self._seen = len(guest.console())
+        self._seen = 0
 
     def show(self) -> None:
         new = self._guest.console()[self._seen :]

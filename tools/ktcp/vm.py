@@ -152,7 +152,7 @@ class Guest:
                 self._channel = control.Channel(ours)
                 stack.callback(self._channel.close)
                 self._start(scratch, theirs)
-            stack.callback(self._kill)
+            stack.callback(self.kill)
             self._wait_until_up()
             self._stack = stack.pop_all()
         return self
@@ -171,7 +171,7 @@ class Guest:
         if shutil.which(QEMU) is None:
             raise ui.Fail(
                 f"the build root has no {QEMU}",
-                "remove the cache folder and run again to make the build root anew",
+                "`make clean-cache` and run again: the build root is made anew",
             )
         archive = scratch / "initramfs"
         archive.write_bytes(initramfs.build(self._kernel, self._modules, self._files))
@@ -220,7 +220,8 @@ class Guest:
             raise self._failure("the guest ended while it started") from lost
         self.boot_time = time.monotonic() - started
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """Ends the guest as a power cut would."""
         if self._qemu.poll() is None:
             self._qemu.kill()
         self._qemu.wait()
