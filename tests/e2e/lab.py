@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One guest for many tests, and what they do with it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ktcp import conversation, run, vm
+from ktcp.conversation import Address
+from ktcp.kernel import Kernel
+
+PORT = run.GUEST_PORT
+
+# `rmmod` takes the time that kecho gives its clients (5 s) at most, and a little. "A little" is
+# generous, for the guest shares two cores without virtualisation with everything else.
+DRAIN_SECONDS = 5.0
+RMMOD_SECONDS = DRAIN_SECONDS + 4.0
+
+
+class Lab:
+    """Lends out a running guest without our modules, and replaces one that a test has broken."""
+
+    def __init__(self, kernel: Kernel, modules: Iterable[Path], accel: str) -> None:
+        self.kernel = kernel
+        self.modules = tuple(modules)
+        self.accel = accel
+        self.address: Address = (vm.LOCALHOST, 0)
+        self._guest: vm.Guest | None = None
+
+    def new_guest(self, name: str, port: int) -> vm.Guest:
+        forwards = [vm.Forward(port, PORT)]
+        return vm.Guest(self.kernel, self.modules, accel=self.accel, name=name, forwards=forwards)
+
+    def lend(self) -> vm.Guest:
+        if self._guest is None:
+            self.address = (vm.LOCALHOST, vm.free_port())
+            self._guest = self.new_guest("e2e", self.address[1]).__enter__()
+        return self._guest
+
+    def take_back(self) -> None:
+        """Raises `Fail` if the kernel complained, or if a module cannot be unloaded."""
+        guest = self.lend()
+        try:
+            guest.run("killall -9 nc yes sleep 2>/dev/null")
+            for module in ("kecho", "ktcp_server"):
+                if module in loaded(guest):
+                    guest.must(f"rmmod {module}")
+            guest.check()
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        guest, self._guest = self._guest, None
+        if guest is not None:
+            guest.kill()
+
+    def close(self) -> None:
+        guest, self._guest = self._guest, None
+        if guest is not None:
+            guest.__exit__(None, None, None)
+
+
+def loaded(guest: vm.Guest) -> set[str]:
+    """The modules that the guest has loaded."""
+    lines = guest.must("cat /proc/modules").splitlines()
+    return {line.split()[0] for line in lines}
+
+
+def threads(guest: vm.Guest) -> list[str]:
+    """The names of kecho's threads for connections."""
+    names = guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true").splitlines()
+    return [name for name in names if name.startswith("kecho/") and name != "kecho/accept"]
+
+
+def anything_left(guest: vm.Guest) -> str:
+    """What of kecho is still there; empty if nothing is."""
+    names = guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true").splitlines()
+    left = [name for name in names if name.startswith("kecho")]
+    if "kecho" in loaded(guest):
+        left.append("the module")
+    if listens(guest):
+        left.append("the port")
+    return ", ".join(left)
+
+
+def listens(guest: vm.Guest, port: int = PORT) -> bool:
+    """Whether anybody in the guest listens on `port` (state 0A of /proc/net/tcp and tcp6)."""
+    rows = [line.split() for line in guest.must("cat /proc/net/tcp*").splitlines()]
+    return any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
+def eventually(what: Callable[[], object], seconds: float = 10.0) -> bool:
+    """Whether `what` becomes true in that time."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def echoed(address: Address) -> socket.socket:
+    """A connection over which one echo came back, so it is certain that kecho accepted it."""
+    connection = conversation.connect(address)
+    connection.sendall(b"?")
+    assert conversation.receive(connection, 1) == b"?"
+    return connection
+
+
+def is_ended(connection: socket.socket, seconds: float = 10.0) -> bool:
+    """Whether the server's end, orderly or not, arrives in that time; reads what comes before."""
+    connection.settimeout(seconds)
+    try:
+        conversation.receive_until_end(connection)
+    except TimeoutError:
+        return False
+    except OSError:
+        pass  # a reset is an end too
+    return True
+
+
+def rmmod(guest: vm.Guest, module: str = "kecho") -> float:
+    """Unloads a module and returns the seconds that it took."""
+    started = time.monotonic()
+    guest.must(f"rmmod {module}", timeout=RMMOD_SECONDS + 30)
+    return time.monotonic() - started

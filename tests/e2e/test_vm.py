@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The virtual machine itself: it has to report the failures of a guest, not to share them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+import pytest
+
+from ktcp import control, ui, vm
+from .lab import Lab
+
+EVERY_VALUE = bytes(range(256))
+
+
+def test_status_and_output(guest: vm.Guest) -> None:
+    outcome = guest.run("echo out; echo err >&2; exit 7")
+    assert (outcome.status, outcome.output) == (7, "out\nerr\n")
+    assert guest.run("true").raw == b""
+
+
+def test_output_may_hold_anything(guest: vm.Guest) -> None:
+    guest.push("/tmp/every value", EVERY_VALUE * 300)
+    assert guest.pull("/tmp/every value") == EVERY_VALUE * 300
+    assert guest.run("printf '.\\n0 0\\n.'").raw == b".\n0 0\n."
+    guest.must("rm '/tmp/every value'")
+
+
+def test_commands_run_at_the_same_time(guest: vm.Guest) -> None:
+    started = time.monotonic()
+    commands = [guest.start(f"sleep 2; echo {number}") for number in range(8)]
+    outputs = [guest.finish(command).output for command in commands]
+    assert outputs == [f"{number}\n" for number in range(8)]
+    assert time.monotonic() - started < 10
+
+
+def test_command_that_takes_too_long_is_killed(guest: vm.Guest) -> None:
+    assert guest.run("sleep 60", timeout=1).status == control.KILLED
+    with pytest.raises(ui.Fail, match="took more than 1 s"):
+        guest.must("sleep 60", timeout=1)
+
+
+def test_background_process_is_not_waited_for(guest: vm.Guest) -> None:
+    started = time.monotonic()
+    guest.must("sleep 60 &")
+    assert time.monotonic() - started < 10
+    guest.must("killall sleep")
+
+
+def test_failed_command_says_why(guest: vm.Guest) -> None:
+    with pytest.raises(ui.Fail, match="(?s)`cat /none` failed in the guest with status 1.*No such"):
+        guest.must("cat /none")
+
+
+def test_complaint_of_the_kernel_fails_the_block(lab: Lab) -> None:
+    word = secrets.token_hex(4)
+    with pytest.raises(ui.Fail, match=f"(?s)the guest's kernel complains.*{word}"):
+        with lab.new_guest("complaint", vm.free_port()) as guest:
+            guest.must(f"echo 'BUG: this is a test {word}' >/dev/kmsg")
+
+
+def test_guest_that_crashes_fails_with_its_last_words(lab: Lab) -> None:
+    # Twice: at the command that it was busy with, and at the end of the block.
+    with pytest.raises(ui.Fail, match="(?s)the guest has ended.*sysrq triggered crash"):
+        with lab.new_guest("crash", vm.free_port()) as guest:
+            with pytest.raises(ui.Fail, match="(?s)the guest ended during.*sysrq triggered crash"):
+                guest.must("echo c >/proc/sysrq-trigger; sleep 60", timeout=60)
