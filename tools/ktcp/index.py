@@ -74,14 +74,13 @@ def _image_packages(index: dict[str, set[str]], release: str, version: str) -> t
     # The lists of what is built in, without which modprobe cannot tell
     base = tuple(name for name in (f"linux-base-{release}",) if has(name))
     # The signed image comes from a source package of its own, and some hours later.
-    for binary in (f"linux-binary-{release}", f"linux-binary-unsigned-{release}"):
-        if has(binary) and has(modules):
-            return (binary, modules, *base)
-    # Older kernels have image and modules in one package.
+    binaries = [f"linux-binary-{release}", f"linux-binary-unsigned-{release}"]
+    for binary in filter(has, binaries):
+        return (binary, modules, *base) if has(modules) else ()
+    # Older kernels have image and modules in one package; newer ones a package of that name which
+    # is empty.
     image = f"linux-image-{release}"
-    if has(image) and not has(modules):
-        return (image,)
-    return ()
+    return (image,) if has(image) else ()
 
 
 def candidates(index: dict[str, set[str]]) -> list[Candidate]:

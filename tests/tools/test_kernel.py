@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0
+"""How a kernel is made ready: what is compared, and what stops it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ktcp import apt, index, kernel, ui
+
+CANDIDATE = index.Candidate(
+    "7.3", "cloud-amd64", "7.3.4-1", "7.3.4+deb13-cloud-amd64", ("linux-binary", "linux-modules")
+)
+
+EXPORTS = """
+EXPORT_SYMBOL_RUST_GPL(_RNvCs1_4core1a);
+EXPORT_SYMBOL_RUST_GPL(_RNvCs1_6kernel1b);
+"""
+SYMVERS = """\
+0x00000000\t_RNvCs1_4core1a\tvmlinux\tEXPORT_SYMBOL_GPL\t
+0x00000000\t_RNvCs1_6kernel1b\tvmlinux\tEXPORT_SYMBOL_GPL\t
+0x00000000\t_RNvCs1_4nova1c\tdrivers/gpu/nova-core/nova_core\tEXPORT_SYMBOL_GPL\t
+0x00000000\t_Regular\tvmlinux2\tEXPORT_SYMBOL_GPL\t
+0x00000000\tkernel_bind\tvmlinux\tEXPORT_SYMBOL\t
+"""
+
+
+def test_the_symbols_are_those_of_the_image(tmp_path: Path) -> None:
+    (tmp_path / "exports_core_generated.h").write_text(EXPORTS)
+    ours = kernel.generated_symbols(tmp_path)
+    theirs = kernel.exported_symbols(SYMVERS)
+    assert theirs == {"_RNvCs1_4core1a", "_RNvCs1_6kernel1b"}
+    kernel.compare_symbols(ours, theirs, {}, "rustc 1.85.1")
+
+
+@pytest.mark.parametrize("theirs", [{"_R1"}, {"_R1", "_R2", "_R3"}, {"_R8", "_R9"}, set()])
+def test_other_symbols_stop_it(theirs: set[str]) -> None:
+    config = {"CONFIG_RUSTC_VERSION_TEXT": "rustc 1.99.0"}
+    with pytest.raises(ui.Fail) as failure:
+        kernel.compare_symbols({"_R1", "_R2"}, theirs, config, "rustc 1.85.1")
+    assert "would not load" in failure.value.message
+    assert "rustc 1.99.0" in failure.value.message and "rustc 1.85.1" in failure.value.message
+    assert "make clean-cache" in failure.value.hint
+
+
+def test_no_symbols_at_all_are_no_match() -> None:
+    with pytest.raises(ui.Fail):
+        kernel.compare_symbols(set(), set(), {}, "rustc 1.85.1")
+
+
+def test_configurations() -> None:
+    theirs = '# Linux/x86 7.3.4\nCONFIG_CC_VERSION_TEXT="gcc-14 (19)"\nCONFIG_RUST=y\nCONFIG_A=m\n'
+    same = theirs.replace("(19)", "(20)")
+    assert kernel.compare_configs(theirs, same) == ""
+    other = theirs.replace("CONFIG_RUST=y", "# CONFIG_RUST is not set")
+    assert kernel.compare_configs(theirs, other) == "-CONFIG_RUST=y\n+# CONFIG_RUST is not set"
+
+
+def _serve_headers(monkeypatch: pytest.MonkeyPatch, config: str) -> list[str]:
+    """Stands in for the archive, and lists what was fetched from it."""
+    fetched: list[str] = []
+
+    def unpack(packages: list[str], version: str, into: Path, progress: ui.Progress) -> None:
+        fetched.extend(packages)
+        if packages != [CANDIDATE.headers_package]:
+            raise ui.Fail("the archive is gone")
+        files = into / "usr/src" / packages[0]
+        files.mkdir(parents=True)
+        (files / ".config").write_text(config)
+        (files / "Module.symvers").write_text(SYMVERS)
+
+    monkeypatch.setattr(apt, "unpack", unpack)
+    monkeypatch.setattr(kernel, "resolve", lambda: CANDIDATE)
+    return fetched
+
+
+def test_a_kernel_without_rust_is_told_before_anything_large_is_fetched(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = _serve_headers(monkeypatch, "CONFIG_MODULES=y\n# CONFIG_RUST is not set\n")
+    with pytest.raises(ui.Fail) as failure:
+        kernel.prepare()
+    assert "built without Rust" in failure.value.message
+    assert fetched == [CANDIDATE.headers_package]
+    assert not list(folder.glob("kernels/*/packages"))
+
+
+def test_a_fetch_that_fails_leaves_nothing_and_is_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = _serve_headers(monkeypatch, "CONFIG_RUST=y\n")
+    for attempt in (1, 2):
+        with pytest.raises(ui.Fail, match="the archive is gone"):
+            kernel.prepare()
+        assert fetched.count(CANDIDATE.headers_package) == attempt
+        assert not list(folder.glob("kernels/*/packages"))
+
+
+# --- Without a network ---
+
+
+@pytest.fixture
+def no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine where `apt-get` fails, and where no index was ever fetched."""
+    tools = folder / "bin"
+    tools.mkdir()
+    (tools / "apt-get").write_text("#!/bin/sh\necho 'E: no route to host'\nexit 100\n")
+    (tools / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=os.pathsep)
+    monkeypatch.setattr(apt, "UPDATED", folder / "updated")
+    monkeypatch.delenv("KERNEL", raising=False)
+    monkeypatch.delenv("FLAVOUR", raising=False)
+    return folder
+
+
+def test_no_network_and_nothing_prepared(no_network: Path) -> None:
+    with pytest.raises(ui.Fail) as failure:
+        kernel.resolve()
+    assert "does not answer" in failure.value.message
+    assert "check the network" in failure.value.hint
+
+
+def test_no_network_but_a_prepared_kernel(
+    no_network: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = no_network / "kernels" / f"{CANDIDATE.release}_{CANDIDATE.version}" / "build"
+    build.mkdir(parents=True)
+    with pytest.raises(ui.Fail):
+        kernel.resolve()  # It is not complete.
+    key = f"{kernel.LAYOUT} {CANDIDATE.version} {CANDIDATE.release} "
+    (build / ".complete").write_text(key + os.environ.get("KTCP_BUILDROOT", ""))
+    assert kernel.resolve().release == CANDIDATE.release
+    assert "in the cache" in capsys.readouterr().err
+
+
+def test_no_network_but_the_index_of_last_time(
+    no_network: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apt.UPDATED.touch()
+    os.utime(apt.UPDATED, (0, 0))
+    apt.update()
+    assert "package index of last time" in capsys.readouterr().err

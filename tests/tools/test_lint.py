@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lints find what they are there for."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ktcp import lint, ui
+
+SPDX = "// SPDX-License-Identifier: GPL-2.0\n"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.setattr(lint, "CHECKOUT", tmp_path)
+    return tmp_path
+
+
+def _check(name: str) -> str:
+    (found,) = lint.chosen(name)
+    return found.check()
+
+
+def test_unsafe_is_seen_in_code_only() -> None:
+    source = "// unsafe\n/* unsafe\n*/ fn f() {\n    unsafe { g() }\n}\nlet unsafe_name = 1;\n"
+    assert lint.unsafe_lines(source) == [4]
+
+
+def test_safe_examples(checkout: Path) -> None:
+    for folder in ("lib", "examples/kecho"):
+        (checkout / folder).mkdir(parents=True)
+        (checkout / folder / "x.rs").write_text("fn f() {\n    unsafe { g() }\n}\n")
+    assert _check("safe-examples") == "examples/kecho/x.rs:2: `unsafe` in an example"
+
+
+def test_spdx(checkout: Path) -> None:
+    (checkout / ".gitignore").write_text("# SPDX-License-Identifier: GPL-2.0\nignored.c\n")
+    (checkout / "with.c").write_text(SPDX)
+    (checkout / "ignored.c").write_text("int x;\n")
+    (checkout / "README.md").write_text("# Read me\n")
+    assert _check("spdx") == ""
+    (checkout / "without.c").write_text("int x;\n")
+    assert "without.c" in _check("spdx")
+
+
+def test_shellcheck_finds_scripts_by_their_first_line(checkout: Path) -> None:
+    (checkout / "start").write_text("#!/bin/sh\necho $1\n")
+    assert "SC2086" in _check("shellcheck")
+
+
+def test_black_and_mypy(checkout: Path) -> None:
+    (checkout / "x.py").write_text("def f(x):\n  return x\n")
+    assert "+    return x" in _check("black")
+    assert "missing a type annotation" in _check("mypy")
+    (checkout / "x.py").write_text("def f(x: int) -> int:\n    return x\n")
+    assert _check("black") == _check("mypy") == ""
+
+
+def test_a_failure_is_counted(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (checkout / "x.c").write_text("int x;\n")
+    assert lint.run(lint.chosen("spdx")) == (0, 1)
+    assert "FAILED lint: spdx" in capsys.readouterr().out
+    (checkout / "x.c").write_text(SPDX)
+    assert lint.run(lint.chosen("spdx")) == (1, 0)
+
+
+def test_an_unknown_lint() -> None:
+    with pytest.raises(ui.Fail) as failure:
+        lint.chosen("spelling")
+    assert "rustfmt" in failure.value.hint
+
+
+def test_outside_of_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lint, "CHECKOUT", tmp_path)
+    with pytest.raises(ui.Fail, match="not a git checkout"):
+        lint.files()
