@@ -92,7 +92,7 @@ def test_a_stamp_does_not_survive_a_removal_cut_short(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache.shutil, "rmtree", cut_short)
+        patch.setattr("ktcp.cache.shutil.rmtree", cut_short)
         with pytest.raises(KeyboardInterrupt):
             _fill(folder / "a", "2", "y")
     assert (folder / "a/x").exists()
