@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -42,6 +43,13 @@ def test_a_failure_leaves_nothing(folder: Path, error: type[BaseException]) -> N
             raise error
     assert not (folder / "a").exists()
     assert _fill(folder / "a", "1", "y")
+
+
+def test_a_failure_leaves_no_empty_folder_either(folder: Path) -> None:
+    with pytest.raises(RuntimeError):
+        with cache.once(folder / "kernels/new/build", "1"):
+            raise RuntimeError
+    assert not (folder / "kernels/new").exists()
 
 
 # Says that it is at work, and stays there.
@@ -97,3 +105,14 @@ def test_a_stamp_does_not_survive_a_removal_cut_short(
             _fill(folder / "a", "2", "y")
     assert (folder / "a/x").exists()
     assert not cache.is_complete(folder / "a", "1")
+
+
+def test_what_nobody_used_for_long_is_removed(folder: Path) -> None:
+    old, used, root = folder / "kernels/old", folder / "kernels/used", folder / "roots/old"
+    for directory in (old / "build", used / "build", root):
+        assert _fill(directory, "1", "x")
+        os.utime(directory / cache.STAMP, (0, 0))
+    assert not _fill(used / "build", "1", "x")
+    cache.prune()
+    assert not old.exists()
+    assert used.exists() and root.exists()

@@ -112,8 +112,8 @@ def test_a_newer_series_is_taken_when_no_known_one_is_left() -> None:
         (None, "amd64", "", "no kernel with its source", "make update"),
         ("7.3", "amd64", "", "no kernel series `7.3` with flavour amd64", "one of: nothing"),
         ("running", None, "6.1.0-13-amd64", "the running kernel 6.1.0-13-amd64", "KDIR="),
-        ("running", None, "7.0-mine", "the running kernel 7.0-mine", "7.3.4+deb13-cloud-amd64"),
-        ("7.3.3+deb13-cloud-amd64", None, "", "the kernel 7.3.3+deb13-cloud-amd64", "available"),
+        ("running", None, "7.0-mine", "the running kernel 7.0-mine", "from backports"),
+        ("7.3.3+deb13-cloud-amd64", None, "", "the kernel 7.3.3+deb13-cloud-amd64", "7.3.4+deb13"),
     ],
 )
 def test_what_cannot_be_had_is_said(

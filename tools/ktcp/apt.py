@@ -30,7 +30,7 @@ def _is_fresh() -> bool:
 
 def update() -> None:
     """Fetches the package index; raises `NoIndex` if that fails and there is no older one."""
-    with cache.locked(cache.root() / ".package-index.lock"):
+    with cache.locked(cache.root() / "locks/package-index"):
         try:
             with ui.Progress("refresh the package index") as progress:
                 ui.run_logged(

@@ -8,9 +8,11 @@ power cut) leaves a directory that the next run does not mistake for a finished 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from pathlib import Path
 from . import ui
 
 STAMP = ".complete"
+UNUSED_DAYS = 14
 
 
 def root() -> Path:
@@ -43,7 +46,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            ui.note(f"another run is busy with {path.stem.lstrip('.')}: waiting for it")
+            ui.note(f"another run is busy with {path.name}: waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -81,6 +84,17 @@ def _write_stamp(directory: Path, key: str) -> None:
         os.close(handle)
 
 
+def _lock_of(directory: Path) -> Path:
+    return root() / "locks" / os.path.relpath(directory, root()).replace("/", "-")
+
+
+def _remove(directory: Path) -> None:
+    wipe(directory)
+    # The folder above may have been made for this one alone.
+    with contextlib.suppress(OSError):
+        directory.parent.rmdir()
+
+
 @contextmanager
 def once(directory: Path, key: str) -> Iterator[bool]:
     """Guards the making of `directory`: yields whether its content has to be made.
@@ -94,8 +108,10 @@ def once(directory: Path, key: str) -> Iterator[bool]:
     The stamp is written when the block ends without an exception; otherwise the directory is
     removed again.
     """
-    with locked(directory.with_name(f".{directory.name}.lock")):
+    with locked(_lock_of(directory)):
         if is_complete(directory, key):
+            # Its age tells when it was used last.
+            os.utime(directory / STAMP)
             yield False
             return
         wipe(directory)
@@ -103,6 +119,17 @@ def once(directory: Path, key: str) -> Iterator[bool]:
         try:
             yield True
         except BaseException:
-            wipe(directory)
+            _remove(directory)
             raise
         _write_stamp(directory, key)
+
+
+def prune() -> None:
+    """Removes what nobody used for a while: the archive has a new kernel every few days."""
+    oldest = time.time() - UNUSED_DAYS * 24 * 3600
+    for stamp in [*root().glob(f"*/*/{STAMP}"), *root().glob(f"*/*/*/{STAMP}")]:
+        # The build roots look after themselves.
+        if stamp.is_relative_to(root() / "roots") or stamp.stat().st_mtime > oldest:
+            continue
+        with locked(_lock_of(stamp.parent)):
+            _remove(stamp.parent)

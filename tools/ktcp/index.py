@@ -20,6 +20,8 @@ from . import ui
 KNOWN_SERIES = ("7.3", "7.2")
 FLAVOURS = ("cloud-amd64", "amd64", "rt-amd64")
 DEFAULT_FLAVOUR = FLAVOURS[0]
+# How many releases an error names
+SHOWN = 6
 
 # `7.3.4+deb13-cloud-amd64`, or `6.12.115+deb13.1-amd64`
 RELEASE = re.compile(
@@ -122,11 +124,18 @@ def _all_series(kernels: Iterable[Candidate]) -> list[str]:
 
 
 def _unknown_release(kernels: list[Candidate], release: str, wanted: str) -> ui.Fail:
-    name = f"the running kernel {release}" if wanted == "running" else f"the kernel {release}"
+    newest = [kernel.release for kernel in reversed(kernels)][:SHOWN]
+    if wanted == "running":
+        return ui.Fail(
+            f"the running kernel {release} is not in the package index of Debian, which keeps the "
+            "newest kernels only",
+            "upgrade it from backports and start it; for a kernel of your own, give its build tree "
+            "with KDIR=",
+        )
     return ui.Fail(
-        f"{name} is not in the package index of Debian, which keeps the newest kernels only",
-        f"available: {_list(kernel.release for kernel in reversed(kernels))}; to use a kernel of "
-        "your own, build with KDIR=<its build tree>",
+        f"the kernel {release} is not in the package index of Debian, which keeps the newest "
+        "kernels only",
+        f"give KERNEL= a series, or a release such as: {_list(newest)}",
     )
 
 

@@ -276,6 +276,8 @@ def _fill(kernel: index.Candidate) -> Kernel:
         with cache.once(folder, part) as needed:
             if needed:
                 make(kernel, paths, steps)
+    if missing:
+        cache.prune()
     return Kernel(
         kernel.series,
         kernel.flavour,

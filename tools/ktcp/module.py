@@ -46,7 +46,7 @@ def external(prepared: kernel.Kernel, output: Path, *arguments: str) -> list[str
 def _output(name: str) -> Iterator[Path]:
     """The folder `name` below `build/`, for this run alone."""
     folder = BUILD / name
-    with cache.locked(BUILD / f".{name}.lock"):
+    with cache.locked(cache.root() / "locks" / f"module-{name}"):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             yield folder
