@@ -61,11 +61,14 @@ endif
 run: ## boot the distribution's kernel, load kecho and talk to it
 	@$(tool) run
 
-test: ## all of the tests
+test: ## all of the tests: lints, tools, KUnit, end to end
 	@$(tool) test
 
 test-unit: ## KUnit on user-mode Linux only
 	@$(tool) test-unit
+
+test-tools: ## the tests of the tools only
+	@$(tool) test-tools
 
 test-e2e: ## the tests that boot the distribution's kernel only
 	@$(tool) test-e2e
@@ -100,9 +103,10 @@ help: ## this table
 #= PORT: the port of this machine that `make run` forwards; default: 12345
 #= ACCEL: kvm or tcg; default: kvm if it runs a guest, else tcg
 #= LINT: the one lint to run
+#= CASE: the tests that `make test-unit`, `test-tools` or `test-e2e` runs: a part of their names
 #= V: 1 shows the commands of the build
 #= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
-.PHONY: modules rust-analyzer lint install run test test-unit test-e2e fmt shell buildroot update \
-	clean clean-cache help
+.PHONY: modules rust-analyzer lint install run test test-unit test-tools test-e2e fmt shell \
+	buildroot update clean clean-cache help

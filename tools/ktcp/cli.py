@@ -33,6 +33,7 @@ COMMANDS = {
     "leave": "join",
     "test": "testrun",
     "test-unit": "testrun",
+    "test-tools": "testrun",
     "test-e2e": "testrun",
 }
 
