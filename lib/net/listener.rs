@@ -7,7 +7,8 @@ use super::{
     socket::{
         Shutdown,
         Socket,
-        Wait, //
+        Wait,
+        TCP_NODELAY, //
     },
     stream::TcpStream, //
 };
@@ -25,6 +26,7 @@ use kernel::{
 #[derive(Clone)]
 pub struct ListenOptions {
     backlog: u16,
+    nodelay: bool,
 }
 
 impl ListenOptions {
@@ -32,6 +34,12 @@ impl ListenOptions {
     /// sysctl `net.core.somaxconn` is a further limit.
     pub fn backlog(mut self, connections: u16) -> Self {
         self.backlog = connections;
+        self
+    }
+
+    /// Whether accepted connections start with [`TcpStream::set_nodelay`]; not by default.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.nodelay = nodelay;
         self
     }
 
@@ -50,6 +58,9 @@ impl ListenOptions {
     pub fn bind(self, namespace: &Namespace, addr: SocketAddr) -> Result<TcpListener> {
         let socket = Socket::new(namespace, &addr)?;
         socket.set_int(bindings::SOL_SOCKET, bindings::SO_REUSEADDR, 1)?;
+        if self.nodelay {
+            socket.set_int(bindings::SOL_TCP, TCP_NODELAY, 1)?;
+        }
         socket.bind(addr)?;
         socket.listen(self.backlog.into())?;
         Ok(TcpListener { socket })
@@ -66,7 +77,10 @@ pub struct TcpListener {
 impl TcpListener {
     /// Options that start from the defaults.
     pub fn options() -> ListenOptions {
-        ListenOptions { backlog: 128 }
+        ListenOptions {
+            backlog: 128,
+            nodelay: false,
+        }
     }
 
     /// Listens on `addr` with the default options; see [`ListenOptions::bind`].

@@ -20,6 +20,9 @@ use kernel::{
     time::Delta, //
 };
 
+/// C header: [`include/uapi/linux/tcp.h`](srctree/include/uapi/linux/tcp.h)
+pub(super) const TCP_NODELAY: u32 = 1;
+
 /// Which direction of a connection to shut down, as in `std::net`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
@@ -154,6 +157,10 @@ impl Socket {
 
     /// Receives into `buffer`; 0 is the end of the stream, or an empty `buffer`.
     pub(super) fn receive(&self, buffer: &mut [u8], wait: Wait) -> Result<usize> {
+        if buffer.is_empty() {
+            // C would wait for a byte that it has no place for.
+            return Ok(0);
+        }
         let mut message = bindings::msghdr::default();
         let mut vector = bindings::kvec {
             iov_base: buffer.as_mut_ptr().cast(),

@@ -7,7 +7,8 @@ use super::{
     socket::{
         Shutdown,
         Socket,
-        Wait, //
+        Wait,
+        TCP_NODELAY, //
     },
 };
 use core::net::SocketAddr;
@@ -16,9 +17,6 @@ use kernel::{
     prelude::*,
     time::Delta, //
 };
-
-/// C header: [`include/uapi/linux/tcp.h`](srctree/include/uapi/linux/tcp.h)
-const TCP_NODELAY: u32 = 1;
 
 /// A TCP connection between this kernel and a peer; closed when dropped.
 ///
