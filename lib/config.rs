@@ -120,7 +120,7 @@ impl Builder {
     /// May sleep.
     pub fn start<H: Handler>(
         self,
-        _module: &'static ThisModule,
+        module: &'static ThisModule,
         handler: H,
     ) -> Result<KernelTcpServer> {
         if self.config.drain.is_negative() {
@@ -131,11 +131,14 @@ impl Builder {
         let addr = self.addr;
         let listener = TcpListener::options()
             .backlog(self.backlog)
+            // What a handler has to say is gathered before it is sent: waiting for more would only
+            // add the peer's delay in acknowledging.
+            .nodelay(true)
             .bind(&Namespace::current()?, addr)
             .inspect_err(|error| pr_err!("{name}: cannot listen on {addr:?}: {error:?}\n"))?;
 
         match self.executor {
-            Executor::Kthread => KernelTcpServer::start(self.config, listener, handler),
+            Executor::Kthread => KernelTcpServer::start(module, self.config, listener, handler),
         }
     }
 }

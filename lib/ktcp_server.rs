@@ -53,7 +53,8 @@
 //! | `connection` | one conversation |
 //! | `executor` | how conversations are run |
 //! | `server`, `config` | what the owner of a server holds and sets |
-//! | `kthread`, `latch`, `slots`, `backoff` | what the `kernel` crate lacks |
+//! | `registry` | that no server outlives its module |
+//! | `kthread`, `workqueue`, `latch`, `slots`, `backoff` | what the `kernel` crate lacks |
 //! | `shim` | functions of C that Rust cannot reach otherwise |
 
 mod backoff;
@@ -65,9 +66,11 @@ mod handler;
 mod kthread;
 mod latch;
 pub mod net;
+mod registry;
 mod server;
 mod shim;
 mod slots;
+mod workqueue;
 
 pub use self::{
     buffer::BufferSize,

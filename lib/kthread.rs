@@ -13,7 +13,8 @@ use kernel::{
     bindings,
     error::from_err_ptr,
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    task::Task, //
 };
 
 /// What a thread leaves for whoever joins it.
@@ -142,6 +143,11 @@ impl<T> JoinHandle<T> {
         // SAFETY: `done` is open, so that the thread has stored a value and is finished with it.
         // It was not taken before, for that consumes the handle, of which there is but one.
         unsafe { (*self.outcome.value.get()).take().unwrap_unchecked() }
+    }
+
+    /// Whether the current task is this thread.
+    pub(crate) fn is_current(&self) -> bool {
+        self.task.as_ptr() == Task::current_raw()
     }
 
     fn wait(&self) {

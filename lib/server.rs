@@ -7,16 +7,15 @@ use crate::{
         Builder,
         Config, //
     },
-    executor::{
-        kthread::Threads,
-        Running, //
-    },
+    executor::kthread::Threads,
     handler::Handler,
-    net::TcpListener, //
+    net::TcpListener,
+    registry::Entry, //
 };
 use core::net::SocketAddr;
 use kernel::{
     prelude::*,
+    sync::Arc,
     time::Delta, //
 };
 
@@ -27,11 +26,19 @@ use kernel::{
 /// instruction of the module runs on its behalf and none of its memory is held, so a module keeps
 /// the server in its own data and needs no further thought for `rmmod`.
 ///
+/// # When it is dropped elsewhere, or not at all
+///
+/// - In a method of its own handler: the server stops listening and receiving, and the rest of the
+///   work is done as soon as the method has returned. The module can be unloaded only then.
+/// - Never, because the value was leaked: the server runs until the module is unloaded, which
+///   stops it, with a line in the log. Its memory stays leaked.
+///
 /// # Examples
 ///
 /// See the [crate](crate).
 pub struct KernelTcpServer {
-    running: KBox<dyn Running>,
+    entry: Arc<Entry>,
+    addr: SocketAddr,
 }
 
 impl KernelTcpServer {
@@ -42,22 +49,25 @@ impl KernelTcpServer {
     }
 
     pub(crate) fn start<H: Handler>(
+        module: &'static ThisModule,
         config: Config,
         listener: TcpListener,
         handler: H,
     ) -> Result<Self> {
-        let threads = Threads::start(config, listener, handler)?;
-        Ok(Self {
-            running: KBox::new(threads, GFP_KERNEL)?,
-        })
+        let addr = listener.local_addr()?;
+        let entry = Entry::new(config.name, module, || {
+            let threads = Threads::start(config, listener, handler)?;
+            Ok(KBox::new(threads, GFP_KERNEL)?)
+        })?;
+        Ok(Self { entry, addr })
     }
 
     /// The address on which the server listens; with the port that the kernel chose when it was
     /// asked to.
     ///
-    /// May sleep.
-    pub fn local_addr(&self) -> Result<SocketAddr> {
-        self.running.local_addr()
+    /// Any context.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// Stops the server as dropping it does, but waits `within` at most for connections to send
@@ -66,8 +76,14 @@ impl KernelTcpServer {
     /// A handler that does not return delays this beyond the deadline; the log says so every ten
     /// seconds.
     ///
-    /// Sleeps. Must not be called from a method of the server's own handler.
-    pub fn shutdown(mut self, within: Delta) {
-        self.running.stop(within);
+    /// Sleeps.
+    pub fn shutdown(self, within: Delta) {
+        self.entry.close(Some(within));
+    }
+}
+
+impl Drop for KernelTcpServer {
+    fn drop(&mut self) {
+        self.entry.close(None);
     }
 }

@@ -30,5 +30,8 @@ extern "C" {
         value: *mut c_void,
         len: c_uint,
     ) -> c_int;
+    pub(crate) fn ktcp_alloc_unbound_workqueue(
+        name: *const c_char,
+    ) -> *mut bindings::workqueue_struct;
     pub(crate) fn ktcp_wipe(memory: *mut c_void, len: usize);
 }

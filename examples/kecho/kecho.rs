@@ -57,7 +57,7 @@ impl kernel::Module for Kecho {
         let server = KernelTcpServer::builder(c"kecho")
             .listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
             .start(module, Echo)?;
-        pr_info!("listening on {:?}\n", server.local_addr()?);
+        pr_info!("listening on {:?}\n", server.local_addr());
         Ok(Self { _server: server })
     }
 }

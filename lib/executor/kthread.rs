@@ -172,20 +172,25 @@ fn leave<H: Handler>(shared: &Shared<H>, number: usize, stream: Arc<TcpStream>, 
 }
 
 impl<H: Handler> Running for Threads<H> {
-    fn local_addr(&self) -> Result<SocketAddr> {
-        self.shared.listener.local_addr()
+    fn runs_current(&self) -> bool {
+        let table = self.shared.table.lock();
+        let running = table.entries.iter().any(|entry| entry.thread.is_current());
+        running || table.finished.as_ref().is_some_and(JoinHandle::is_current)
     }
 
-    fn stop(&mut self, within: Delta) {
+    fn begin_stop(&self) {
+        self.shared.stopping.open();
+        self.shared.listener.shutdown();
+    }
+
+    fn stop(&mut self, within: Option<Delta>) {
         let Some(acceptor) = self.acceptor.take() else {
             return;
         };
-        let shared = &*self.shared;
-
-        shared.stopping.open();
-        shared.listener.shutdown();
+        self.begin_stop();
         acceptor.join();
 
+        let shared = &*self.shared;
         let mut table = shared.table.lock();
         table.draining = true;
         if table.entries.is_empty() {
@@ -198,7 +203,10 @@ impl<H: Handler> Running for Threads<H> {
         }
         drop(table);
 
-        if !shared.drained.wait_timeout(within) {
+        if !shared
+            .drained
+            .wait_timeout(within.unwrap_or(shared.config.drain))
+        {
             let mut table = shared.table.lock();
             table.aborting = true;
             for entry in table.entries.iter() {
@@ -219,7 +227,6 @@ impl<H: Handler> Running for Threads<H> {
 
 impl<H: Handler> Drop for Threads<H> {
     fn drop(&mut self) {
-        let within = self.shared.config.drain;
-        self.stop(within);
+        self.stop(None);
     }
 }

@@ -2,10 +2,12 @@
 
 #include <linux/module.h>
 #include <linux/net.h>
+#include <linux/notifier.h>
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
 #include <linux/sockptr.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
 
@@ -50,6 +52,48 @@ void ktcp_wipe(void *memory, size_t len)
 	memzero_explicit(memory, len);
 }
 EXPORT_SYMBOL_GPL(ktcp_wipe);
+
+/* alloc_workqueue() is a macro. */
+struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name)
+{
+	return alloc_workqueue("%s", WQ_UNBOUND, 0, name);
+}
+EXPORT_SYMBOL_GPL(ktcp_alloc_unbound_workqueue);
+
+/* A module that goes must not leave a server behind that runs its code. */
+static int ktcp_module_event(struct notifier_block *block, unsigned long event,
+			     void *module)
+{
+	if (event == MODULE_STATE_GOING)
+		ktcp_module_going(module);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block ktcp_module_notifier = {
+	.notifier_call = ktcp_module_event,
+};
+
+static int __init ktcp_init(void)
+{
+	int err = ktcp_library_init();
+
+	if (err)
+		return err;
+	err = register_module_notifier(&ktcp_module_notifier);
+	if (err)
+		ktcp_library_exit();
+	return err;
+}
+
+static void __exit ktcp_exit(void)
+{
+	unregister_module_notifier(&ktcp_module_notifier);
+	ktcp_library_exit();
+}
+
+/* Built in, ahead of the servers that are built in. */
+subsys_initcall(ktcp_init);
+module_exit(ktcp_exit);
 
 MODULE_AUTHOR("The ktcp_server authors");
 MODULE_DESCRIPTION("TCP servers inside the kernel, for modules in Rust");

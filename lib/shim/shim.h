@@ -8,8 +8,10 @@
 
 #include <linux/types.h>
 
+struct module;
 struct net;
 struct socket;
+struct workqueue_struct;
 
 struct net *ktcp_get_net(struct net *net);
 struct net *ktcp_get_current_net(void);
@@ -17,5 +19,11 @@ void ktcp_put_net(struct net *net);
 int ktcp_setsockopt(struct socket *sock, int level, int name, void *value,
 		    unsigned int len);
 void ktcp_wipe(void *memory, size_t len);
+struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name);
+
+/* In ../registry.rs. */
+int ktcp_library_init(void);
+void ktcp_library_exit(void);
+void ktcp_module_going(struct module *module);
 
 #endif /* KTCP_SHIM_H */
