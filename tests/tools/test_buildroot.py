@@ -124,6 +124,10 @@ def test_no_network_on_a_fresh_machine(folder: Path) -> None:
     assert _nothing_made(folder / "c")
 
 
+def test_a_path_with_a_space(folder: Path) -> None:
+    _refuses(_run(folder / "my cache"), "a space", "KTCP_CACHE=")
+
+
 # --- While it is being made ---
 
 
