@@ -98,6 +98,16 @@ def test_a_fetch_that_fails_leaves_nothing_and_is_tried_again(
         assert not list(folder.glob("kernels/*/packages"))
 
 
+def test_too_little_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = _serve_headers(monkeypatch, "CONFIG_RUST=y\n")
+    monkeypatch.setattr(kernel, "NEEDED_GIB", 1 << 20)
+    with pytest.raises(ui.Fail) as failure:
+        kernel.prepare()
+    assert "MiB are free" in failure.value.message
+    assert "KTCP_CACHE=" in failure.value.hint
+    assert not fetched
+
+
 # --- Without a network ---
 
 

@@ -23,6 +23,9 @@ from . import apt, cache, cli, index, ui
 # Part of every key: raise it when what is made below changes.
 LAYOUT = "1"
 
+# The source, the build directory and the packages, before they are unpacked and after
+NEEDED_GIB = 4
+
 RUST_EXPORT = re.compile(r"EXPORT_SYMBOL_RUST_GPL\((_R\w+)\)")
 
 
@@ -260,6 +263,16 @@ def _make_source(kernel: index.Candidate, paths: _Paths, steps: ui.Steps) -> Non
         _fetch_source(kernel, paths.source, progress)
 
 
+def _check_disk() -> None:
+    free = shutil.disk_usage(cache.root()).free
+    if free < NEEDED_GIB << 30:
+        raise ui.Fail(
+            f"only {free >> 20} MiB are free in {cache.root()}, and a kernel needs "
+            f"{NEEDED_GIB << 10} MiB",
+            "free some space, or set KTCP_CACHE= to a folder on a larger disk",
+        )
+
+
 def _fill(kernel: index.Candidate) -> Kernel:
     paths = _Paths.of(kernel.version, kernel.release)
     key = f"{LAYOUT} {kernel.version} {kernel.release}"
@@ -271,6 +284,8 @@ def _fill(kernel: index.Candidate) -> Kernel:
         (paths.build, build_key, _make_build, 3),
     )
     missing = sum(n for folder, part, _, n in parts if not cache.is_complete(folder, part))
+    if missing:
+        _check_disk()
     steps = ui.Steps(missing)
     for folder, part, make, _ in parts:
         with cache.once(folder, part) as needed:
