@@ -55,7 +55,7 @@ def test_at_a_terminal(port: int, last: str) -> None:
     with Terminal(COMMAND) as terminal:
         shown = terminal.expect("Ctrl-C or Ctrl-D ends", READY_SECONDS)
         assert f"telnet 127.0.0.1 {port}" in shown
-        terminal.expect("kecho: listening on", 5)
+        assert "kecho: listening on 0.0.0.0:12345" in shown
         terminal.type("Grüße, kernel\n")
         # Once as the terminal shows what is typed, and once as the echo.
         terminal.expect("Grüße, kernel\r\nGrüße, kernel\r\n", 10)

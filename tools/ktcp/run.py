@@ -75,8 +75,6 @@ def unload(guest: vm.Guest) -> None:
 def talk(guest: vm.Guest, address: Address) -> None:
     """A person types, if there is one; otherwise the tools hold the conversation themselves."""
     if sys.stdin.isatty():
-        ui.say(f"\n  in another terminal:  telnet {address[0]} {address[1]}")
-        ui.say("  or type right here:   every line comes back; Ctrl-C or Ctrl-D ends\n")
         terminal.converse(guest, address)
     else:
         print(conversation.summary(conversation.hold(address)), flush=True)

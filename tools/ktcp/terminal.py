@@ -21,7 +21,8 @@ CTRL_C = b"\x03"
 
 # How long a line of the kernel's log may wait before it is shown.
 LOG_SECONDS = 0.2
-OUR_LOG = re.compile(r"(?:kecho|ktcp_server): ")
+# What our modules say; what the kernel says of every module that is not its own is left out.
+OUR_LOG = re.compile(r"\b(?:kecho|ktcp_server): (?!.*\btaint)")
 
 
 @contextmanager
@@ -75,8 +76,7 @@ def _read(fd: int) -> tuple[bytes, bool]:
     return before, bool(key) or not typed
 
 
-def _hold(guest: vm.Guest, connection: socket.socket, keyboard: int) -> None:
-    log = Log(guest)
+def _hold(log: Log, connection: socket.socket, keyboard: int) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(keyboard, selectors.EVENT_READ)
         selector.register(connection, selectors.EVENT_READ)
@@ -99,9 +99,13 @@ def _hold(guest: vm.Guest, connection: socket.socket, keyboard: int) -> None:
 def converse(guest: vm.Guest, address: Address) -> None:
     """Sends what is typed and shows what comes back, until Ctrl-C or Ctrl-D."""
     keyboard = sys.stdin.fileno()
+    log = Log(guest)
     with ctrl_c_as_input(keyboard), conversation.connect(address) as connection:
+        log.show()
+        ui.say(f"\n  in another terminal:  telnet {address[0]} {address[1]}")
+        ui.say("  or type right here:   every line comes back; Ctrl-C or Ctrl-D ends\n")
         try:
-            _hold(guest, connection, keyboard)
+            _hold(log, connection, keyboard)
         except OSError as error:
             guest.must("true")  # says why if the guest is no more
             raise ui.Fail(
