@@ -80,7 +80,7 @@ def _kernel() -> kernel.Kernel:
 
 
 def _rustfmt_command() -> list[str]:
-    return ["rustfmt", "--config-path", str(_kernel().source / ".rustfmt.toml")]
+    return ["rustfmt", "--color", "never", "--config-path", str(_kernel().source / ".rustfmt.toml")]
 
 
 def _rustfmt() -> str:
