@@ -53,7 +53,7 @@ def test_without_a_terminal(port: int) -> None:
 @pytest.mark.parametrize("last", [CTRL_C, CTRL_D, f"half a line{CTRL_C}"], ids=repr)
 def test_at_a_terminal(port: int, last: str) -> None:
     with Terminal(COMMAND) as terminal:
-        shown = terminal.expect("Ctrl-C or Ctrl-D ends", READY_SECONDS)
+        shown = terminal.expect("Ctrl-C or Ctrl-D ends\r\n\r\n", READY_SECONDS)
         assert f"telnet 127.0.0.1 {port}" in shown
         assert "kecho: listening on 0.0.0.0:12345" in shown
         terminal.type("Grüße, kernel\n")
