@@ -29,7 +29,9 @@ def _replace(file: Path, text: str) -> None:
 
 def _remove_link(link: Path) -> None:
     if link.exists() and not link.is_symlink():
-        raise ui.Fail(f"{link} is there, and no link", "move it away: that is where the library goes")
+        raise ui.Fail(
+            f"{link} is there, and no link", "move it away: that is where the library goes"
+        )
     link.unlink(missing_ok=True)
 
 

@@ -58,7 +58,6 @@ def _kunit_py(action: str, tree: Path, build: Path, *arguments: str) -> list[str
         f"--build_dir={build}",
         f"--kunitconfig={config}",
         f"--make_options={TOOLCHAIN}",
-        f"--jobs={os.cpu_count()}",
         *arguments,
     ]
 
@@ -93,7 +92,8 @@ def count(report: dict[str, Any]) -> Result:
 def _run(tree: Path, build: Path, case: str | None) -> Result:
     report, log = build / "report.json", cache.log("kunit")
     report.unlink(missing_ok=True)
-    arguments = [f"--json={report}", f"--timeout={TIMEOUT}", *([case] if case else [])]
+    arguments = [f"--json={report}", f"--timeout={TIMEOUT}", f"--jobs={os.cpu_count()}"]
+    arguments += [case] if case else []
     # Its own output is what a person wants to see, and it knows colours.
     status = subprocess.run(_kunit_py("run", tree, build, *arguments), cwd=tree).returncode
     if not report.exists():
