@@ -44,7 +44,7 @@ class Lab:
         """Raises `Fail` if the kernel complained, or if a module cannot be unloaded."""
         guest = self.lend()
         try:
-            guest.run("killall -9 nc yes sleep 2>/dev/null")
+            guest.run("killall -9 nc yes wget sleep 2>/dev/null")
             for module in ("kecho", "ktcp_server"):
                 if module in loaded(guest):
                     guest.must(f"rmmod {module}")

@@ -208,15 +208,28 @@ def test_suspended_client(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
     guest.finish(client)
 
 
+def unsent(guest: vm.Guest) -> list[int]:
+    """For each connection of kecho, the bytes that its socket has not got rid of yet."""
+    rows = [line.split() for line in guest.must("cat /proc/net/tcp").splitlines()[1:]]
+    return [
+        int(row[4].split(":")[0], 16)
+        for row in rows
+        if row[1].endswith(f":{PORT:04X}") and row[3] == "01"
+    ]
+
+
 def test_clients_in_the_guest_that_never_read(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
-    # Without QEMU's network between them: no buffers but the kernel's.
-    command = f"yes | nc 127.0.0.1 {PORT} | sleep 300"
+    # Without QEMU's network in between, which has large buffers of its own. wget reads nothing
+    # before it has sent everything.
+    guest.must("yes | head -c 50000000 >/tmp/body")
+    command = f"wget -q -O /dev/null --post-file /tmp/body http://127.0.0.1:{PORT}/"
     clients = [guest.start(command, timeout=60) for _ in range(3)]
-    assert eventually(lambda: len(guest.run("pidof nc").output.split()) == 3)
+    assert eventually(lambda: len(unsent(guest)) == 3 and min(unsent(guest)) > 0)
     time.sleep(1)
+    assert len(unsent(guest)) == 3 and min(unsent(guest)) > 0
     assert rmmod(guest) < RMMOD_SECONDS
     assert not anything_left(guest)
     load_again(lab, guest)
-    guest.must("killall -9 sleep")
     for client in clients:
         guest.finish(client)
+    guest.must("rm /tmp/body")
