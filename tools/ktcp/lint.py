@@ -15,7 +15,7 @@ from pathlib import Path
 from . import cli, kernel, module, ui
 
 CHECKOUT = module.CHECKOUT
-SHELL = re.compile(rb"#! ?/(usr/)?bin/(env )?(ba|da)?sh\b")
+SHELL = re.compile(rb"#! ?/(usr/)?bin/(env |busybox )?(ba|da)?sh\b")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 # Files that cannot hold a line of comment, or are texts of others
 WITHOUT_SPDX = re.compile(r"LICENSE|.*\.(md|json|txt|png|svg|bin)")
