@@ -152,7 +152,7 @@ class Guest:
                 self._channel = control.Channel(ours)
                 stack.callback(self._channel.close)
                 self._start(scratch, theirs)
-            stack.callback(self.kill)
+            stack.callback(self._end)
             self._wait_until_up()
             self._stack = stack.pop_all()
         return self
@@ -220,11 +220,14 @@ class Guest:
             raise self._failure("the guest ended while it started") from lost
         self.boot_time = time.monotonic() - started
 
-    def kill(self) -> None:
-        """Ends the guest as a power cut would."""
+    def _end(self) -> None:
         if self._qemu.poll() is None:
             self._qemu.kill()
         self._qemu.wait()
+
+    def kill(self) -> None:
+        """Ends the guest as a power cut would, and lets go of all that it used."""
+        self._stack.close()
 
     def is_running(self) -> bool:
         return self._qemu.poll() is None
