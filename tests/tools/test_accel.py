@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,13 @@ def test_verdict_holds_until_the_machine_starts_again(
     boot_id.write_text("another\n")
     monkeypatch.setattr(accel, "BOOT_ID", boot_id)
     accel.choose(KERNEL)
+    assert boot.count == 2
+
+
+def test_each_kernel_has_a_verdict_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    boot = probe(monkeypatch, "")
+    other = dataclasses.replace(KERNEL, release="7.2.1")
+    assert [accel.choose(kernel) for kernel in (KERNEL, other, KERNEL, other)] == ["kvm"] * 4
     assert boot.count == 2
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from pathlib import Path
 
 from . import cache, ui, vm
@@ -45,15 +44,15 @@ def _complaint(kernel: Kernel) -> str:
     """What is wrong with KVM on this machine; empty if a guest ran."""
     if not DEVICE.exists():
         return f"there is no {DEVICE}"
-    # Until the next boot of the machine, nothing is likely to change what KVM can do.
-    machine = f"{BOOT_ID.read_text().strip()} {platform.release()} {kernel.release}"
+    # Until the machine starts again, nothing is likely to change what KVM can do.
+    boot = BOOT_ID.read_text().strip()
+    key = f"{boot} {kernel.release}"
     record = cache.root() / "kvm-probe.json"
-    known = _read(record)
-    if known.get("machine") == machine:
-        return known["complaint"]
-    complaint = _probe(kernel)
-    _write(record, {"machine": machine, "complaint": complaint})
-    return complaint
+    known = {past: verdict for past, verdict in _read(record).items() if past.startswith(boot)}
+    if key not in known:
+        known[key] = _probe(kernel)
+        _write(record, known)
+    return known[key]
 
 
 def _probe(kernel: Kernel) -> str:
