@@ -16,12 +16,15 @@ use kernel::{
     }, //
 };
 use ktcp_server::{
+    BufferSize,
     CloseReason,
+    Executor,
     Handler,
     Input,
     KernelTcpServer,
     Next,
-    Output, //
+    Output,
+    Peer, //
 };
 
 /// What a [`Probe`] has seen.
@@ -90,7 +93,7 @@ impl Drop for Probe {
 impl Handler for Probe {
     type Session = Session;
 
-    fn open(&self, _peer: SocketAddr) -> Result<Session> {
+    fn open(&self, _peer: &Peer<'_>) -> Result<Session> {
         let before = self.record.opened.fetch_add(1, Relaxed);
         // The record of a test that wants a refusal starts below zero.
         if before < 0 {
@@ -174,8 +177,8 @@ impl Handler for Probe {
     }
 }
 
-#[kunit_tests(ktcp_server)]
-mod tests {
+/// What is to hold on every executor.
+mod cases {
     use super::*;
     use crate::{
         support::{
@@ -197,15 +200,18 @@ mod tests {
     use ktcp_server::{
         net::{
             Shutdown,
-            TcpListener, //
+            TcpListener,
+            TcpStream, //
         },
         BufferSize,
         Builder,
         KernelTcpServer, //
     };
 
-    fn builder() -> Builder {
-        KernelTcpServer::builder(c"probe").drain(Delta::from_millis(200))
+    fn builder(executor: Executor) -> Builder {
+        KernelTcpServer::builder(c"probe")
+            .executor(executor)
+            .drain(Delta::from_millis(200))
     }
 
     /// A server with a [`Probe`], its record, and its address.
@@ -222,6 +228,21 @@ mod tests {
         Ok((server, record, addr))
     }
 
+    /// Sends and does not read, until the server is stuck in sending and takes no more.
+    fn fill(client: &TcpStream) -> Result {
+        let block = pattern(64 << 10)?;
+        client.set_write_timeout(Some(Delta::from_millis(100)))?;
+        let mut refused = 0;
+        while refused < 5 {
+            match client.write(&block) {
+                Ok(_) => refused = 0,
+                Err(ETIMEDOUT) => refused += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Waits, five seconds at most, until `condition` holds.
     fn eventually(condition: impl Fn() -> bool) -> bool {
         for _ in 0..500 {
@@ -233,11 +254,11 @@ mod tests {
         condition()
     }
 
-    #[test]
-    fn echoes_every_size_around_the_buffer() -> Result {
+    pub(super) fn echoes_every_size_around_the_buffer(executor: Executor) -> Result {
         const SIZE: usize = 512;
         let size = BufferSize::of::<SIZE>();
-        let (_server, _record, addr) = start(builder().input_buffer(size).output_buffer(size))?;
+        let (_server, _record, addr) =
+            start(builder(executor).input_buffer(size).output_buffer(size))?;
         let client = connect(addr)?;
         for len in [1, 2, SIZE - 1, SIZE, SIZE + 1, 3 * SIZE, 1 << 20] {
             let data = pattern(len)?;
@@ -246,10 +267,9 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn an_output_smaller_than_the_input_loses_nothing() -> Result {
+    pub(super) fn an_output_smaller_than_the_input_loses_nothing(executor: Executor) -> Result {
         let (_server, _record, addr) = start(
-            builder()
+            builder(executor)
                 .input_buffer(BufferSize::of::<1000>())
                 .output_buffer(BufferSize::of::<7>()),
         )?;
@@ -258,10 +278,9 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn one_byte_buffers_work() -> Result {
+    pub(super) fn one_byte_buffers_work(executor: Executor) -> Result {
         let (_server, _record, addr) = start(
-            builder()
+            builder(executor)
                 .input_buffer(BufferSize::MIN)
                 .output_buffer(BufferSize::MIN),
         )?;
@@ -270,9 +289,10 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_short_message_has_no_tail_of_the_longer_one_before() -> Result {
-        let (_server, _record, addr) = start(builder())?;
+    pub(super) fn a_short_message_has_no_tail_of_the_longer_one_before(
+        executor: Executor,
+    ) -> Result {
+        let (_server, _record, addr) = start(builder(executor))?;
         let client = connect(addr)?;
         exchange(&client, &pattern(4000)?)?;
         assert!(exchange(&client, b"ab\0c")?[..] == b"ab\0c"[..]);
@@ -281,9 +301,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn what_is_not_consumed_is_shown_again() -> Result {
-        let (_server, _record, addr) = start(builder())?;
+    pub(super) fn what_is_not_consumed_is_shown_again(executor: Executor) -> Result {
+        let (_server, _record, addr) = start(builder(executor))?;
         let client = connect(addr)?;
         client.write_all(b"Li")?;
         fsleep(Delta::from_millis(20));
@@ -299,9 +318,9 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn an_input_that_cannot_grow_closes() -> Result {
-        let (_server, record, addr) = start(builder().input_buffer(BufferSize::of::<64>()))?;
+    pub(super) fn an_input_that_cannot_grow_closes(executor: Executor) -> Result {
+        let (_server, record, addr) =
+            start(builder(executor).input_buffer(BufferSize::of::<64>()))?;
         let client = connect(addr)?;
         client.write_all(&[b'L'; 64])?;
         assert!(read_to_end(&client, 100)?.is_empty());
@@ -310,9 +329,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn writing_beyond_the_room_takes_nothing() -> Result {
-        let (_server, _record, addr) = start(builder())?;
+    pub(super) fn writing_beyond_the_room_takes_nothing(executor: Executor) -> Result {
+        let (_server, _record, addr) = start(builder(executor))?;
         let client = connect(addr)?;
         client.write_all(b"W")?;
         let mut word = [0; 2];
@@ -321,9 +339,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn close_flushes_first() -> Result {
-        let (_server, record, addr) = start(builder())?;
+    pub(super) fn close_flushes_first(executor: Executor) -> Result {
+        let (_server, record, addr) = start(builder(executor))?;
         let client = connect(addr)?;
         client.write_all(b"C")?;
         assert!(read_to_end(&client, 100)?[..] == b"bye"[..]);
@@ -332,9 +349,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn reset_discards() -> Result {
-        let (_server, record, addr) = start(builder())?;
+    pub(super) fn reset_discards(executor: Executor) -> Result {
+        let (_server, record, addr) = start(builder(executor))?;
         let client = connect(addr)?;
         client.write_all(b"R")?;
         assert_eq!(client.read(&mut [0; 16]), Err(ECONNRESET));
@@ -343,9 +359,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn an_error_of_the_handler_flushes_and_closes() -> Result {
-        let (_server, record, addr) = start(builder())?;
+    pub(super) fn an_error_of_the_handler_flushes_and_closes(executor: Executor) -> Result {
+        let (_server, record, addr) = start(builder(executor))?;
         let client = connect(addr)?;
         client.write_all(b"E")?;
         assert!(read_to_end(&client, 100)?[..] == b"sorry"[..]);
@@ -354,9 +369,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_reset_by_the_peer_is_told() -> Result {
-        let (_server, record, addr) = start(builder())?;
+    pub(super) fn a_reset_by_the_peer_is_told(executor: Executor) -> Result {
+        let (_server, record, addr) = start(builder(executor))?;
         let client = connect(addr)?;
         exchange(&client, b"hello")?;
         client.abort();
@@ -365,9 +379,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_refused_peer_is_reset_and_has_no_session() -> Result {
-        let (_server, record, addr) = start(builder())?;
+    pub(super) fn a_refused_peer_is_reset_and_has_no_session(executor: Executor) -> Result {
+        let (_server, record, addr) = start(builder(executor))?;
         record.opened.store(-1, Relaxed);
         let client = connect(addr)?;
         assert_eq!(client.read(&mut [0; 4]), Err(ECONNRESET));
@@ -378,9 +391,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_closed_connection_is_released_at_once() -> Result {
-        let (_server, record, addr) = start(builder())?;
+    pub(super) fn a_closed_connection_is_released_at_once(executor: Executor) -> Result {
+        let (_server, record, addr) = start(builder(executor))?;
         for count in 1..=20 {
             let client = connect(addr)?;
             exchange(&client, b"hello")?;
@@ -391,9 +403,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn dropping_ends_idle_connections_and_the_handler() -> Result {
-        let (server, record, addr) = start(builder().drain(Delta::from_secs(60)))?;
+    pub(super) fn dropping_ends_idle_connections_and_the_handler(executor: Executor) -> Result {
+        let (server, record, addr) = start(builder(executor).drain(Delta::from_secs(60)))?;
         let mut clients = KVec::new();
         for _ in 0..50 {
             clients.push(connect(addr)?, GFP_KERNEL)?;
@@ -415,32 +426,34 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_client_that_never_reads_delays_the_stop_until_the_deadline() -> Result {
-        let (server, record, addr) = start(builder().drain(Delta::from_secs(60)))?;
+    pub(super) fn a_client_that_never_reads_delays_the_stop_until_the_deadline(
+        executor: Executor,
+    ) -> Result {
+        let (server, record, addr) = start(builder(executor).drain(Delta::from_secs(60)))?;
         let client = connect(addr)?;
-        let block = pattern(64 << 10)?;
-        // Until the server is stuck in sending, and its receive window is full.
-        client.set_write_timeout(Some(Delta::from_millis(200)))?;
-        while client.write(&block).is_ok() {}
+        fill(&client)?;
 
         let begin = Instant::<Monotonic>::now();
         server.shutdown(Delta::from_millis(300));
         let millis = begin.elapsed().as_millis();
+        pr_info!(
+            "XX {millis} {:?} {}\n",
+            record.last_reason(),
+            record.closed()
+        );
         assert!((250..10_000).contains(&millis));
         assert_eq!(record.closed(), 1);
         assert_eq!(record.handlers_dropped.load(Relaxed), 1);
         Ok(())
     }
 
-    #[test]
-    fn the_port_is_free_for_the_next_server_at_once() -> Result {
-        let (server, _record, addr) = start(builder())?;
+    pub(super) fn the_port_is_free_for_the_next_server_at_once(executor: Executor) -> Result {
+        let (server, _record, addr) = start(builder(executor))?;
         let client = connect(addr)?;
         exchange(&client, b"hello")?;
         drop(server);
         for _ in 0..5 {
-            let (server, _record, again) = start(builder().listen(addr))?;
+            let (server, _record, again) = start(builder(executor).listen(addr))?;
             assert_eq!(again, addr);
             exchange(&connect(addr)?, b"hello")?;
             drop(server);
@@ -448,11 +461,10 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_start_that_fails_leaves_nothing() -> Result {
+    pub(super) fn a_start_that_fails_leaves_nothing(executor: Executor) -> Result {
         let other = TcpListener::bind(&namespace()?, any_port())?;
         let record = Record::new()?;
-        let server = builder().listen(other.local_addr()?).start(
+        let server = builder(executor).listen(other.local_addr()?).start(
             &THIS_MODULE,
             Probe {
                 record: record.clone(),
@@ -461,15 +473,14 @@ mod tests {
         assert_eq!(server.err(), Some(EADDRINUSE));
         assert_eq!(record.handlers_dropped.load(Relaxed), 1);
 
-        let drain = builder().drain(Delta::from_millis(-1));
+        let drain = builder(executor).drain(Delta::from_millis(-1));
         assert_eq!(start(drain).err(), Some(EINVAL));
         Ok(())
     }
 
-    #[test]
-    fn servers_do_not_disturb_each_other() -> Result {
-        let (one, _, first) = start(builder())?;
-        let (_two, _, second) = start(builder())?;
+    pub(super) fn servers_do_not_disturb_each_other(executor: Executor) -> Result {
+        let (one, _, first) = start(builder(executor))?;
+        let (_two, _, second) = start(builder(executor))?;
         let client = connect(second)?;
         exchange(&client, b"hello")?;
         drop(one);
@@ -478,9 +489,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_handler_may_drop_its_own_server() -> Result {
-        let (server, record, addr) = start(builder())?;
+    pub(super) fn a_handler_may_drop_its_own_server(executor: Executor) -> Result {
+        let (server, record, addr) = start(builder(executor))?;
         *record.victim.lock() = Some(server);
         let (client, other) = (connect(addr)?, connect(addr)?);
         exchange(&other, b"hello")?;
@@ -494,16 +504,64 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_handler_may_drop_another_server() -> Result {
-        let (_server, record, addr) = start(builder())?;
-        let (victim, its_record, its_addr) = start(builder())?;
+    pub(super) fn a_handler_may_drop_another_server(executor: Executor) -> Result {
+        let (_server, record, addr) = start(builder(executor))?;
+        let (victim, its_record, its_addr) = start(builder(executor))?;
         *record.victim.lock() = Some(victim);
         assert!(exchange(&connect(addr)?, b"D")?[..] == b"D"[..]);
         assert_eq!(its_record.handlers_dropped.load(Relaxed), 1);
         assert_eq!(connect(its_addr).err(), Some(ECONNREFUSED));
         Ok(())
     }
+}
+
+macro_rules! suites {
+    ($($case:ident,)*) => {
+        suites! { @one ktcp_kthread kthread Kthread $($case)* }
+        suites! { @one ktcp_workqueue workqueue Workqueue $($case)* }
+        suites! { @one ktcp_event_loop event_loop EventLoop $($case)* }
+    };
+    (@one $suite:ident $module:ident $executor:ident $($case:ident)*) => {
+        #[kunit_tests($suite)]
+        mod $module {
+            use super::*;
+
+            $(
+                #[test]
+                fn $case() -> Result {
+                    cases::$case(Executor::$executor)
+                }
+            )*
+        }
+    };
+}
+
+suites! {
+    echoes_every_size_around_the_buffer,
+    an_output_smaller_than_the_input_loses_nothing,
+    one_byte_buffers_work,
+    a_short_message_has_no_tail_of_the_longer_one_before,
+    what_is_not_consumed_is_shown_again,
+    an_input_that_cannot_grow_closes,
+    writing_beyond_the_room_takes_nothing,
+    close_flushes_first,
+    reset_discards,
+    an_error_of_the_handler_flushes_and_closes,
+    a_reset_by_the_peer_is_told,
+    a_refused_peer_is_reset_and_has_no_session,
+    a_closed_connection_is_released_at_once,
+    dropping_ends_idle_connections_and_the_handler,
+    a_client_that_never_reads_delays_the_stop_until_the_deadline,
+    the_port_is_free_for_the_next_server_at_once,
+    a_start_that_fails_leaves_nothing,
+    servers_do_not_disturb_each_other,
+    a_handler_may_drop_its_own_server,
+    a_handler_may_drop_another_server,
+}
+
+#[kunit_tests(ktcp_server)]
+mod tests {
+    use super::*;
 
     #[test]
     fn buffer_sizes_are_checked() {

@@ -85,6 +85,10 @@ impl Buffer {
         &self.memory[self.start..self.end]
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// How many more bytes fit.
     pub(crate) fn room(&self) -> usize {
         self.memory.len() - (self.end - self.start)
@@ -121,19 +125,21 @@ impl Buffer {
         count
     }
 
-    /// Waits for bytes of `stream` and appends them; 0 is the end of the stream.
+    /// Appends what `stream` has received, and says how much that was and whether there is more; 0
+    /// is the end of the stream.
     ///
-    /// `ENOBUFS` when there is no room. May sleep.
-    pub(crate) fn receive(&mut self, stream: &TcpStream) -> Result<usize> {
+    /// `EAGAIN` when there is nothing, `ENOBUFS` when there is no room. May sleep, but not for the
+    /// peer.
+    pub(crate) fn receive(&mut self, stream: &TcpStream) -> Result<(usize, bool)> {
         self.compact();
         let spare = &mut self.memory[self.end..];
         if spare.is_empty() {
             return Err(ENOBUFS);
         }
-        let count = stream.read(spare)?.min(spare.len());
+        let (count, more) = stream.read_ready(spare)?;
         // INVARIANT: The stream wrote that many bytes to the start of `spare`.
-        self.end += count;
-        Ok(count)
+        self.end += count.min(spare.len());
+        Ok((count, more))
     }
 
     /// Empties the queue and reads past what `stream` holds at this moment; says how many bytes

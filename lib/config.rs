@@ -5,11 +5,13 @@
 use crate::{
     buffer::BufferSize,
     handler::Handler,
+    limits::Limits,
     net::{
         Namespace,
         TcpListener, //
     },
-    server::KernelTcpServer, //
+    server::KernelTcpServer,
+    timers::Timeouts, //
 };
 use core::net::{
     Ipv4Addr,
@@ -20,12 +22,20 @@ use kernel::{
     time::Delta, //
 };
 
-/// How a server runs its connections.
+/// How a server runs its connections: who calls the handler when something has come.
+///
+/// A handler need not know; it works the same on each. An idle connection costs no thread but with
+/// [`Kthread`](Self::Kthread).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Executor {
-    /// A kernel thread for each connection, which blocks while the peer is silent. For handlers
-    /// that sleep at will.
+    /// A kernel thread for each connection. For handlers that sleep at will.
     Kthread,
+    /// A work item for each connection that has something to do, on a workqueue of the server. For
+    /// handlers that sleep now and then.
+    Workqueue,
+    /// A thread for each CPU, which calls the handler for one connection after the other. For
+    /// handlers that do not sleep: while one does, the other connections of that CPU wait.
+    EventLoop,
 }
 
 /// What every part of a running server looks at.
@@ -33,7 +43,44 @@ pub(crate) struct Config {
     pub(crate) name: &'static CStr,
     pub(crate) input: BufferSize,
     pub(crate) output: BufferSize,
+    pub(crate) executor: Executor,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
     pub(crate) drain: Delta,
+}
+
+impl Config {
+    /// Names the first setting that is out of its range.
+    fn check(&self) -> Result {
+        const DAY: i64 = 24 * 60 * 60 * 1000;
+        let millis = |timeout: Option<Delta>| timeout.map_or(1, Delta::as_millis);
+        let settings = [
+            (
+                "max_connections",
+                self.limits.connections as i64,
+                1,
+                1 << 24,
+            ),
+            (
+                "max_per_peer",
+                self.limits.per_peer.unwrap_or(1) as i64,
+                1,
+                1 << 24,
+            ),
+            ("idle_timeout", millis(self.timeouts.idle), 1, DAY),
+            ("receive_timeout", millis(self.timeouts.receive), 1, DAY),
+            ("send_timeout", millis(self.timeouts.send), 1, DAY),
+            ("drain", self.drain.as_millis(), 0, DAY),
+        ];
+        for (setting, value, least, most) in settings {
+            if !(least..=most).contains(&value) {
+                let name = self.name;
+                pr_err!("{name}: {setting} is {value}, and must be {least} to {most}\n");
+                return Err(EINVAL);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Settings of a server that is about to start; made by [`KernelTcpServer::builder`].
@@ -43,16 +90,18 @@ pub(crate) struct Config {
 /// | setting | default |
 /// |---|---|
 /// | [`listen`](Self::listen) | 127.0.0.1, a port that the kernel chooses |
-/// | [`executor`](Self::executor) | [`Executor::Kthread`] |
+/// | [`executor`](Self::executor) | [`Executor::EventLoop`] |
 /// | [`backlog`](Self::backlog) | 128 connections |
 /// | [`input_buffer`](Self::input_buffer), [`output_buffer`](Self::output_buffer) | 16 KiB |
+/// | [`max_connections`](Self::max_connections) | 10,000 |
+/// | [`max_per_peer`](Self::max_per_peer) | no limit |
+/// | [`idle_timeout`](Self::idle_timeout), [`receive_timeout`](Self::receive_timeout), [`send_timeout`](Self::send_timeout) | none |
 /// | [`drain`](Self::drain) | 5 s |
 #[must_use = "a server runs once it is started"]
 pub struct Builder {
     config: Config,
     addr: SocketAddr,
     backlog: u16,
-    executor: Executor,
 }
 
 impl Builder {
@@ -62,11 +111,16 @@ impl Builder {
                 name,
                 input: BufferSize::of::<{ 16 << 10 }>(),
                 output: BufferSize::of::<{ 16 << 10 }>(),
+                executor: Executor::EventLoop,
+                limits: Limits {
+                    connections: 10_000,
+                    per_peer: None,
+                },
+                timeouts: Timeouts::default(),
                 drain: Delta::from_secs(5),
             },
             addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             backlog: 128,
-            executor: Executor::Kthread,
         }
     }
 
@@ -78,7 +132,7 @@ impl Builder {
 
     /// How connections are run.
     pub fn executor(mut self, executor: Executor) -> Self {
-        self.executor = executor;
+        self.config.executor = executor;
         self
     }
 
@@ -102,6 +156,38 @@ impl Builder {
         self
     }
 
+    /// How many connections there may be at once. One more is reset, and counted.
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.config.limits.connections = connections as usize;
+        self
+    }
+
+    /// How many connections there may be at once with one address. One more is reset, and counted.
+    pub fn max_per_peer(mut self, connections: u32) -> Self {
+        self.config.limits.per_peer = Some(connections as usize);
+        self
+    }
+
+    /// Closes a connection on which no byte has moved for that long. Like the other timeouts, it is
+    /// kept to a quarter of the shortest of the three, but not finer than 20 ms.
+    pub fn idle_timeout(mut self, timeout: Delta) -> Self {
+        self.config.timeouts.idle = Some(timeout);
+        self
+    }
+
+    /// Resets a connection whose handler has waited that long for the rest of a message: input is
+    /// there, and the handler has consumed nothing of it.
+    pub fn receive_timeout(mut self, timeout: Delta) -> Self {
+        self.config.timeouts.receive = Some(timeout);
+        self
+    }
+
+    /// Resets a connection whose peer has not taken a byte of what is to be sent for that long.
+    pub fn send_timeout(mut self, timeout: Delta) -> Self {
+        self.config.timeouts.send = Some(timeout);
+        self
+    }
+
     /// How long dropping the server waits for connections to send what is still to be sent, before
     /// it resets them.
     pub fn drain(mut self, at_most: Delta) -> Self {
@@ -114,8 +200,8 @@ impl Builder {
     /// # Errors
     ///
     /// Those of [`ListenOptions::bind`](crate::net::ListenOptions::bind), such as `EADDRINUSE`;
-    /// `EINVAL` for a negative [`drain`](Self::drain); `ENOMEM`. Nothing is left behind then, and
-    /// the handler is dropped.
+    /// `EINVAL` for a setting out of its range, which a line in the log names; `ENOMEM`. Nothing is
+    /// left behind then, and the handler is dropped.
     ///
     /// May sleep.
     pub fn start<H: Handler>(
@@ -123,10 +209,7 @@ impl Builder {
         module: &'static ThisModule,
         handler: H,
     ) -> Result<KernelTcpServer> {
-        if self.config.drain.is_negative() {
-            pr_err!("{}: the time to drain is negative\n", self.config.name);
-            return Err(EINVAL);
-        }
+        self.config.check()?;
         let name = self.config.name;
         let addr = self.addr;
         let listener = TcpListener::options()
@@ -137,8 +220,6 @@ impl Builder {
             .bind(&Namespace::current()?, addr)
             .inspect_err(|error| pr_err!("{name}: cannot listen on {addr:?}: {error:?}\n"))?;
 
-        match self.executor {
-            Executor::Kthread => KernelTcpServer::start(module, self.config, listener, handler),
-        }
+        KernelTcpServer::start(module, self.config, listener, handler)
     }
 }

@@ -1,170 +1,373 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One conversation: socket to handler to output to socket.
+//! A connection of a server, and when it is visited.
+//!
+//! A connection is either idle, or queued for its executor, or being visited by one task. Whatever
+//! happens to its stream queues it, once; what happens during a visit queues it again after the
+//! visit.
 
 use crate::{
     buffer::Buffer,
     config::Config,
-    handler::{
-        CloseReason,
-        Handler,
-        Input,
-        Next,
-        Output, //
+    conversation::{
+        Drive,
+        Spare,
+        Step,
+        Visit, //
     },
-    latch::Latch,
+    handler::CloseReason,
     net::{
-        Shutdown,
-        TcpStream, //
+        TcpStream,
+        Watch,
+        Watcher, //
     },
+    parker::Parker,
+    service::Shared,
+    stats::Counter,
+    timers::{
+        Pending,
+        Timers,
+        Verdict, //
+    }, //
 };
-use core::net::SocketAddr;
-use kernel::prelude::*;
+use core::{
+    cell::UnsafeCell,
+    net::SocketAddr, //
+};
+use kernel::{
+    impl_has_work,
+    new_mutex,
+    new_work,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        barrier::smp_mb,
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+    task::Task,
+    workqueue::{
+        Work,
+        WorkItem, //
+    }, //
+};
 
-/// How a conversation ended.
-struct Ending {
-    reason: CloseReason,
-    /// Whether the peer is to see a reset instead of the end of the stream.
-    reset: bool,
+/// Nothing to do until the stream becomes ready.
+const IDLE: u32 = 0;
+/// Waits for its executor, which has a reference.
+const QUEUED: u32 = 1;
+/// One task is visiting.
+const VISITED: u32 = 2;
+/// One task is visiting, and something has happened since it began.
+const AGAIN: u32 = 3;
+/// Closed for ever.
+const GONE: u32 = 4;
+
+/// What only the task that visits the connection touches.
+struct Inner {
+    stream: TcpStream,
+    driver: KBox<dyn Drive>,
 }
 
-impl Ending {
-    fn orderly(reason: CloseReason) -> Self {
-        Self {
-            reason,
-            reset: false,
-        }
+/// A connection of a server.
+///
+/// # Invariants
+///
+/// - `inner` belongs to the task that has moved `state` from `QUEUED` to `VISITED`, until it moves
+///   it on; or, before `begin`, to the one that made the connection.
+/// - `inner` is `None` if `state` is `GONE`. Before that, from `begin` on, `watch` watches the
+///   stream.
+/// - The executor holds the connection once when `state` is `QUEUED`, otherwise not.
+/// - It lives in an `Arc`.
+#[pin_data]
+pub(crate) struct Connection {
+    server: Arc<Shared>,
+    /// Its place in the table of the server.
+    number: usize,
+    peer: SocketAddr,
+    state: Atomic<u32>,
+    /// The task that is visiting, to be compared with.
+    visitor: Atomic<usize>,
+    inner: UnsafeCell<Option<Inner>>,
+    /// When its timeouts began to run.
+    timers: Timers,
+    verdict: Verdict,
+    #[pin]
+    watch: Watch,
+    #[pin]
+    pushed: Mutex<Pushed>,
+    has_pushed: Atomic<bool>,
+    /// For the executors, each of which uses one of these.
+    pub(crate) parker: Parker,
+    pub(crate) next: Atomic<*const Connection>,
+    #[pin]
+    work: Work<Connection>,
+}
+
+// SAFETY: By the type invariants `inner` has one user at a time, and what it holds is `Send`; the
+// rest is `Send` by itself.
+unsafe impl Send for Connection {}
+
+// SAFETY: As above: the atomics and locks are `Sync`, and `inner` goes from task to task by way of
+// `state`.
+unsafe impl Sync for Connection {}
+
+impl_has_work! {
+    impl HasWork<Self> for Connection { self.work }
+}
+
+impl WorkItem for Connection {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.server.engine.run_as_work(&this);
     }
+}
 
-    fn reset(reason: CloseReason) -> Self {
-        Self {
-            reason,
-            reset: true,
-        }
+impl Watcher for Connection {
+    fn ready(this: ArcBorrow<'_, Self>) {
+        this.notify();
     }
 }
 
-/// The parts of a conversation that blocks: one task sees it through.
-pub(crate) struct Conversation<'a, H: Handler> {
-    handler: &'a H,
-    stream: &'a TcpStream,
-    /// Open when the server stops: nothing more is to be received then.
-    stopping: &'a Latch,
-    input: Buffer,
-    output: Buffer,
+/// What others have pushed and the connection has not yet taken.
+struct Pushed {
+    buffer: Option<Buffer>,
+    closed: bool,
 }
 
-impl<'a, H: Handler> Conversation<'a, H> {
-    /// Allocates all that the conversation will need. May sleep.
+impl Connection {
+    /// A connection that does nothing until [`begin`](Self::begin). May sleep.
     pub(crate) fn new(
-        handler: &'a H,
-        config: &Config,
-        stream: &'a TcpStream,
-        stopping: &'a Latch,
-    ) -> Result<Self> {
-        Ok(Self {
-            handler,
-            stream,
-            stopping,
-            input: Buffer::new(config.input)?,
-            output: Buffer::new(config.output)?,
-        })
+        server: &Arc<Shared>,
+        number: usize,
+        stream: TcpStream,
+        peer: SocketAddr,
+        driver: KBox<dyn Drive>,
+    ) -> Result<Arc<Self>> {
+        let now = server.clock.now();
+        // INVARIANT: As long as it is `VISITED`, `inner` is ours.
+        Arc::pin_init(
+            pin_init!(&this in Self {
+                server: server.clone(),
+                number,
+                peer,
+                state: Atomic::new(VISITED),
+                visitor: Atomic::new(0),
+                inner: UnsafeCell::new(Some(Inner { stream, driver })),
+                timers: Timers::new(now),
+                verdict: Verdict::new(),
+                // SAFETY: The stream is watched only as long as the connection is there. It lives
+                // in the `Arc` that this call makes.
+                watch <- unsafe { Watch::new(this.as_ptr().cast_const()) },
+                pushed <- new_mutex!(Pushed { buffer: None, closed: false }),
+                has_pushed: Atomic::new(false),
+                parker: Parker::new(),
+                next: Atomic::new(core::ptr::null()),
+                work <- new_work!("ktcp_server::Connection"),
+            }),
+            GFP_KERNEL,
+        )
     }
 
-    /// Holds the conversation from `open` to `close`, and leaves the stream shut down or, if it is
-    /// to be reset, returns `true`. Sleeps.
-    pub(crate) fn hold(mut self, peer: SocketAddr) -> bool {
-        let Ok(mut session) = self.handler.open(peer) else {
+    /// Begins to listen to the stream, and queues the connection for its first visit.
+    ///
+    /// To be called once, after `new`.
+    pub(crate) fn begin(self: &Arc<Self>) {
+        // SAFETY: Before the state is changed below, `inner` is ours.
+        if let Some(inner) = unsafe { &*self.inner.get() } {
+            // SAFETY: It is unwatched in `close`, which comes before the end of `self`.
+            unsafe { inner.stream.watch(&self.watch) };
+        }
+        self.queue();
+    }
+
+    /// Something has happened that wants a visit. Any context.
+    fn notify(self: ArcBorrow<'_, Self>) {
+        loop {
+            match self.state.cmpxchg(IDLE, QUEUED, Full) {
+                Ok(_) => return self.server.engine.enqueue(self),
+                // Lost when the visit has just ended: look again.
+                Err(VISITED) => {
+                    if self.state.cmpxchg(VISITED, AGAIN, Full).is_ok() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Wants a visit because of something that the caller has changed. Any context.
+    pub(crate) fn nudge(self: &Arc<Self>) {
+        // A visit that is already queued has to see the change, too.
+        smp_mb(Full);
+        self.as_arc_borrow().notify();
+    }
+
+    /// Queues the connection at the end of a visit.
+    fn queue(self: &Arc<Self>) {
+        self.state.xchg(QUEUED, Full);
+        self.server.engine.enqueue(self.as_arc_borrow());
+    }
+
+    /// Whether a visit is due. Any context.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.state.load(Acquire) == QUEUED
+    }
+
+    /// Visits the connection; says whether it is closed now. Sleeps where its handler does.
+    ///
+    /// To be called by the executor, once for each time that the connection was enqueued.
+    pub(crate) fn visit(self: &Arc<Self>, spare: &mut Spare) -> bool {
+        // INVARIANT: The executor has taken the connection out of its queue.
+        if self.state.cmpxchg(QUEUED, VISITED, Full).is_err() {
             return true;
+        }
+        self.visitor.store(Task::current_raw().addr(), Relaxed);
+        // SAFETY: We have just moved the state to `VISITED`, so that `inner` is ours.
+        let step = match unsafe { &mut *self.inner.get() } {
+            Some(Inner { stream, driver }) => driver.drive(&mut Visit {
+                connection: self,
+                stream,
+                spare,
+                pending: Pending::default(),
+            }),
+            None => Step::Done { reset: true },
         };
-        let ending = match self.exchange(&mut session) {
-            Ok(ending) | Err(ending) => ending,
+        self.visitor.store(0, Relaxed);
+
+        match step {
+            Step::Wait if self.state.cmpxchg(VISITED, IDLE, Full).is_ok() => false,
+            Step::Wait | Step::Again => {
+                self.queue();
+                false
+            }
+            Step::Done { reset } => {
+                self.close(reset);
+                true
+            }
+        }
+    }
+
+    /// Closes the connection for ever, at the end of a visit.
+    fn close(self: &Arc<Self>, reset: bool) {
+        // SAFETY: We are visiting still, so that `inner` is ours.
+        let inner = unsafe { &mut *self.inner.get() }.take();
+        if let Some(Inner { stream, driver }) = inner {
+            // SAFETY: It was watched in `begin`, and is unwatched only here: `inner` was there.
+            unsafe { stream.unwatch(&self.watch) };
+            if reset {
+                stream.reset_on_drop();
+            }
+            // The session and the handler's part go before the peer learns of it.
+            drop(driver);
+            drop(stream);
+        }
+        let mut pushed = self.pushed.lock();
+        pushed.closed = true;
+        let unsent = pushed.buffer.take();
+        drop(pushed);
+        drop(unsent);
+
+        // INVARIANT: `inner` is `None`.
+        self.state.xchg(GONE, Full);
+        self.server.leave(self.number);
+    }
+
+    /// Queues `data` to be sent; see [`Sender::send`](crate::Sender::send).
+    pub(crate) fn push(self: &Arc<Self>, data: &[u8]) -> Result {
+        let mut pushed = self.pushed.lock();
+        if pushed.closed {
+            return Err(ENOTCONN);
+        }
+        let buffer = match pushed.buffer.take() {
+            Some(buffer) => buffer,
+            None => Buffer::new(self.config().output)?,
         };
-        self.handler.close(session, ending.reason);
-        if !ending.reset {
-            self.finish();
+        let buffer = pushed.buffer.insert(buffer);
+        if data.len() > buffer.room() {
+            return Err(ENOBUFS);
         }
-        ending.reset
-    }
-
-    /// Receives and answers until there is a reason to end.
-    fn exchange(&mut self, session: &mut H::Session) -> Result<Ending, Ending> {
-        loop {
-            if self.stopping.is_open() {
-                return Ok(Ending::orderly(CloseReason::Stopped));
-            }
-            match self.input.receive(self.stream) {
-                // The server's stop ends the stream too, and the peer's last bytes may be missing.
-                Ok(_) if self.stopping.is_open() => {}
-                Ok(0) => return self.end(session),
-                Ok(_) => self.answer(session)?,
-                Err(ENOBUFS) => return Ok(Ending::orderly(CloseReason::InputFull)),
-                Err(error) => return Ok(Ending::reset(CloseReason::Broken(error))),
-            }
-        }
-    }
-
-    /// Lets the handler answer what is in the input, as often as it runs short of output.
-    fn answer(&mut self, session: &mut H::Session) -> Result<(), Ending> {
-        loop {
-            let mut output = Output::new(&mut self.output);
-            let next = self
-                .handler
-                .receive(session, &mut Input::new(&mut self.input), &mut output);
-            // With nothing written there is nothing whose sending could make room.
-            let again = output.ran_short() && !self.output.filled().is_empty();
-
-            match next {
-                Ok(Next::Reset) => return Err(Ending::reset(CloseReason::Handler)),
-                Ok(_) | Err(_) => self.flush()?,
-            }
-            match next {
-                Ok(Next::Receive) if again => {}
-                Ok(Next::Receive) => return Ok(()),
-                Ok(_) => return Err(Ending::orderly(CloseReason::Handler)),
-                Err(error) => return Err(Ending::orderly(CloseReason::Failed(error))),
-            }
-        }
-    }
-
-    /// The peer has sent its last byte.
-    fn end(&mut self, session: &mut H::Session) -> Result<Ending, Ending> {
-        let ended = self.handler.end(
-            session,
-            &mut Input::new(&mut self.input),
-            &mut Output::new(&mut self.output),
-        );
-        self.flush()?;
-        Ok(Ending::orderly(match ended {
-            Ok(()) => CloseReason::Ended,
-            Err(error) => CloseReason::Failed(error),
-        }))
-    }
-
-    /// Sends all that is in the output.
-    fn flush(&mut self) -> Result<(), Ending> {
-        let pending = self.output.filled();
-        let count = pending.len();
-        self.stream
-            .write_all(pending)
-            .map_err(|error| Ending::reset(CloseReason::Broken(error)))?;
-        self.output.consume(count);
+        buffer.append(data);
+        self.has_pushed.store(!buffer.is_empty(), Relaxed);
+        drop(pushed);
+        self.nudge();
         Ok(())
     }
 
-    /// Ends the stream towards the peer.
-    ///
-    /// Closing a socket with unread bytes resets the connection (RFC 2525, section 2.17), which can
-    /// cost the peer our last answer; so what has come and is not wanted any more is read first.
-    fn finish(&mut self) {
-        const AT_MOST: usize = 1 << 20;
+    pub(crate) fn has_pushed(&self) -> bool {
+        self.has_pushed.load(Relaxed)
+    }
 
-        let _ = self.stream.shutdown(Shutdown::Write);
-        let mut discarded = 0;
-        while discarded < AT_MOST {
-            match self.input.discard(self.stream) {
-                Ok(0) | Err(_) => return,
-                Ok(count) => discarded += count,
+    /// Moves what was pushed to `output`, as far as there is room.
+    pub(crate) fn take_pushed(&self, output: &mut Buffer) {
+        let mut pushed = self.pushed.lock();
+        if let Some(buffer) = &mut pushed.buffer {
+            let count = output.append(buffer.filled());
+            buffer.consume(count);
+            if !buffer.is_empty() {
+                return;
+            }
+        }
+        let empty = pushed.buffer.take();
+        self.has_pushed.store(false, Relaxed);
+        drop(pushed);
+        drop(empty);
+    }
+
+    /// Decides that the connection is to end for `reason`, unless that is decided already.
+    pub(crate) fn condemn(self: &Arc<Self>, reason: CloseReason) {
+        self.verdict.pass(reason);
+        self.nudge();
+    }
+
+    /// Why the connection is to end, if somebody has decided so.
+    pub(crate) fn verdict(&self) -> Option<CloseReason> {
+        self.verdict.get()
+    }
+
+    /// Whether the current task is visiting it.
+    pub(crate) fn is_visited_by_current(&self) -> bool {
+        self.visitor.load(Relaxed) == Task::current_raw().addr()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.server.stopping.is_open()
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.server.config
+    }
+
+    pub(crate) fn count(&self, counter: Counter, by: usize) {
+        self.server.counters.add(counter, by as u64);
+    }
+
+    /// What has moved in a visit, and what is left in the buffers.
+    pub(crate) fn note(&self, pending: Pending) {
+        self.timers.note(self.server.clock.now(), pending);
+    }
+
+    /// Ends the connection if a timeout has passed. May sleep.
+    pub(crate) fn check_timers(self: &Arc<Self>) {
+        // One whose handler is at work does not wait for its peer.
+        if self.state.load(Relaxed) == IDLE {
+            if let Some(reason) = self
+                .timers
+                .expired(&self.server.clock, &self.config().timeouts)
+            {
+                self.condemn(reason);
             }
         }
     }

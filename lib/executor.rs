@@ -1,21 +1,80 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How connections are run.
+//! How connections are run: who visits them when they are due.
 
-pub(crate) mod kthread;
+mod event_loop;
+mod kthread;
+mod workqueue;
 
-use kernel::time::Delta;
+use crate::{
+    config::{
+        Config,
+        Executor, //
+    },
+    connection::Connection,
+    kthread::JoinHandle, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
+};
 
-/// A server that runs, whatever its handler and its executor are.
-pub(crate) trait Running: Send {
-    /// Whether the current task is one that runs the handler.
-    fn runs_current(&self) -> bool;
+/// The executor of a server.
+pub(crate) enum Engine {
+    /// Each connection has a thread, which the server keeps beside it.
+    Kthread,
+    Workqueue(workqueue::Pool),
+    EventLoop(event_loop::Loops),
+}
 
-    /// Stops listening and receiving, without waiting for anybody. May sleep.
-    fn begin_stop(&self);
+impl Engine {
+    /// May sleep.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        Ok(match config.executor {
+            Executor::Kthread => Self::Kthread,
+            Executor::Workqueue => Self::Workqueue(workqueue::Pool::new(config.name)?),
+            Executor::EventLoop => Self::EventLoop(event_loop::Loops::start(config.name)?),
+        })
+    }
 
-    /// Stops: sends what is to be sent, for `within` at most or as long as the configuration says,
-    /// then resets what is left. When this returns, no task runs code of the handler any more, nor
-    /// will. Sleeps; must not be called by a task that runs the handler.
-    fn stop(&mut self, within: Option<Delta>);
+    /// Has the connection, whose state has just become "queued", visited soon. Any context.
+    pub(crate) fn enqueue(&self, connection: ArcBorrow<'_, Connection>) {
+        match self {
+            Self::Kthread => connection.parker.unpark(),
+            Self::Workqueue(pool) => pool.enqueue(connection.into()),
+            Self::EventLoop(loops) => loops.enqueue(connection.into()),
+        }
+    }
+
+    /// Visits a connection on behalf of its work item.
+    pub(crate) fn run_as_work(&self, connection: &Arc<Connection>) {
+        if let Self::Workqueue(pool) = self {
+            pool.visit(connection);
+        }
+    }
+
+    /// The thread that a new connection needs, if it needs one. May sleep.
+    pub(crate) fn thread_for(
+        &self,
+        name: &CStr,
+        connection: &Arc<Connection>,
+    ) -> Result<Option<JoinHandle<()>>> {
+        match self {
+            Self::Kthread => kthread::spawn(name, connection.clone()).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns when no task runs code of the handler any more. All connections are closed, and the
+    /// threads that [`thread_for`](Self::thread_for) made are the caller's to join. Sleeps.
+    pub(crate) fn stop(&self) {
+        match self {
+            Self::Kthread => {}
+            Self::Workqueue(pool) => pool.flush(),
+            Self::EventLoop(loops) => loops.stop(),
+        }
+    }
 }

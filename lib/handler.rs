@@ -2,11 +2,11 @@
 
 //! What the author of a service writes.
 
-use crate::buffer::Buffer;
-use core::{
-    net::SocketAddr,
-    ops::Deref, //
+use crate::{
+    buffer::Buffer,
+    peer::Peer, //
 };
+use core::ops::Deref;
 use kernel::prelude::*;
 
 /// The logic of a protocol, apart from sockets and threads.
@@ -28,14 +28,14 @@ use kernel::prelude::*;
 ///
 /// ```
 /// use kernel::prelude::*;
-/// use ktcp_server::{Handler, Input, Next, Output, SocketAddr};
+/// use ktcp_server::{Handler, Input, Next, Output, Peer};
 ///
 /// struct Length;
 ///
 /// impl Handler for Length {
 ///     type Session = ();
 ///
-///     fn open(&self, _peer: SocketAddr) -> Result {
+///     fn open(&self, _peer: &Peer<'_>) -> Result {
 ///         Ok(())
 ///     }
 ///
@@ -54,7 +54,7 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A peer has connected. An error refuses it: the connection is reset, without a call of
     /// [`close`](Self::close).
-    fn open(&self, peer: SocketAddr) -> Result<Self::Session>;
+    fn open(&self, peer: &Peer<'_>) -> Result<Self::Session>;
 
     /// Bytes have arrived.
     ///
@@ -109,6 +109,14 @@ pub enum CloseReason {
     Broken(Error),
     /// The handler left so much unread that nothing more fits into the input buffer.
     InputFull,
+    /// No byte has moved for the server's [idle timeout](crate::Builder::idle_timeout).
+    Idle,
+    /// The handler has waited for the rest of a message for the server's
+    /// [receive timeout](crate::Builder::receive_timeout).
+    ReceiveTimeout,
+    /// The peer has taken nothing of what was to be sent for the server's
+    /// [send timeout](crate::Builder::send_timeout).
+    SendTimeout,
     /// The server stopped.
     Stopped,
 }

@@ -11,14 +11,14 @@
 //!
 //! ```
 //! use kernel::prelude::*;
-//! use ktcp_server::{Handler, Input, KernelTcpServer, Next, Output, SocketAddr};
+//! use ktcp_server::{Handler, Input, KernelTcpServer, Next, Output, Peer};
 //!
 //! struct Echo;
 //!
 //! impl Handler for Echo {
 //!     type Session = ();
 //!
-//!     fn open(&self, _peer: SocketAddr) -> Result {
+//!     fn open(&self, _peer: &Peer<'_>) -> Result {
 //!         Ok(())
 //!     }
 //!
@@ -50,26 +50,36 @@
 //! | [`net`] | sockets like those of `std::net`; the only code that touches raw ones |
 //! | `buffer` | memory from which only received bytes come out |
 //! | `handler` | [`Handler`] and what it is given |
-//! | `connection` | one conversation |
-//! | `executor` | how conversations are run |
+//! | `conversation` | what one peer and the handler have to say to each other |
+//! | `connection`, `timers`, `peer` | when a conversation goes on, when it ends, and who else may send |
+//! | `executor` | who visits the connections that are due |
+//! | `service`, `limits`, `stats` | all connections of a server: accepting, counting, stopping |
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `registry` | that no server outlives its module |
-//! | `kthread`, `workqueue`, `latch`, `slots`, `backoff` | what the `kernel` crate lacks |
+//! | `kthread`, `workqueue`, `parker`, `latch`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
 //! | `shim` | functions of C that Rust cannot reach otherwise |
 
 mod backoff;
 mod buffer;
 mod config;
 mod connection;
+mod conversation;
 mod executor;
 mod handler;
 mod kthread;
 mod latch;
+mod limits;
 pub mod net;
+mod parker;
+mod peer;
+mod ready;
 mod registry;
 mod server;
+mod service;
 mod shim;
 mod slots;
+mod stats;
+mod timers;
 mod workqueue;
 
 pub use self::{
@@ -85,7 +95,12 @@ pub use self::{
         Next,
         Output, //
     },
-    server::KernelTcpServer, //
+    peer::{
+        Peer,
+        Sender, //
+    },
+    server::KernelTcpServer,
+    stats::Statistics, //
 };
 #[doc(no_inline)]
 pub use core::net::SocketAddr;

@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
-use crate::latch::Latch;
+use crate::{
+    latch::Latch,
+    shim, //
+};
 use core::{
     cell::UnsafeCell,
     ptr::NonNull, //
@@ -13,8 +16,7 @@ use kernel::{
     bindings,
     error::from_err_ptr,
     prelude::*,
-    sync::Arc,
-    task::Task, //
+    sync::Arc, //
 };
 
 /// What a thread leaves for whoever joins it.
@@ -45,6 +47,29 @@ struct Start<F, T> {
 ///
 /// May sleep.
 pub(crate) fn spawn<F, T>(name: &CStr, function: F) -> Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    spawn_with(None, name, function)
+}
+
+/// Whether this CPU can run threads now.
+pub(crate) fn is_online(cpu: u32) -> bool {
+    // SAFETY: Any number may be asked for.
+    unsafe { shim::ktcp_cpu_online(cpu) }
+}
+
+/// Like [`spawn`], but the thread runs on this CPU alone, for as long as that is online.
+pub(crate) fn spawn_on<F, T>(cpu: u32, name: &CStr, function: F) -> Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    spawn_with(Some(cpu), name, function)
+}
+
+fn spawn_with<F, T>(cpu: Option<u32>, name: &CStr, function: F) -> Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -86,6 +111,9 @@ where
     // SAFETY: `kthread_create_on_node` succeeded, so `task` is valid, and sleeps.
     unsafe {
         bindings::get_task_struct(task);
+        if let Some(cpu) = cpu {
+            bindings::kthread_bind(task, cpu);
+        }
         bindings::wake_up_process(task);
     }
 
@@ -143,11 +171,6 @@ impl<T> JoinHandle<T> {
         // SAFETY: `done` is open, so that the thread has stored a value and is finished with it.
         // It was not taken before, for that consumes the handle, of which there is but one.
         unsafe { (*self.outcome.value.get()).take().unwrap_unchecked() }
-    }
-
-    /// Whether the current task is this thread.
-    pub(crate) fn is_current(&self) -> bool {
-        self.task.as_ptr() == Task::current_raw()
     }
 
     fn wait(&self) {

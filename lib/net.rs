@@ -43,7 +43,13 @@ mod listener;
 mod namespace;
 mod socket;
 mod stream;
+mod watch;
 
+pub(crate) use self::watch::{
+    RawWatch,
+    Watch,
+    Watcher, //
+};
 pub use self::{
     listener::{
         ListenOptions,

@@ -8,7 +8,8 @@
 //! stopped before the memory of its code is freed.
 
 use crate::{
-    executor::Running,
+    latch::Latch,
+    service::Server,
     slots::Slots,
     workqueue::OwnedQueue, //
 };
@@ -31,8 +32,6 @@ use kernel::{
     }, //
 };
 
-use crate::latch::Latch;
-
 /// A server in the list.
 #[pin_data]
 pub(crate) struct Entry {
@@ -42,7 +41,7 @@ pub(crate) struct Entry {
     number: SetOnce<usize>,
     /// Taken by whoever stops the server.
     #[pin]
-    running: Mutex<Option<KBox<dyn Running>>>,
+    running: Mutex<Option<Server>>,
     /// Opened when the server is stopped and no code of its module runs any more.
     #[pin]
     stopped: Latch,
@@ -78,7 +77,7 @@ impl Entry {
     pub(crate) fn new(
         name: &'static CStr,
         module: &'static ThisModule,
-        start: impl FnOnce() -> Result<KBox<dyn Running>>,
+        start: impl FnOnce() -> Result<Server>,
     ) -> Result<Arc<Self>> {
         let entry = Arc::pin_init(
             pin_init!(Self {

@@ -7,10 +7,14 @@ use crate::{
         Builder,
         Config, //
     },
-    executor::kthread::Threads,
     handler::Handler,
     net::TcpListener,
-    registry::Entry, //
+    registry::Entry,
+    service::{
+        Server,
+        Shared, //
+    },
+    stats::Statistics, //
 };
 use core::net::SocketAddr;
 use kernel::{
@@ -38,6 +42,7 @@ use kernel::{
 /// See the [crate](crate).
 pub struct KernelTcpServer {
     entry: Arc<Entry>,
+    shared: Arc<Shared>,
     addr: SocketAddr,
 }
 
@@ -55,11 +60,18 @@ impl KernelTcpServer {
         handler: H,
     ) -> Result<Self> {
         let addr = listener.local_addr()?;
+        let mut shared = None;
         let entry = Entry::new(config.name, module, || {
-            let threads = Threads::start(config, listener, handler)?;
-            Ok(KBox::new(threads, GFP_KERNEL)?)
+            let server = Server::start(config, listener, handler)?;
+            shared = Some(server.shared().clone());
+            Ok(server)
         })?;
-        Ok(Self { entry, addr })
+        let shared = shared.ok_or(EINVAL)?;
+        Ok(Self {
+            entry,
+            shared,
+            addr,
+        })
     }
 
     /// The address on which the server listens; with the port that the kernel chose when it was
@@ -68,6 +80,13 @@ impl KernelTcpServer {
     /// Any context.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What the server has counted so far.
+    ///
+    /// May sleep.
+    pub fn statistics(&self) -> Statistics {
+        self.shared.statistics()
     }
 
     /// Stops the server as dropping it does, but waits `within` at most for connections to send

@@ -5,6 +5,7 @@
 //! The `ktcp_` functions are inline functions or macros in C, for which `shim/shim.c` gives a
 //! symbol; the others are exported by the kernel itself. Keep in step with `shim/shim.h`.
 
+use crate::net::RawWatch;
 use kernel::{
     bindings,
     prelude::*, //
@@ -20,6 +21,10 @@ extern "C" {
     /// C header: [`include/net/sock.h`](srctree/include/net/sock.h)
     pub(crate) fn sock_no_linger(sk: *mut bindings::sock);
 
+    pub(crate) fn ktcp_watch(sock: *mut bindings::socket, watch: *mut RawWatch);
+    pub(crate) fn ktcp_unwatch(sock: *mut bindings::socket, watch: *mut RawWatch);
+    pub(crate) fn ktcp_sock_ended(sock: *const bindings::socket) -> bool;
+
     pub(crate) fn ktcp_get_net(net: *mut bindings::net) -> *mut bindings::net;
     pub(crate) fn ktcp_get_current_net() -> *mut bindings::net;
     pub(crate) fn ktcp_put_net(net: *mut bindings::net);
@@ -33,5 +38,8 @@ extern "C" {
     pub(crate) fn ktcp_alloc_unbound_workqueue(
         name: *const c_char,
     ) -> *mut bindings::workqueue_struct;
+    pub(crate) fn ktcp_cpu_online(cpu: c_uint) -> bool;
+    pub(crate) fn ktcp_prepare_to_park();
+    pub(crate) fn ktcp_finish_park();
     pub(crate) fn ktcp_wipe(memory: *mut c_void, len: usize);
 }

@@ -37,6 +37,12 @@ impl OwnedQueue {
         // INVARIANT: The queue is new, so it is ours.
         NonNull::new(queue).map(Self).ok_or(ENOMEM)
     }
+
+    /// Returns when all items that are queued now have run. Sleeps.
+    pub(crate) fn flush(&self) {
+        // SAFETY: By the type invariant the queue is valid.
+        unsafe { bindings::__flush_workqueue(self.0.as_ptr()) }
+    }
 }
 
 impl Deref for OwnedQueue {

@@ -10,6 +10,7 @@ use ktcp_server::{
     KernelTcpServer,
     Next,
     Output,
+    Peer,
     SocketAddr, //
 };
 
@@ -32,7 +33,7 @@ struct Echo;
 impl Handler for Echo {
     type Session = ();
 
-    fn open(&self, _peer: SocketAddr) -> Result {
+    fn open(&self, _peer: &Peer<'_>) -> Result {
         Ok(())
     }
 

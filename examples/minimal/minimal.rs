@@ -4,7 +4,7 @@
 
 use core::net::Ipv4Addr;
 use kernel::prelude::*;
-use ktcp_server::{Handler, Input, KernelTcpServer, Next, Output, SocketAddr};
+use ktcp_server::{Handler, Input, KernelTcpServer, Next, Output, Peer, SocketAddr};
 
 module! {
     type: Minimal,
@@ -20,7 +20,7 @@ struct Greeter;
 impl Handler for Greeter {
     type Session = ();
 
-    fn open(&self, _peer: SocketAddr) -> Result {
+    fn open(&self, _peer: &Peer<'_>) -> Result {
         Ok(())
     }
 

@@ -6,7 +6,8 @@
 
 use super::{
     addr::RawAddr,
-    namespace::Namespace, //
+    namespace::Namespace,
+    watch::RawWatch, //
 };
 use crate::shim;
 use core::{
@@ -180,6 +181,60 @@ impl Socket {
             )
         };
         length(received).map_err(|error| wait.error(error))
+    }
+
+    /// Like [`receive`](Self::receive) without waiting, and says whether there is more to receive
+    /// at once: bytes, the end of the stream, or an error.
+    pub(super) fn receive_ready(&self, buffer: &mut [u8]) -> Result<(usize, bool)> {
+        let mut message = bindings::msghdr {
+            // For protocols that do not tell.
+            msg_inq: 1,
+            ..Default::default()
+        };
+        message.set_msg_get_inq(true);
+        let mut vector = bindings::kvec {
+            iov_base: buffer.as_mut_ptr().cast(),
+            iov_len: buffer.len(),
+        };
+
+        // SAFETY: As for `receive`.
+        let received = unsafe {
+            bindings::kernel_recvmsg(
+                self.as_ptr(),
+                &raw mut message,
+                &raw mut vector,
+                1,
+                buffer.len(),
+                bindings::MSG_DONTWAIT as c_int,
+            )
+        };
+        let count = length(received)?;
+        // SAFETY: The socket is valid.
+        let more = message.msg_inq > 0 || unsafe { shim::ktcp_sock_ended(self.as_ptr()) };
+        Ok((count, more))
+    }
+
+    /// Has `watch` told from now on of whatever happens to the socket. What was there before is not
+    /// told.
+    ///
+    /// # Safety
+    ///
+    /// `watch` is initialised, stays where it is, is used for one socket at a time, and is not
+    /// freed before [`unwatch`](Self::unwatch) has returned.
+    pub(super) unsafe fn watch(&self, watch: *mut RawWatch) {
+        // SAFETY: The socket is valid, and `watch` is by this function's contract.
+        unsafe { shim::ktcp_watch(self.as_ptr(), watch) }
+    }
+
+    /// Ends what `watch` began. When this returns, the watch is told of nothing more.
+    ///
+    /// # Safety
+    ///
+    /// `watch` is the one that was passed to [`watch`](Self::watch), and this is the first call
+    /// since.
+    pub(super) unsafe fn unwatch(&self, watch: *mut RawWatch) {
+        // SAFETY: The socket is valid, and `watch` is by this function's contract.
+        unsafe { shim::ktcp_unwatch(self.as_ptr(), watch) }
     }
 
     /// Sends the start of `data`, and says how much of it.

@@ -10,6 +10,7 @@ use super::{
         Wait,
         TCP_NODELAY, //
     },
+    watch::Watch,
 };
 use core::net::SocketAddr;
 use kernel::{
@@ -67,6 +68,31 @@ impl TcpStream {
     /// May sleep, but not for the peer.
     pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize> {
         self.socket.receive(buffer, Wait::No)
+    }
+
+    /// Like [`try_read`](Self::try_read), and says whether another call would find something.
+    pub(crate) fn read_ready(&self, buffer: &mut [u8]) -> Result<(usize, bool)> {
+        self.socket.receive_ready(buffer)
+    }
+
+    /// Has `watch` told of whatever happens to the connection, until [`unwatch`](Self::unwatch).
+    ///
+    /// # Safety
+    ///
+    /// `watch` watches nothing else meanwhile, and `unwatch` is called before it is dropped.
+    pub(crate) unsafe fn watch(&self, watch: &Watch) {
+        // SAFETY: A `Watch` is initialised and pinned; the rest is this function's contract.
+        unsafe { self.socket.watch(watch.as_ptr()) }
+    }
+
+    /// Ends what [`watch`](Self::watch) began: `watch` is told of nothing more.
+    ///
+    /// # Safety
+    ///
+    /// `watch` watches this stream.
+    pub(crate) unsafe fn unwatch(&self, watch: &Watch) {
+        // SAFETY: By this function's contract.
+        unsafe { self.socket.unwatch(watch.as_ptr()) }
     }
 
     /// Fills `buffer`.

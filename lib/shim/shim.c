@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/cpumask.h>
 #include <linux/module.h>
 #include <linux/net.h>
 #include <linux/notifier.h>
@@ -45,6 +46,25 @@ int ktcp_setsockopt(struct socket *sock, int level, int name, void *value,
 	return READ_ONCE(sock->ops)->setsockopt(sock, level, name, optval, len);
 }
 EXPORT_SYMBOL_GPL(ktcp_setsockopt);
+
+bool ktcp_cpu_online(unsigned int cpu)
+{
+	return cpu < nr_cpu_ids && cpu_online(cpu);
+}
+EXPORT_SYMBOL_GPL(ktcp_cpu_online);
+
+/* What comes before schedule(); a condition checked in between is not missed. */
+void ktcp_prepare_to_park(void)
+{
+	set_current_state(TASK_IDLE);
+}
+EXPORT_SYMBOL_GPL(ktcp_prepare_to_park);
+
+void ktcp_finish_park(void)
+{
+	__set_current_state(TASK_RUNNING);
+}
+EXPORT_SYMBOL_GPL(ktcp_finish_park);
 
 /* For the sake of the memory: a compiler may leave out a plain memset(). */
 void ktcp_wipe(void *memory, size_t len)

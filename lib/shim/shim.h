@@ -10,14 +10,32 @@
 
 struct module;
 struct net;
+struct sock;
 struct socket;
 struct workqueue_struct;
+
+/* In step with `RawWatch` in ../net/watch.rs. */
+struct ktcp_watch {
+	void (*event)(const void *data);
+	const void *data;
+	/* What the socket had before. */
+	void (*data_ready)(struct sock *sk);
+	void (*write_space)(struct sock *sk);
+	void (*state_change)(struct sock *sk);
+};
+
+void ktcp_watch(struct socket *sock, struct ktcp_watch *watch);
+void ktcp_unwatch(struct socket *sock, struct ktcp_watch *watch);
+bool ktcp_sock_ended(const struct socket *sock);
 
 struct net *ktcp_get_net(struct net *net);
 struct net *ktcp_get_current_net(void);
 void ktcp_put_net(struct net *net);
 int ktcp_setsockopt(struct socket *sock, int level, int name, void *value,
 		    unsigned int len);
+bool ktcp_cpu_online(unsigned int cpu);
+void ktcp_prepare_to_park(void);
+void ktcp_finish_park(void);
 void ktcp_wipe(void *memory, size_t len);
 struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name);
 

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The other end of a connection, and sending to it from outside its handler.
+
+use crate::connection::Connection;
+use core::net::SocketAddr;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The other end of a connection, as [`Handler::open`](crate::Handler::open) meets it.
+pub struct Peer<'a> {
+    connection: &'a Arc<Connection>,
+}
+
+impl<'a> Peer<'a> {
+    pub(crate) fn new(connection: &'a Arc<Connection>) -> Self {
+        Self { connection }
+    }
+
+    /// Its address. Any context.
+    pub fn addr(&self) -> SocketAddr {
+        self.connection.peer()
+    }
+
+    /// Something with which any code can send to it. Any context.
+    pub fn sender(&self) -> Sender {
+        Sender {
+            connection: self.connection.clone(),
+        }
+    }
+}
+
+/// Sends to a connection from outside its handler, for as long as the connection is there.
+///
+/// It may be kept and used for longer than the connection, the server and the handler: it then says
+/// `ENOTCONN`. It keeps neither of them alive.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use ktcp_server::Sender;
+///
+/// /// Tells the news to all who are still there.
+/// fn broadcast(listeners: &mut KVec<Sender>, news: &[u8]) {
+///     listeners.retain(|listener| listener.send(news) != Err(ENOTCONN));
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Sender {
+    connection: Arc<Connection>,
+}
+
+impl Sender {
+    /// Has all of `data` sent, behind what was to be sent before and never amid what a call of the
+    /// handler has written; or nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOTCONN`: the connection is closed.
+    /// - `ENOBUFS`: with what waits to be sent, it is more than the server's output buffer.
+    /// - `ENOMEM`.
+    ///
+    /// May sleep, but not for the peer.
+    pub fn send(&self, data: &[u8]) -> Result {
+        self.connection.push(data)
+    }
+
+    /// The address of the peer. Any context.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.connection.peer()
+    }
+}

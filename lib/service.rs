@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A server that runs, whatever its handler and its executor are.
+
+use crate::{
+    backoff::Backoff,
+    config::Config,
+    connection::Connection,
+    conversation::{
+        Conversation,
+        Drive, //
+    },
+    executor::Engine,
+    handler::{
+        CloseReason,
+        Handler, //
+    },
+    kthread::{
+        self,
+        JoinHandle, //
+    },
+    latch::Latch,
+    limits::{
+        Refusal,
+        Shares, //
+    },
+    net::{
+        TcpListener,
+        TcpStream, //
+    },
+    slots::Slots,
+    stats::{
+        Counter,
+        Counters,
+        Statistics, //
+    },
+    timers::Clock, //
+};
+use core::net::SocketAddr;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    time::Delta, //
+};
+
+/// A handler, without its type.
+pub(crate) trait Service: Send + Sync {
+    /// A conversation of it with a newcomer. May sleep.
+    fn converse(&self) -> Result<KBox<dyn Drive>>;
+}
+
+impl<H: Handler> Service for Arc<H> {
+    fn converse(&self) -> Result<KBox<dyn Drive>> {
+        Ok(KBox::new(Conversation::new(self.clone()), GFP_KERNEL)?)
+    }
+}
+
+/// A connection as the server knows it.
+struct Entry {
+    connection: Arc<Connection>,
+    /// If the executor gives each connection one.
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Table {
+    entries: Slots<Entry>,
+    shares: Shares,
+    /// The thread that left the table last. Each that leaves joins the one before it: a thread
+    /// cannot join itself, and there is nobody else who would do it soon.
+    finished: Option<JoinHandle<()>>,
+    most_open: usize,
+    /// Nothing is added any more, and whoever leaves the table empty opens `drained`.
+    draining: bool,
+}
+
+/// What all tasks of a server share.
+#[pin_data]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) counters: Counters,
+    pub(crate) clock: Clock,
+    pub(crate) engine: Engine,
+    listener: TcpListener,
+    /// Opened when the server begins to stop.
+    #[pin]
+    pub(crate) stopping: Latch,
+    /// Opened when the last connection has left the table of a server that stops.
+    #[pin]
+    drained: Latch,
+    #[pin]
+    table: Mutex<Table>,
+}
+
+impl Shared {
+    /// Takes a connection that is closed out of the table.
+    pub(crate) fn leave(&self, number: usize) {
+        let mut table = self.table.lock();
+        let Some(Entry { connection, thread }) = table.entries.remove(number) else {
+            return;
+        };
+        table.shares.give_back(connection.peer().ip());
+        let previous = match thread {
+            Some(thread) => table.finished.replace(thread),
+            None => None,
+        };
+        let drained = table.draining && table.entries.is_empty();
+        drop(table);
+
+        drop(previous);
+        drop(connection);
+        if drained {
+            self.drained.open();
+        }
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        let table = self.table.lock();
+        let (open, most_open) = (table.entries.len(), table.most_open);
+        drop(table);
+        Statistics {
+            open: open as u64,
+            most_open: most_open as u64,
+            ..self.counters.sum()
+        }
+    }
+
+    /// What the accepting thread does.
+    fn accept(self: &Arc<Self>, service: &dyn Service) {
+        let mut backoff = Backoff::new();
+
+        while !self.stopping.is_open() {
+            let admitted = match self.listener.accept() {
+                Ok((stream, peer)) => self.admit(service, stream, peer),
+                // That connection is gone; there is nothing wrong with the next.
+                Err(ECONNABORTED) => Ok(()),
+                Err(_) if self.stopping.is_open() => return,
+                Err(error) => {
+                    self.counters.add(Counter::AcceptErrors, 1);
+                    Err(error)
+                }
+            };
+            match admitted {
+                Ok(()) => backoff.reset(),
+                Err(_) => backoff.pause(&self.stopping),
+            }
+        }
+    }
+
+    /// Takes in a newcomer, or closes it. An error says that others would fare no better.
+    fn admit(
+        self: &Arc<Self>,
+        service: &dyn Service,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Result {
+        let counter = match self.add(service, stream, peer) {
+            Ok(()) => Counter::Accepted,
+            Err(Refusal::Full) => Counter::RefusedByLimit,
+            Err(Refusal::PeerFull) => Counter::RefusedByPeerLimit,
+            Err(Refusal::Failed(error)) => {
+                self.counters.add(Counter::OutOfMemory, 1);
+                return Err(error);
+            }
+        };
+        self.counters.add(counter, 1);
+        Ok(())
+    }
+
+    fn add(
+        self: &Arc<Self>,
+        service: &dyn Service,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Result<(), Refusal> {
+        let driver = service.converse()?;
+        // Held until the entry is complete, so that a connection that ends at once finds its own.
+        let mut table = self.table.lock();
+        let open = table.entries.len();
+        let limits = &self.config.limits;
+        table
+            .shares
+            .take(peer.ip(), open, limits)
+            .inspect_err(|_| stream.reset_on_drop())?;
+        let added = table.entries.add(|number| {
+            let connection = Connection::new(self, number, stream, peer, driver)?;
+            let thread = self.engine.thread_for(self.config.name, &connection)?;
+            connection.begin();
+            Ok(Entry { connection, thread })
+        });
+        match added {
+            Ok(()) => table.most_open = table.most_open.max(open + 1),
+            Err(_) => table.shares.give_back(peer.ip()),
+        }
+        Ok(added?)
+    }
+
+    /// What the thread does that keeps the time.
+    fn keep_time(&self) {
+        while !self.stopping.wait_timeout(self.clock.tick()) {
+            self.clock.advance();
+            for entry in self.table.lock().entries.iter() {
+                entry.connection.check_timers();
+            }
+        }
+    }
+
+    fn drain(&self, within: Delta) {
+        let mut table = self.table.lock();
+        table.draining = true;
+        if table.entries.is_empty() {
+            self.drained.open();
+        }
+        for entry in table.entries.iter() {
+            // It finds that the server stops.
+            entry.connection.nudge();
+        }
+        drop(table);
+
+        if self.drained.wait_timeout(within) {
+            return;
+        }
+        for entry in self.table.lock().entries.iter() {
+            entry.connection.condemn(CloseReason::Stopped);
+        }
+        while !self.drained.wait_timeout(Delta::from_secs(10)) {
+            pr_warn!(
+                "{}: waiting for a handler that does not return\n",
+                self.config.name
+            );
+        }
+    }
+}
+
+/// A server that runs. Dropping it stops it.
+pub(crate) struct Server {
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+    timekeeper: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// May sleep.
+    pub(crate) fn start<H: Handler>(
+        config: Config,
+        listener: TcpListener,
+        handler: H,
+    ) -> Result<Self> {
+        let service = Arc::new(handler, GFP_KERNEL)?;
+        let name = config.name;
+        let has_timeouts = config.timeouts.are_any();
+        let shared = Arc::pin_init(
+            try_pin_init!(Shared {
+                counters: Counters::new()?,
+                clock: Clock::new(&config.timeouts),
+                engine: Engine::new(&config)?,
+                config,
+                listener,
+                stopping <- Latch::new(),
+                drained <- Latch::new(),
+                table <- new_mutex!(Table {
+                    entries: Slots::new(),
+                    shares: Shares::new(),
+                    finished: None,
+                    most_open: 0,
+                    draining: false,
+                }),
+            }),
+            GFP_KERNEL,
+        )?;
+        // From here on, dropping stops what has been started.
+        let mut server = Self {
+            shared: shared.clone(),
+            acceptor: None,
+            timekeeper: None,
+        };
+        if has_timeouts {
+            let shared = shared.clone();
+            let name = CString::try_from_fmt(fmt!("{name}/timer"))?;
+            server.timekeeper = Some(kthread::spawn(&name, move || shared.keep_time())?);
+        }
+        let name = CString::try_from_fmt(fmt!("{name}/accept"))?;
+        server.acceptor = Some(kthread::spawn(&name, move || shared.accept(&service))?);
+        Ok(server)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Whether the current task is one that runs the handler.
+    pub(crate) fn runs_current(&self) -> bool {
+        let table = self.shared.table.lock();
+        let visited = table
+            .entries
+            .iter()
+            .any(|entry| entry.connection.is_visited_by_current());
+        visited
+    }
+
+    /// Stops listening and receiving, without waiting for anybody. May sleep.
+    pub(crate) fn begin_stop(&self) {
+        self.shared.stopping.open();
+        self.shared.listener.shutdown();
+    }
+
+    /// Stops: sends what is to be sent, for `within` at most or as long as the configuration says,
+    /// then resets what is left. When this returns, no task runs code of the handler any more, nor
+    /// will. Sleeps; must not be called by a task that runs the handler.
+    pub(crate) fn stop(&mut self, within: Option<Delta>) {
+        self.begin_stop();
+        // The acceptor has the one reference to the handler beside those of the connections.
+        for thread in [self.acceptor.take(), self.timekeeper.take()]
+            .into_iter()
+            .flatten()
+        {
+            thread.join();
+        }
+        self.shared
+            .drain(within.unwrap_or(self.shared.config.drain));
+        self.shared.engine.stop();
+        let last = self.shared.table.lock().finished.take();
+        drop(last);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(None);
+    }
+}

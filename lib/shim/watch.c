@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tells Rust when a socket becomes ready. The callbacks run in softirq context, or
+ * wherever the socket's backlog is worked off, and must not sleep.
+ */
+
+#include <linux/export.h>
+#include <linux/net.h>
+#include <net/sock.h>
+
+#include "shim.h"
+
+static void ktcp_watch_event(struct sock *sk)
+{
+	struct ktcp_watch *watch;
+
+	/* Excludes ktcp_unwatch(): the watch is there as long as this is held. */
+	read_lock_bh(&sk->sk_callback_lock);
+	watch = sk->sk_user_data;
+	if (likely(watch))
+		watch->event(watch->data);
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+static void ktcp_watch_write_space(struct sock *sk)
+{
+	struct socket *sock = sk->sk_socket;
+
+	/* As sk_stream_write_space(): not for each byte that is acknowledged. */
+	if (!sock || !sk_stream_is_writeable(sk) ||
+	    !test_bit(SOCK_NOSPACE, &sock->flags))
+		return;
+	clear_bit(SOCK_NOSPACE, &sock->flags);
+	ktcp_watch_event(sk);
+}
+
+/* What was there before this call is not told: look for it afterwards. */
+void ktcp_watch(struct socket *sock, struct ktcp_watch *watch)
+{
+	struct sock *sk = sock->sk;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	watch->data_ready = sk->sk_data_ready;
+	watch->write_space = sk->sk_write_space;
+	watch->state_change = sk->sk_state_change;
+	sk->sk_user_data = watch;
+	sk->sk_data_ready = ktcp_watch_event;
+	sk->sk_write_space = ktcp_watch_write_space;
+	sk->sk_state_change = ktcp_watch_event;
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+EXPORT_SYMBOL_GPL(ktcp_watch);
+
+/* When this returns, no callback uses the watch any more. */
+void ktcp_unwatch(struct socket *sock, struct ktcp_watch *watch)
+{
+	struct sock *sk = sock->sk;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	sk->sk_data_ready = watch->data_ready;
+	sk->sk_write_space = watch->write_space;
+	sk->sk_state_change = watch->state_change;
+	sk->sk_user_data = NULL;
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+EXPORT_SYMBOL_GPL(ktcp_unwatch);
+
+/* Whether there is an end or an error for the next recvmsg() to tell. */
+bool ktcp_sock_ended(const struct socket *sock)
+{
+	const struct sock *sk = sock->sk;
+
+	return READ_ONCE(sk->sk_err) ||
+	       (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN);
+}
+EXPORT_SYMBOL_GPL(ktcp_sock_ended);

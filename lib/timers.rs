@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How long a connection may keep a server waiting.
+//!
+//! Time is counted in ticks of a clock that one thread of the server advances, so that noting the
+//! time costs a connection no more than a store.
+
+use crate::handler::CloseReason;
+use kernel::{
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    time::Delta, //
+};
+
+/// The timeouts of a server; `None` is off.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Timeouts {
+    pub(crate) idle: Option<Delta>,
+    pub(crate) receive: Option<Delta>,
+    pub(crate) send: Option<Delta>,
+}
+
+impl Timeouts {
+    pub(crate) fn are_any(&self) -> bool {
+        self.shortest().is_some()
+    }
+
+    fn shortest(&self) -> Option<i64> {
+        let all = [self.idle, self.receive, self.send].into_iter().flatten();
+        all.map(Delta::as_millis_ceil).min()
+    }
+}
+
+/// The clock of a server.
+pub(crate) struct Clock {
+    tick_millis: u32,
+    /// Never 0.
+    now: Atomic<u32>,
+}
+
+impl Clock {
+    const SHORTEST_TICK: i64 = 10;
+    const LONGEST_TICK: i64 = 1000;
+
+    /// A clock that is fine enough for `timeouts`: an eighth of the shortest.
+    pub(crate) fn new(timeouts: &Timeouts) -> Self {
+        let tick = timeouts.shortest().unwrap_or(i64::MAX) / 8;
+        let tick = tick.clamp(Self::SHORTEST_TICK, Self::LONGEST_TICK);
+        Self {
+            tick_millis: tick as u32,
+            now: Atomic::new(1),
+        }
+    }
+
+    /// The length of a tick.
+    pub(crate) fn tick(&self) -> Delta {
+        Delta::from_millis(self.tick_millis.into())
+    }
+
+    pub(crate) fn now(&self) -> u32 {
+        self.now.load(Relaxed)
+    }
+
+    /// A tick has passed.
+    pub(crate) fn advance(&self) {
+        self.now.store(self.now().wrapping_add(1).max(1), Relaxed);
+    }
+}
+
+/// What a visit has moved, and what it has left in the buffers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Pending {
+    /// Bytes were received.
+    pub(crate) received: bool,
+    /// The handler has consumed some.
+    pub(crate) consumed: bool,
+    /// Bytes were sent.
+    pub(crate) sent: bool,
+    /// There is input that the handler has not consumed.
+    pub(crate) input: bool,
+    /// There is output that the peer has not taken.
+    pub(crate) output: bool,
+}
+
+/// The times of a connection at which its timeouts began to run; 0 is a timeout that does not run.
+pub(crate) struct Timers {
+    idle: Atomic<u32>,
+    receive: Atomic<u32>,
+    send: Atomic<u32>,
+}
+
+/// Written only when it changes, for a connection's cache line that nobody else writes stays where
+/// it is.
+fn set(timer: &Atomic<u32>, value: u32) {
+    if timer.load(Relaxed) != value {
+        timer.store(value, Relaxed);
+    }
+}
+
+/// Starts a timer that does not run or is to run anew; stops one that is not to run.
+fn run(timer: &Atomic<u32>, now: u32, running: bool, anew: bool) {
+    match (running, anew) {
+        (false, _) => set(timer, 0),
+        (true, true) => set(timer, now),
+        (true, false) if timer.load(Relaxed) == 0 => set(timer, now),
+        (true, false) => {}
+    }
+}
+
+impl Timers {
+    pub(crate) fn new(now: u32) -> Self {
+        Self {
+            idle: Atomic::new(now),
+            receive: Atomic::new(0),
+            send: Atomic::new(0),
+        }
+    }
+
+    /// Notes what a visit that ends at `now` has done.
+    pub(crate) fn note(&self, now: u32, pending: Pending) {
+        run(&self.idle, now, true, pending.received || pending.sent);
+        run(&self.receive, now, pending.input, pending.consumed);
+        run(&self.send, now, pending.output, pending.sent);
+    }
+
+    /// The timeout that has passed, if one has.
+    pub(crate) fn expired(&self, clock: &Clock, timeouts: &Timeouts) -> Option<CloseReason> {
+        let now = clock.now();
+        let passed = |timer: &Atomic<u32>, timeout: Option<Delta>| {
+            let since = timer.load(Relaxed);
+            let millis = i64::from(now.wrapping_sub(since)) * i64::from(clock.tick_millis);
+            // The first tick may have been short.
+            let whole = millis - i64::from(clock.tick_millis);
+            since != 0 && timeout.is_some_and(|timeout| whole >= timeout.as_millis_ceil())
+        };
+        if passed(&self.send, timeouts.send) {
+            Some(CloseReason::SendTimeout)
+        } else if passed(&self.receive, timeouts.receive) {
+            Some(CloseReason::ReceiveTimeout)
+        } else if passed(&self.idle, timeouts.idle) {
+            Some(CloseReason::Idle)
+        } else {
+            None
+        }
+    }
+}
+
+/// What somebody else than the connection's own conversation has decided about it.
+pub(crate) struct Verdict(Atomic<u32>);
+
+impl Verdict {
+    const REASONS: [CloseReason; 4] = [
+        CloseReason::Idle,
+        CloseReason::ReceiveTimeout,
+        CloseReason::SendTimeout,
+        CloseReason::Stopped,
+    ];
+
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Decides for `reason`, one of `REASONS`; the last decision counts.
+    pub(crate) fn pass(&self, reason: CloseReason) {
+        let place = Self::REASONS.iter().position(|other| *other == reason);
+        self.0
+            .store(place.map_or(0, |place| place as u32 + 1), Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Option<CloseReason> {
+        let code = self.0.load(Relaxed) as usize;
+        Self::REASONS.get(code.checked_sub(1)?).copied()
+    }
+}
