@@ -32,6 +32,7 @@ use crate::{
 };
 use core::{
     cell::UnsafeCell,
+    fmt::Formatter,
     net::SocketAddr, //
 };
 use kernel::{
@@ -352,6 +353,18 @@ impl Connection {
 
     pub(crate) fn count(&self, counter: Counter, by: usize) {
         self.server.counters.add(counter, by as u64);
+    }
+
+    /// A line about the connection.
+    pub(crate) fn describe(&self, f: &mut Formatter<'_>) -> core::fmt::Result {
+        let state = match self.state.load(Relaxed) {
+            IDLE => "idle",
+            QUEUED => "queued",
+            GONE => "closed",
+            _ => "visited",
+        };
+        let idle = self.timers.idle_millis(&self.server.clock);
+        writeln!(f, "{:<48} {state:<8} {idle:>10}", self.peer)
     }
 
     /// What has moved in a visit, and what is left in the buffers.

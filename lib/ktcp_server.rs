@@ -53,7 +53,7 @@
 //! | `conversation` | what one peer and the handler have to say to each other |
 //! | `connection`, `timers`, `peer` | when a conversation goes on, when it ends, and who else may send |
 //! | `executor` | who visits the connections that are due |
-//! | `service`, `limits`, `stats` | all connections of a server: accepting, counting, stopping |
+//! | `service`, `limits`, `stats`, `debugfs` | all connections of a server: accepting, counting, stopping |
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `registry` | that no server outlives its module |
 //! | `kthread`, `workqueue`, `parker`, `latch`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
@@ -64,6 +64,7 @@ mod buffer;
 mod config;
 mod connection;
 mod conversation;
+mod debugfs;
 mod executor;
 mod handler;
 mod kthread;

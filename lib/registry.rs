@@ -15,10 +15,12 @@ use crate::{
 };
 use kernel::{
     bindings,
+    debugfs::Dir,
     impl_has_work,
     new_mutex,
     new_work,
     prelude::*,
+    str::CString,
     sync::{
         global_lock,
         Arc,
@@ -66,18 +68,26 @@ global_lock! {
     unsafe(uninit) static ENTRIES: Mutex<Slots<Arc<Entry>>> = Slots::new();
 }
 
+/// What the library has for all servers.
+struct Library {
+    /// Does what those who must not wait have left to be done.
+    janitor: OwnedQueue,
+    /// The folder for what is seen of the servers.
+    folder: Dir,
+}
+
 global_lock! {
     // SAFETY: Initialised by `ktcp_library_init`, before any module can call the library.
-    unsafe(uninit) static JANITOR: Mutex<Option<OwnedQueue>> = None;
+    unsafe(uninit) static LIBRARY: Mutex<Option<Library>> = None;
 }
 
 impl Entry {
-    /// Lists a server of `module` that `start` starts. When it cannot be started it is not listed.
-    /// May sleep.
+    /// Lists a server of `module` that `start` starts, given a place for its files. When it cannot
+    /// be started it is not listed. May sleep.
     pub(crate) fn new(
         name: &'static CStr,
         module: &'static ThisModule,
-        start: impl FnOnce() -> Result<Server>,
+        start: impl FnOnce((&Dir, &CStr)) -> Result<Server>,
     ) -> Result<Arc<Self>> {
         let entry = Arc::pin_init(
             pin_init!(Self {
@@ -90,11 +100,15 @@ impl Entry {
             }),
             GFP_KERNEL,
         )?;
-        ENTRIES.lock().add(|number| {
+        let mut entries = ENTRIES.lock();
+        let first = !entries.iter().any(|other| other.name == name);
+        entries.add(|number| {
             entry.number.populate(number);
             Ok(entry.clone())
         })?;
-        match start() {
+        drop(entries);
+
+        match entry.start(first, start) {
             Ok(running) => {
                 *entry.running.lock() = Some(running);
                 Ok(entry)
@@ -104,6 +118,25 @@ impl Entry {
                 Err(error)
             }
         }
+    }
+
+    /// Calls `start` with a place for the files of the server: in a folder of its name, to which its
+    /// number is added unless it is the first of that name.
+    fn start(
+        &self,
+        first: bool,
+        start: impl FnOnce((&Dir, &CStr)) -> Result<Server>,
+    ) -> Result<Server> {
+        let folder = match &*LIBRARY.lock() {
+            Some(library) => library.folder.clone(),
+            None => return Err(ENODEV),
+        };
+        let name = self.name;
+        if first {
+            return start((&folder, name));
+        }
+        let number = self.number.copy().unwrap_or_default();
+        start((&folder, &*CString::try_from_fmt(fmt!("{name}.{number}"))?))
     }
 
     fn unlist(&self) {
@@ -123,9 +156,9 @@ impl Entry {
             _ => false,
         };
         if own {
-            if let Some(janitor) = &*JANITOR.lock() {
+            if let Some(library) = &*LIBRARY.lock() {
                 // It may be queued only once, for it is closed only once.
-                let _ = janitor.enqueue(self.clone());
+                let _ = library.janitor.enqueue(self.clone());
             }
         } else {
             self.stop(within);
@@ -176,11 +209,12 @@ unsafe extern "C" fn ktcp_library_init() -> c_int {
     // SAFETY: This function is called once.
     unsafe {
         ENTRIES.init();
-        JANITOR.init();
+        LIBRARY.init();
     }
     match OwnedQueue::unbound(c"ktcp_server") {
-        Ok(queue) => {
-            *JANITOR.lock() = Some(queue);
+        Ok(janitor) => {
+            let folder = Dir::new(c"ktcp_server");
+            *LIBRARY.lock() = Some(Library { janitor, folder });
             0
         }
         Err(error) => error.to_errno(),
@@ -191,6 +225,6 @@ unsafe extern "C" fn ktcp_library_init() -> c_int {
 #[no_mangle]
 extern "C" fn ktcp_library_exit() {
     // The queue is taken out under the lock and drained behind it.
-    let queue = JANITOR.lock().take();
-    drop(queue);
+    let library = LIBRARY.lock().take();
+    drop(library);
 }

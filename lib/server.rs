@@ -43,7 +43,6 @@ use kernel::{
 pub struct KernelTcpServer {
     entry: Arc<Entry>,
     shared: Arc<Shared>,
-    addr: SocketAddr,
 }
 
 impl KernelTcpServer {
@@ -59,19 +58,14 @@ impl KernelTcpServer {
         listener: TcpListener,
         handler: H,
     ) -> Result<Self> {
-        let addr = listener.local_addr()?;
         let mut shared = None;
-        let entry = Entry::new(config.name, module, || {
-            let server = Server::start(config, listener, handler)?;
+        let entry = Entry::new(config.name, module, |place| {
+            let server = Server::start(place, config, listener, handler)?;
             shared = Some(server.shared().clone());
             Ok(server)
         })?;
         let shared = shared.ok_or(EINVAL)?;
-        Ok(Self {
-            entry,
-            shared,
-            addr,
-        })
+        Ok(Self { entry, shared })
     }
 
     /// The address on which the server listens; with the port that the kernel chose when it was
@@ -79,7 +73,7 @@ impl KernelTcpServer {
     ///
     /// Any context.
     pub fn local_addr(&self) -> SocketAddr {
-        self.addr
+        self.shared.local_addr()
     }
 
     /// What the server has counted so far.

@@ -10,6 +10,10 @@ use crate::{
         Conversation,
         Drive, //
     },
+    debugfs::{
+        self,
+        Files, //
+    },
     executor::Engine,
     handler::{
         CloseReason,
@@ -38,6 +42,7 @@ use crate::{
 };
 use core::net::SocketAddr;
 use kernel::{
+    debugfs::Dir,
     new_mutex,
     prelude::*,
     str::CString,
@@ -86,6 +91,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) engine: Engine,
     listener: TcpListener,
+    addr: SocketAddr,
     /// Opened when the server begins to stop.
     #[pin]
     pub(crate) stopping: Latch,
@@ -116,6 +122,21 @@ impl Shared {
         if drained {
             self.drained.open();
         }
+    }
+
+    /// Calls `f` for each connection until it fails. May sleep.
+    pub(crate) fn for_each<E>(
+        &self,
+        mut f: impl FnMut(&Connection) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let table = self.table.lock();
+        let mut connections = table.entries.iter().map(|entry| &entry.connection);
+        connections.try_for_each(|connection| f(connection))
+    }
+
+    /// The address that it listens on.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.addr
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
@@ -239,13 +260,15 @@ impl Shared {
 /// A server that runs. Dropping it stops it.
 pub(crate) struct Server {
     shared: Arc<Shared>,
+    files: Option<Files>,
     acceptor: Option<JoinHandle<()>>,
     timekeeper: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// May sleep.
+    /// Starts a server whose files are in the folder `label` below `root`. May sleep.
     pub(crate) fn start<H: Handler>(
+        (root, label): (&Dir, &CStr),
         config: Config,
         listener: TcpListener,
         handler: H,
@@ -259,6 +282,7 @@ impl Server {
                 clock: Clock::new(&config.timeouts),
                 engine: Engine::new(&config)?,
                 config,
+                addr: listener.local_addr()?,
                 listener,
                 stopping <- Latch::new(),
                 drained <- Latch::new(),
@@ -275,6 +299,7 @@ impl Server {
         // From here on, dropping stops what has been started.
         let mut server = Self {
             shared: shared.clone(),
+            files: None,
             acceptor: None,
             timekeeper: None,
         };
@@ -284,6 +309,7 @@ impl Server {
             server.timekeeper = Some(kthread::spawn(&name, move || shared.keep_time())?);
         }
         let name = CString::try_from_fmt(fmt!("{name}/accept"))?;
+        server.files = Some(debugfs::publish(root, label, shared.clone())?);
         server.acceptor = Some(kthread::spawn(&name, move || shared.accept(&service))?);
         Ok(server)
     }
@@ -325,6 +351,7 @@ impl Server {
         self.shared.engine.stop();
         let last = self.shared.table.lock().finished.take();
         drop(last);
+        self.files = None;
     }
 }
 

@@ -63,6 +63,10 @@ impl Clock {
         self.now.load(Relaxed)
     }
 
+    fn millis_since(&self, then: u32) -> u64 {
+        u64::from(self.now().wrapping_sub(then)) * u64::from(self.tick_millis)
+    }
+
     /// A tick has passed.
     pub(crate) fn advance(&self) {
         self.now.store(self.now().wrapping_add(1).max(1), Relaxed);
@@ -125,15 +129,20 @@ impl Timers {
         run(&self.send, now, pending.output, pending.sent);
     }
 
+    /// For how long no byte has moved, in milliseconds and to the tick of the clock.
+    pub(crate) fn idle_millis(&self, clock: &Clock) -> u64 {
+        clock.millis_since(self.idle.load(Relaxed))
+    }
+
     /// The timeout that has passed, if one has.
     pub(crate) fn expired(&self, clock: &Clock, timeouts: &Timeouts) -> Option<CloseReason> {
-        let now = clock.now();
         let passed = |timer: &Atomic<u32>, timeout: Option<Delta>| {
             let since = timer.load(Relaxed);
-            let millis = i64::from(now.wrapping_sub(since)) * i64::from(clock.tick_millis);
             // The first tick may have been short.
-            let whole = millis - i64::from(clock.tick_millis);
-            since != 0 && timeout.is_some_and(|timeout| whole >= timeout.as_millis_ceil())
+            let whole = clock
+                .millis_since(since)
+                .saturating_sub(clock.tick_millis.into());
+            since != 0 && timeout.is_some_and(|timeout| whole as i64 >= timeout.as_millis_ceil())
         };
         if passed(&self.send, timeouts.send) {
             Some(CloseReason::SendTimeout)

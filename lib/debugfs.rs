@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is seen of a server under `/sys/kernel/debug/ktcp_server/<name>/`.
+//!
+//! - `stats`: the fields of [`Statistics`](crate::Statistics), one in a line;
+//! - `connections`: a line for each connection;
+//! - `config`: the settings that the server runs with.
+
+use crate::{
+    config::Config,
+    service::Shared, //
+};
+use core::fmt::{
+    Formatter,
+    Result as Written, //
+};
+use kernel::{
+    debugfs::{
+        Dir,
+        Scope, //
+    },
+    prelude::*,
+    sync::Arc,
+    time::Delta, //
+};
+
+/// The files of a server. Dropping it removes them, and waits for whoever is reading.
+pub(crate) type Files = Pin<KBox<Scope<Arc<Shared>>>>;
+
+/// Makes the files of a server in its folder `name`. May sleep.
+pub(crate) fn publish(root: &Dir, name: &CStr, server: Arc<Shared>) -> Result<Files> {
+    let files = root.scope(server, name, |server, dir| {
+        dir.read_callback_file(c"stats", server, &stats);
+        dir.read_callback_file(c"connections", server, &connections);
+        dir.read_callback_file(c"config", server, &config);
+    });
+    KBox::pin_init(files, GFP_KERNEL)
+}
+
+fn stats(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
+    for (name, value) in server.statistics().fields() {
+        writeln!(f, "{name:<24} {value}")?;
+    }
+    Ok(())
+}
+
+fn connections(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
+    writeln!(f, "{:<48} {:<8} {:>10}", "peer", "state", "idle_ms")?;
+    server.for_each(|connection| connection.describe(f))
+}
+
+/// Nothing for a timeout that is off.
+fn millis(timeout: Option<Delta>) -> i64 {
+    timeout.map_or(0, Delta::as_millis)
+}
+
+fn config(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
+    let Config {
+        name: _,
+        input,
+        output,
+        executor,
+        limits,
+        timeouts,
+        drain,
+    } = &server.config;
+    writeln!(f, "{:<24} {:?}", "listen", server.local_addr())?;
+    writeln!(f, "{:<24} {:?}", "executor", executor)?;
+    for (name, value) in [
+        ("input_buffer", input.bytes() as i64),
+        ("output_buffer", output.bytes() as i64),
+        ("max_connections", limits.connections as i64),
+        (
+            "max_per_peer",
+            limits.per_peer.map_or(0, |limit| limit as i64),
+        ),
+        ("idle_timeout_ms", millis(timeouts.idle)),
+        ("receive_timeout_ms", millis(timeouts.receive)),
+        ("send_timeout_ms", millis(timeouts.send)),
+        ("drain_ms", drain.as_millis()),
+    ] {
+        writeln!(f, "{name:<24} {value}")?;
+    }
+    Ok(())
+}
