@@ -70,10 +70,15 @@ def loaded(guest: vm.Guest) -> set[str]:
     return {line.split()[0] for line in lines}
 
 
-def threads(guest: vm.Guest) -> list[str]:
-    """The names of kecho's threads for connections."""
-    names = guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true").splitlines()
-    return [name for name in names if name.startswith("kecho/") and name != "kecho/accept"]
+def statistics(guest: vm.Guest, server: str = "kecho") -> dict[str, int]:
+    """What a server shows in debugfs."""
+    lines = guest.must(f"cat /sys/kernel/debug/ktcp_server/{server}/stats").splitlines()
+    return {name: int(value) for name, value in (line.split() for line in lines)}
+
+
+def open_connections(guest: vm.Guest) -> int:
+    """How many connections kecho has."""
+    return statistics(guest)["open"]
 
 
 def anything_left(guest: vm.Guest) -> str:
