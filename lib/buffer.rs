@@ -3,6 +3,7 @@
 //! Memory for bytes from and to the network.
 
 use crate::{
+    error::ENOBUFS,
     net::TcpStream,
     shim, //
 };
@@ -74,7 +75,7 @@ impl Buffer {
     pub(crate) fn new(size: BufferSize) -> Result<Self> {
         // INVARIANT: Nothing is in it.
         Ok(Self {
-            memory: KVVec::zeroed(size.bytes(), GFP_KERNEL)?,
+            memory: KVVec::from_elem(0, size.bytes(), GFP_KERNEL)?,
             start: 0,
             end: 0,
         })

@@ -15,6 +15,10 @@ use crate::{
         Step,
         Visit, //
     },
+    error::{
+        ENOBUFS,
+        ENOTCONN, //
+    },
     handler::CloseReason,
     net::{
         TcpStream,
@@ -47,7 +51,6 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        barrier::smp_mb,
         Arc,
         ArcBorrow,
         Mutex, //
@@ -208,7 +211,8 @@ impl Connection {
     /// Wants a visit because of something that the caller has changed. Any context.
     pub(crate) fn nudge(self: &Arc<Self>) {
         // A visit that is already queued has to see the change, too.
-        smp_mb(Full);
+        // Any read-modify-write that is fully ordered is a barrier.
+        self.state.fetch_add(0, Full);
         self.as_arc_borrow().notify();
     }
 

@@ -4,6 +4,7 @@
 
 use crate::{
     buffer::Buffer,
+    error::ENOBUFS,
     peer::Peer, //
 };
 use core::ops::Deref;

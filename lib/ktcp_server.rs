@@ -57,14 +57,17 @@
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `registry` | that no server outlives its module |
 //! | `kthread`, `workqueue`, `parker`, `latch`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
+//! | [`error`], `compat` | what the `kernel` crate of older kernels lacks |
 //! | `shim` | functions of C that Rust cannot reach otherwise |
 
 mod backoff;
 mod buffer;
+mod compat;
 mod config;
 mod connection;
 mod conversation;
 mod debugfs;
+pub mod error;
 mod executor;
 mod handler;
 mod kthread;

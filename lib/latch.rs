@@ -9,6 +9,7 @@
 //!
 //! [`CondVar`]: kernel::sync::CondVar
 
+use crate::compat::millis_ceil;
 use kernel::{
     bindings,
     prelude::*,
@@ -65,7 +66,7 @@ impl Latch {
 
     /// Waits for the latch as long as `timeout` at most; says whether it is open. Sleeps.
     pub(crate) fn wait_timeout(&self, timeout: Delta) -> bool {
-        let millis = Msecs::try_from(timeout.as_millis_ceil().max(0)).unwrap_or(Msecs::MAX);
+        let millis = Msecs::try_from(millis_ceil(timeout).max(0)).unwrap_or(Msecs::MAX);
         // SAFETY: The completion was initialised by `new`.
         let left = unsafe {
             bindings::wait_for_completion_timeout(self.completion.get(), msecs_to_jiffies(millis))

@@ -14,6 +14,7 @@ use crate::{
         self,
         Files, //
     },
+    error::ECONNABORTED,
     executor::Engine,
     handler::{
         CloseReason,

@@ -5,7 +5,10 @@
 //! Time is counted in ticks of a clock that one thread of the server advances, so that noting the
 //! time costs a connection no more than a store.
 
-use crate::handler::CloseReason;
+use crate::{
+    compat::millis_ceil,
+    handler::CloseReason, //
+};
 use kernel::{
     sync::atomic::{
         Atomic,
@@ -29,7 +32,7 @@ impl Timeouts {
 
     fn shortest(&self) -> Option<i64> {
         let all = [self.idle, self.receive, self.send].into_iter().flatten();
-        all.map(Delta::as_millis_ceil).min()
+        all.map(millis_ceil).min()
     }
 }
 
@@ -142,7 +145,7 @@ impl Timers {
             let whole = clock
                 .millis_since(since)
                 .saturating_sub(clock.tick_millis.into());
-            since != 0 && timeout.is_some_and(|timeout| whole as i64 >= timeout.as_millis_ceil())
+            since != 0 && timeout.is_some_and(|timeout| whole as i64 >= millis_ceil(timeout))
         };
         if passed(&self.send, timeouts.send) {
             Some(CloseReason::SendTimeout)

@@ -5,17 +5,36 @@
 //! C headers: [`include/uapi/linux/in.h`](srctree/include/uapi/linux/in.h),
 //! [`include/uapi/linux/in6.h`](srctree/include/uapi/linux/in6.h)
 
-use core::net::{
-    Ipv4Addr,
-    Ipv6Addr,
-    SocketAddr,
-    SocketAddrV4,
-    SocketAddrV6, //
+use crate::error::EAFNOSUPPORT;
+use core::{
+    mem::offset_of,
+    net::{
+        Ipv4Addr,
+        Ipv6Addr,
+        SocketAddr,
+        SocketAddrV4,
+        SocketAddrV6, //
+    },
 };
 use kernel::{
     bindings,
     prelude::*, //
 };
+
+/// `struct sockaddr_in`, which [`bindings`] lacks before 7.3.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct SockaddrIn {
+    sin_family: bindings::sa_family_t,
+    /// Big endian, as the address.
+    sin_port: u16,
+    sin_addr: u32,
+    zero: [u8; 8],
+}
+
+static_assert!(size_of::<SockaddrIn>() == size_of::<bindings::sockaddr>());
+static_assert!(offset_of!(SockaddrIn, sin_port) == 2);
+static_assert!(offset_of!(SockaddrIn, sin_addr) == 4);
 
 /// A socket address as C lays it out, with room for the largest family.
 ///
@@ -26,7 +45,7 @@ use kernel::{
 #[repr(C)]
 pub(super) union RawAddr {
     family: bindings::sa_family_t,
-    v4: bindings::sockaddr_in,
+    v4: SockaddrIn,
     v6: bindings::sockaddr_in6,
     storage: bindings::__kernel_sockaddr_storage,
 }
@@ -44,7 +63,7 @@ impl RawAddr {
     pub(super) fn len_for(addr: &SocketAddr) -> c_int {
         // CAST: Both are some tens of bytes.
         match addr {
-            SocketAddr::V4(_) => size_of::<bindings::sockaddr_in>() as c_int,
+            SocketAddr::V4(_) => size_of::<SockaddrIn>() as c_int,
             SocketAddr::V6(_) => size_of::<bindings::sockaddr_in6>() as c_int,
         }
     }
@@ -61,7 +80,7 @@ impl RawAddr {
 
         match u32::from(family) {
             bindings::AF_INET => Ok(SocketAddrV4::new(
-                Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)),
+                Ipv4Addr::from(u32::from_be(v4.sin_addr)),
                 u16::from_be(v4.sin_port),
             )
             .into()),
@@ -86,13 +105,11 @@ impl From<SocketAddr> for RawAddr {
         let mut raw = Self::unspecified();
         match addr {
             SocketAddr::V4(addr) => {
-                raw.v4 = bindings::sockaddr_in {
+                raw.v4 = SockaddrIn {
                     sin_family: bindings::AF_INET as bindings::sa_family_t,
                     sin_port: addr.port().to_be(),
-                    sin_addr: bindings::in_addr {
-                        s_addr: u32::from(*addr.ip()).to_be(),
-                    },
-                    ..Default::default()
+                    sin_addr: u32::from(*addr.ip()).to_be(),
+                    zero: [0; 8],
                 };
             }
             SocketAddr::V6(addr) => {

@@ -12,6 +12,7 @@ use super::{
     },
     stream::TcpStream, //
 };
+use crate::error::ECONNABORTED;
 use core::net::SocketAddr;
 use kernel::{
     bindings,

@@ -21,6 +21,8 @@ use kernel::{
     time::Delta, //
 };
 
+/// C header: [`include/uapi/linux/in.h`](srctree/include/uapi/linux/in.h)
+const IPPROTO_TCP: c_int = 6;
 /// C header: [`include/uapi/linux/tcp.h`](srctree/include/uapi/linux/tcp.h)
 pub(super) const TCP_NODELAY: u32 = 1;
 
@@ -92,7 +94,7 @@ impl Socket {
                 namespace.as_ptr(),
                 family as c_int,
                 bindings::sock_type_SOCK_STREAM as c_int,
-                bindings::IPPROTO_TCP as c_int,
+                IPPROTO_TCP,
                 &raw mut raw,
             )
         })?;

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Error codes of sockets, the same on every kernel.
+//!
+//! `kernel::error::code`, and with it the prelude, has them since 7.3 only. Code that is to build
+//! for older kernels too names those that it needs:
+//!
+//! ```
+//! use kernel::prelude::*;
+//! use ktcp_server::error::ENOTCONN;
+//!
+//! fn is_gone(result: Result) -> bool {
+//!     result == Err(ENOTCONN)
+//! }
+//! # assert!(is_gone(Err(ENOTCONN)));
+//! ```
+//!
+//! In a pattern, a name that was not imported would match every error.
+//!
+//! C header: [`include/uapi/asm-generic/errno.h`](srctree/include/uapi/asm-generic/errno.h)
+
+use core::{
+    mem::transmute,
+    num::NonZeroI32, //
+};
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// The error of a number of C.
+///
+/// The `kernel` crate has no such function for constants, and only constants can be matched with.
+const fn error(errno: u32) -> Error {
+    const {
+        // SAFETY: Every value of the 32 bits of an `Error` is a valid `i32`.
+        let eperm = unsafe { transmute::<Error, i32>(EPERM) };
+        assert!(eperm == -(bindings::EPERM as i32));
+    }
+    assert!(errno >= 1 && errno <= bindings::MAX_ERRNO);
+    let Some(value) = NonZeroI32::new(-(errno as i32)) else {
+        unreachable!();
+    };
+    // SAFETY: An `Error` is its number: this was seen above of `EPERM`, in the very layout that
+    // this compilation uses. The number is in the range that the type demands.
+    unsafe { transmute::<NonZeroI32, Error>(value) }
+}
+
+macro_rules! codes {
+    ($($name:ident: $what:literal;)*) => {
+        $(
+            #[doc = $what]
+            pub const $name: Error = error(bindings::$name);
+        )*
+    };
+}
+
+codes! {
+    EAFNOSUPPORT: "Address family not supported by protocol.";
+    EADDRINUSE: "Address already in use.";
+    EADDRNOTAVAIL: "Cannot assign requested address.";
+    ENETUNREACH: "Network is unreachable.";
+    ECONNABORTED: "Software caused connection abort.";
+    ECONNRESET: "Connection reset by peer.";
+    ENOBUFS: "No buffer space available.";
+    ENOTCONN: "Transport endpoint is not connected.";
+    ECONNREFUSED: "Connection refused.";
+    EHOSTUNREACH: "No route to host.";
+}
