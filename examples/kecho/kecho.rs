@@ -54,7 +54,8 @@ struct Kecho {
 
 impl kernel::Module for Kecho {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let port = module_parameters::port.value();
+        // A reference before 7.3.
+        let port = u16::clone(&module_parameters::port.value());
         let server = KernelTcpServer::builder(c"kecho")
             .listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
             .start(module, Echo)?;
