@@ -73,6 +73,9 @@ test-tools: ## the tests of the tools only
 test-e2e: ## the tests that boot the distribution's kernel only
 	@$(tool) test-e2e
 
+test-kernels: ## build for each series of the kernel (see KERNEL), and talk to kecho there
+	@$(tool) test-kernels
+
 #@ Keep in order
 fmt: ## format the Rust and the Python code
 	@$(tool) fmt
@@ -108,5 +111,5 @@ help: ## this table
 #= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
-.PHONY: modules rust-analyzer lint install run test test-unit test-tools test-e2e fmt shell \
-	buildroot update clean clean-cache help
+.PHONY: modules rust-analyzer lint install run test test-unit test-tools test-e2e test-kernels fmt \
+	shell buildroot update clean clean-cache help

@@ -35,6 +35,7 @@ COMMANDS = {
     "test-unit": "testrun",
     "test-tools": "testrun",
     "test-e2e": "testrun",
+    "test-kernels": "testrun",
 }
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, cli, kunit, lint, ui
+from . import cache, cli, index, kunit, lint, ui, vm
 from .module import CHECKOUT
 
 # How pytest's exit status says that there was nothing to run.
@@ -158,10 +158,24 @@ def _kunit(case: str) -> Counts:
     return Counts(result.passed, result.failed, result.skipped, cache.log("kunit"))
 
 
+def _talks(series: str) -> bool:
+    """Whether `make run` holds its conversation on the newest kernel of that series."""
+    environment = {**os.environ, "KERNEL": series, "PORT": str(vm.free_port())}
+    command = [sys.executable, "-m", "ktcp", "run"]
+    result = subprocess.run(command, cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL)
+    return result.returncode == 0
+
+
+def _kernels(_case: str) -> Counts:
+    verdicts = [_talks(series) for series in index.KNOWN_SERIES]
+    return Counts(verdicts.count(True), verdicts.count(False))
+
+
 LINT = Ring("lint", "formatting, lints, licence lines", _lints)
 TOOLS = Ring("tools", "the tooling itself", lambda case: pytest("tools", "tests/tools", case))
 KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit)
 E2E = Ring("e2e", "real clients on the real kernel", lambda case: pytest("e2e", "tests/e2e", case))
+KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
 
 
 def _attempt(ring: Ring, case: str) -> Line:
@@ -177,10 +191,10 @@ def _attempt(ring: Ring, case: str) -> Line:
 
 
 def table(lines: Iterable[Line]) -> str:
-    rows = [f"  {'ring':<6} {'passed':>6} {'failed':>6} {'skipped':>7} {'time':>12}  log"]
+    rows = [f"  {'ring':<7} {'passed':>6} {'failed':>6} {'skipped':>7} {'time':>12}  log"]
     for line in lines:
         counts = line.counts
-        row = f"  {line.ring.name:<6} {counts.passed:>6} {counts.failed:>6} {counts.skipped:>7}"
+        row = f"  {line.ring.name:<7} {counts.passed:>6} {counts.failed:>6} {counts.skipped:>7}"
         rows.append(f"{row} {ui.duration(line.seconds):>12}  {counts.log or ''}".rstrip())
     return "\n".join(rows)
 
@@ -207,6 +221,7 @@ def register(subparsers: cli.Subparsers) -> None:
         ("test-unit", "run the KUnit suites; CASE: a glob, SUITE.TEST", (KUNIT,), case),
         ("test-tools", "run the tests of the tools; CASE: pytest's -k", (TOOLS,), case),
         ("test-e2e", "run the end-to-end tests; CASE: pytest's -k", (E2E,), case),
+        ("test-kernels", "build for each series, and talk to kecho there", (KERNELS,), ""),
     ):
         command = subparsers.add_parser(name, help=what)
 
