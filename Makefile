@@ -77,6 +77,9 @@ test-kernels: ## build for each series of the kernel (see KERNEL), and talk to k
 	@$(tool) test-kernels
 
 #@ Keep in order
+doc: ## write the documentation of the library into build/doc/
+	@$(tool) doc
+
 fmt: ## format the Rust and the Python code
 	@$(tool) fmt
 
@@ -111,5 +114,5 @@ help: ## this table
 #= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
-.PHONY: modules rust-analyzer lint install run test test-unit test-tools test-e2e test-kernels fmt \
+.PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-e2e test-kernels fmt \
 	shell buildroot update clean clean-cache help

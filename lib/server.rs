@@ -39,7 +39,7 @@ use kernel::{
 ///
 /// # Examples
 ///
-/// See the [crate](crate).
+/// See the [crate documentation](crate).
 pub struct KernelTcpServer {
     entry: Arc<Entry>,
     shared: Arc<Shared>,

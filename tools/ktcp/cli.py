@@ -25,6 +25,7 @@ COMMANDS = {
     "update": "kernel",
     "modules": "module",
     "rust-analyzer": "module",
+    "doc": "doc",
     "lint": "lint",
     "fmt": "lint",
     "run": "run",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cli, kernel, module, ui
+from . import cli, doc, kernel, module, ui
 
 CHECKOUT = module.CHECKOUT
 SHELL = re.compile(rb"#! ?/(usr/)?bin/(env |busybox )?(ba|da)?sh\b")
@@ -127,6 +127,7 @@ def _safe_examples() -> str:
 LINTS = (
     Lint("rustfmt", "the kernel's formatting", _rustfmt),
     Lint("clippy", "the kernel's lints for Rust, and no warning from Rust or C", _clippy),
+    Lint("doc", "no warning from rustdoc, no broken link", lambda: doc.complaints(_kernel())),
     Lint("shellcheck", "shell scripts", lambda: _output(["shellcheck"], _shell_scripts())),
     Lint(
         "black",

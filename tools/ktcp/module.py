@@ -18,7 +18,7 @@ BUILD = CHECKOUT / "build"
 RELEASE_FILE = BUILD / ".release"
 
 
-def _hand_over(path: Path) -> None:
+def hand_over(path: Path) -> None:
     """Gives what root made in the checkout to the checkout's owner."""
     owner = CHECKOUT.stat()
     if owner.st_uid == 0:
@@ -51,7 +51,7 @@ def _output(name: str) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            _hand_over(BUILD)
+            hand_over(BUILD)
 
 
 def build(prepared: kernel.Kernel, quiet: bool = False) -> Path:
@@ -83,7 +83,7 @@ def _modules_command(_arguments: argparse.Namespace) -> int:
     prepared = kernel.prepare()
     output = build(prepared)
     RELEASE_FILE.write_text(prepared.release + "\n")
-    _hand_over(BUILD)
+    hand_over(BUILD)
     for path in sorted(output.rglob("*.ko")):
         print(path.relative_to(CHECKOUT))
     return 0
@@ -95,8 +95,8 @@ def _rust_analyzer_command(_arguments: argparse.Namespace) -> int:
     _run(external(prepared, output, "-s", "rust-analyzer"))
     project = CHECKOUT / "rust-project.json"
     analyzer.main(output / project.name)
-    _hand_over(BUILD)
-    _hand_over(project)
+    hand_over(BUILD)
+    hand_over(project)
     print(project.relative_to(CHECKOUT))
     return 0
 
