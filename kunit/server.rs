@@ -132,6 +132,11 @@ impl Handler for Probe {
                 output.write(b"sorry")?;
                 Err(EPROTO)
             }
+            // Greedy: talk for ever.
+            Some(b'G') => {
+                while output.write(&[b'g'; 1000]).is_ok() {}
+                Ok(Next::Receive)
+            }
             // Drop a server, perhaps one's own.
             Some(b'D') => {
                 let victim = self.record.victim.lock().take();
@@ -207,6 +212,19 @@ mod cases {
         Builder,
         KernelTcpServer, //
     };
+
+    // Outside of a suite these would bring the kernel down.
+    macro_rules! assert {
+        ($condition:expr) => {
+            kernel::kunit_assert!("case", c"kunit/server.rs", 0, $condition)
+        };
+    }
+
+    macro_rules! assert_eq {
+        ($left:expr, $right:expr) => {
+            kernel::kunit_assert_eq!("case", c"kunit/server.rs", 0, $left, $right)
+        };
+    }
 
     fn builder(executor: Executor) -> Builder {
         KernelTcpServer::builder(c"probe")
@@ -329,6 +347,41 @@ mod cases {
         Ok(())
     }
 
+    pub(super) fn the_end_is_told_until_all_is_said(executor: Executor) -> Result {
+        let (_server, record, addr) = start(
+            builder(executor)
+                .input_buffer(BufferSize::of::<100>())
+                .output_buffer(BufferSize::of::<8>()),
+        )?;
+        let client = connect(addr)?;
+        let line = *b"Left behind, and longer than the output";
+        client.write_all(&line)?;
+        client.shutdown(Shutdown::Write)?;
+        // Each call of `end` begins with a bar, as far as there is room.
+        let answer = read_to_end(&client, 1000)?;
+        let said = answer.iter().filter(|&&byte| byte != b'|');
+        assert!(said.eq(&line));
+        assert!(eventually(|| record.closed() == 1));
+        assert_eq!(record.last_reason(), Some(CloseReason::Ended));
+        Ok(())
+    }
+
+    pub(super) fn an_endless_answer_lets_others_have_their_turn(executor: Executor) -> Result {
+        let (_server, record, addr) = start(builder(executor))?;
+        let greedy = connect(addr)?;
+        greedy.write_all(b"G")?;
+        let other = connect(addr)?;
+        let mut block = KVVec::from_elem(0, 64 << 10, GFP_KERNEL)?;
+        for _ in 0..50 {
+            greedy.read_exact(&mut block)?;
+            assert!(block.iter().all(|&byte| byte == b'g'));
+            assert!(exchange(&other, b"hello")?[..] == b"hello"[..]);
+        }
+        drop(greedy);
+        assert!(eventually(|| record.closed() == 1));
+        Ok(())
+    }
+
     pub(super) fn writing_beyond_the_room_takes_nothing(executor: Executor) -> Result {
         let (_server, _record, addr) = start(builder(executor))?;
         let client = connect(addr)?;
@@ -429,18 +482,20 @@ mod cases {
     pub(super) fn a_client_that_never_reads_delays_the_stop_until_the_deadline(
         executor: Executor,
     ) -> Result {
-        let (server, record, addr) = start(builder(executor).drain(Delta::from_secs(60)))?;
+        // More than the socket still takes when it has stopped to tell that it takes some.
+        let size = BufferSize::of::<{ 8 << 20 }>();
+        let (server, record, addr) = start(
+            builder(executor)
+                .drain(Delta::from_secs(60))
+                .input_buffer(size)
+                .output_buffer(size),
+        )?;
         let client = connect(addr)?;
         fill(&client)?;
 
         let begin = Instant::<Monotonic>::now();
         server.shutdown(Delta::from_millis(300));
         let millis = begin.elapsed().as_millis();
-        pr_info!(
-            "XX {millis} {:?} {}\n",
-            record.last_reason(),
-            record.closed()
-        );
         assert!((250..10_000).contains(&millis));
         assert_eq!(record.closed(), 1);
         assert_eq!(record.handlers_dropped.load(Relaxed), 1);
@@ -542,6 +597,8 @@ suites! {
     one_byte_buffers_work,
     a_short_message_has_no_tail_of_the_longer_one_before,
     what_is_not_consumed_is_shown_again,
+    the_end_is_told_until_all_is_said,
+    an_endless_answer_lets_others_have_their_turn,
     an_input_that_cannot_grow_closes,
     writing_beyond_the_room_takes_nothing,
     close_flushes_first,

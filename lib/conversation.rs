@@ -29,7 +29,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// How much one visit receives before it lets others have their turn.
+/// How much one visit receives and sends before it lets others have their turn.
 const BUDGET: usize = 256 << 10;
 
 /// Empty buffers that wait for a conversation with something to put into them: an idle connection
@@ -135,8 +135,11 @@ pub(crate) struct Conversation<H: Handler> {
     session: Option<H::Session>,
     input: Option<Buffer>,
     output: Option<Buffer>,
-    /// The handler has left input because there was no room in the output.
+    /// The handler wanted to write more than there was room for: it is to be called again when the
+    /// output is sent.
     short: bool,
+    /// The peer has sent its last byte.
+    ended: bool,
     /// How to end once the output is sent.
     ending: Option<Ending>,
 }
@@ -166,6 +169,7 @@ impl<H: Handler> Conversation<H> {
             input: None,
             output: None,
             short: false,
+            ended: false,
             ending: None,
         }
     }
@@ -178,7 +182,7 @@ impl<H: Handler> Conversation<H> {
         self.open(visit)?;
         loop {
             self.take_pushed(visit)?;
-            if !self.flush(visit)? {
+            if !self.flush(visit, &mut budget)? {
                 return Ok(Step::Wait);
             }
             if visit.connection.has_pushed() {
@@ -187,9 +191,12 @@ impl<H: Handler> Conversation<H> {
             if let Some(ending) = self.ending.take() {
                 return Err(ending);
             }
-            if self.short {
+            if self.short && budget > 0 {
                 self.answer(visit)?;
                 continue;
+            }
+            if self.short {
+                return Ok(Step::Again);
             }
             if visit.connection.is_stopping() {
                 return Err(Ending::orderly(CloseReason::Stopped));
@@ -208,7 +215,10 @@ impl<H: Handler> Conversation<H> {
                     more = left;
                     self.answer(visit)?;
                 }
-                Received::End => self.end(visit)?,
+                Received::End => {
+                    self.ended = true;
+                    self.answer(visit)?;
+                }
                 Received::Nothing => return Ok(Step::Wait),
             }
         }
@@ -246,28 +256,24 @@ impl<H: Handler> Conversation<H> {
         }
     }
 
-    /// Lets the handler answer what is in the input.
+    /// Lets the handler answer what is in the input, or the end of it.
     fn answer(&mut self, visit: &mut Visit<'_>) -> Result<(), Ending> {
-        visit.count(Counter::Calls, 1);
-        let (next, short) = self.call(visit, H::receive)?;
+        let (next, short) = if self.ended {
+            let (ended, short) = self.call(visit, H::end)?;
+            (ended.map(|()| Next::Receive), short)
+        } else {
+            visit.count(Counter::Calls, 1);
+            self.call(visit, H::receive)?
+        };
         // With nothing written there is nothing whose sending could make room.
         self.short = short && is_filled(&self.output);
         match next {
-            Ok(Next::Receive) => {}
+            Ok(Next::Receive) if self.short || !self.ended => {}
+            Ok(Next::Receive) => self.end_with(CloseReason::Ended),
             Ok(Next::Reset) => return Err(Ending::reset(CloseReason::Handler)),
             Ok(Next::Close) => self.end_with(CloseReason::Handler),
             Err(error) => self.end_with(CloseReason::Failed(error)),
         }
-        Ok(())
-    }
-
-    /// The peer has sent its last byte.
-    fn end(&mut self, visit: &mut Visit<'_>) -> Result<(), Ending> {
-        let (ended, _) = self.call(visit, H::end)?;
-        self.end_with(match ended {
-            Ok(()) => CloseReason::Ended,
-            Err(error) => CloseReason::Failed(error),
-        });
         Ok(())
     }
 
@@ -307,7 +313,7 @@ impl<H: Handler> Conversation<H> {
     }
 
     /// Sends what is in the output; says whether all of it was sent.
-    fn flush(&mut self, visit: &mut Visit<'_>) -> Result<bool, Ending> {
+    fn flush(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Result<bool, Ending> {
         let Some(output) = &mut self.output else {
             return Ok(true);
         };
@@ -317,6 +323,7 @@ impl<H: Handler> Conversation<H> {
                     output.consume(count);
                     visit.count(Counter::BytesOut, count);
                     visit.pending.sent = true;
+                    *budget = budget.saturating_sub(count);
                 }
                 Err(EAGAIN) => return Ok(false),
                 Err(error) => return Err(Ending::reset(CloseReason::Broken(error))),

@@ -72,7 +72,8 @@ pub trait Handler: Send + Sync + 'static {
 
     /// The peer has sent its last byte; `input` holds what [`receive`](Self::receive) left.
     ///
-    /// What is in `output` is still sent; then the connection is closed.
+    /// Called again when `output` had run [short of room](Output) and has been sent. What is in
+    /// `output` is still sent; then the connection is closed.
     fn end(
         &self,
         _session: &mut Self::Session,
