@@ -21,7 +21,6 @@
 //! use kernel::prelude::*;
 //! use ktcp_server::net::{Namespace, Shutdown, TcpListener, TcpStream};
 //!
-//! # fn example() -> Result {
 //! let namespace = Namespace::initial();
 //! let listener = TcpListener::bind(&namespace, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
 //! let client = TcpStream::connect(&namespace, listener.local_addr()?)?;
@@ -33,7 +32,7 @@
 //! let mut word = [0; 8];
 //! assert_eq!(server.read(&mut word)?, 5);
 //! assert_eq!(server.read(&mut word)?, 0);
-//! # Ok(()) }
+//! # Ok::<(), Error>(())
 //! ```
 //!
 //! [`std::net`]: https://doc.rust-lang.org/std/net/index.html
