@@ -143,6 +143,18 @@ impl Buffer {
         Ok((count, more))
     }
 
+    /// Moves as much of `other` here as fits, and says how much that was.
+    pub(crate) fn append_from(&mut self, other: &mut Self) -> usize {
+        if self.is_empty() && self.memory.len() == other.memory.len() {
+            // Each takes the other's memory, and nothing is copied.
+            core::mem::swap(self, other);
+            return self.filled().len();
+        }
+        let count = self.append(other.filled());
+        other.consume(count);
+        count
+    }
+
     /// Empties the queue and reads past what `stream` holds at this moment; says how many bytes
     /// that were, `EAGAIN` when there was nothing. May sleep, but not for the peer.
     pub(crate) fn discard(&mut self, stream: &TcpStream) -> Result<usize> {
@@ -183,6 +195,28 @@ mod tests {
         assert_eq!(buffer.append(b"efgh"), 3);
         assert_eq!(buffer.filled(), b"defg");
         assert_eq!(buffer.room(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn moving_keeps_the_order_and_leaves_what_does_not_fit() -> Result {
+        let (mut from, mut to) = (
+            Buffer::new(BufferSize::of::<6>())?,
+            Buffer::new(BufferSize::of::<6>())?,
+        );
+        from.append(b"abcd");
+        assert_eq!(to.append_from(&mut from), 4);
+        assert_eq!(to.filled(), b"abcd");
+        assert!(from.is_empty());
+
+        from.append(b"efgh");
+        assert_eq!(to.append_from(&mut from), 2);
+        assert_eq!(to.filled(), b"abcdef");
+        assert_eq!(from.filled(), b"gh");
+
+        let mut small = Buffer::new(BufferSize::of::<1>())?;
+        assert_eq!(small.append_from(&mut from), 1);
+        assert_eq!((small.filled(), from.filled()), (&b"g"[..], &b"h"[..]));
         Ok(())
     }
 

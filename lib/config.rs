@@ -92,7 +92,7 @@ impl Config {
 /// | [`listen`](Self::listen) | 127.0.0.1, a port that the kernel chooses |
 /// | [`executor`](Self::executor) | [`Executor::EventLoop`] |
 /// | [`backlog`](Self::backlog) | 128 connections |
-/// | [`input_buffer`](Self::input_buffer), [`output_buffer`](Self::output_buffer) | 16 KiB |
+/// | [`input_buffer`](Self::input_buffer), [`output_buffer`](Self::output_buffer) | 64 KiB |
 /// | [`max_connections`](Self::max_connections) | 10,000 |
 /// | [`max_per_peer`](Self::max_per_peer) | no limit |
 /// | [`idle_timeout`](Self::idle_timeout), [`receive_timeout`](Self::receive_timeout), [`send_timeout`](Self::send_timeout) | none |
@@ -109,8 +109,8 @@ impl Builder {
         Self {
             config: Config {
                 name,
-                input: BufferSize::of::<{ 16 << 10 }>(),
-                output: BufferSize::of::<{ 16 << 10 }>(),
+                input: BufferSize::of::<{ 64 << 10 }>(),
+                output: BufferSize::of::<{ 64 << 10 }>(),
                 executor: Executor::EventLoop,
                 limits: Limits {
                     connections: 10_000,

@@ -189,9 +189,8 @@ impl<'a> Output<'a> {
     /// Moves bytes from the front of `input` here, as many as there is [room](Self::room) for, and
     /// says how many. The others stay in `input`, for when there is room again.
     pub fn forward(&mut self, input: &mut Input<'_>) -> usize {
-        let count = self.buffer.append(input);
-        self.short |= count < input.len();
-        input.consume(count);
+        let count = self.buffer.append_from(input.buffer);
+        self.short |= !input.is_empty();
         count
     }
 
