@@ -57,6 +57,16 @@ install: modules
 
 endif
 
+#@ Modules of others
+new: ## write a module of its own that uses the library: NAME=foo DIR=/path/to/foo
+	@tools/new-module '$(NAME)' '$(DIR)'
+
+build-module: ## build such a module, with what `make install` gives it: DIR=
+	@KTCP_ALSO='$(abspath $(DIR))' $(tool) build-module '$(abspath $(DIR))'
+
+test-module: ## run the KUnit tests of such a module on user-mode Linux: DIR=
+	@KTCP_ALSO='$(abspath $(DIR))' $(tool) test-module '$(abspath $(DIR))'
+
 #@ Run and test
 run: ## boot the distribution's kernel, load kecho and talk to it
 	@$(tool) run
@@ -114,5 +124,5 @@ help: ## this table
 #= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
-.PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-e2e test-kernels fmt \
-	shell buildroot update clean clean-cache help
+.PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-e2e test-kernels \
+	new build-module test-module fmt shell buildroot update clean clean-cache help

@@ -25,7 +25,7 @@ use kernel::prelude::*;
 ///
 /// # Examples
 ///
-/// A service that answers each line with its length:
+/// A service that answers each line with the last digit of its length:
 ///
 /// ```
 /// use kernel::prelude::*;
@@ -42,7 +42,9 @@ use kernel::prelude::*;
 ///
 ///     fn receive(&self, _session: &mut (), input: &mut Input<'_>, output: &mut Output<'_>) -> Result<Next> {
 ///         while let Some(end) = input.iter().position(|&byte| byte == b'\n') {
-///             output.write(&[b'0' + (end % 10) as u8, b'\n'])?;
+///             if output.write(&[b'0' + (end % 10) as u8, b'\n']).is_err() {
+///                 break; // no room: called again when there is
+///             }
 ///             input.consume(end + 1);
 ///         }
 ///         Ok(Next::Receive)

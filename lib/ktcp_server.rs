@@ -57,6 +57,7 @@
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `registry` | that no server outlives its module |
 //! | `kthread`, `workqueue`, `parker`, `latch`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
+//! | `testing` | for the KUnit tests of services |
 //! | [`error`], `compat` | what the `kernel` crate of older kernels lacks |
 //! | `shim` | functions of C that Rust cannot reach otherwise |
 
@@ -83,6 +84,8 @@ mod service;
 mod shim;
 mod slots;
 mod stats;
+#[cfg(CONFIG_KUNIT = "y")]
+pub mod testing;
 mod timers;
 mod workqueue;
 

@@ -41,5 +41,7 @@ extern "C" {
     pub(crate) fn ktcp_cpu_online(cpu: c_uint) -> bool;
     pub(crate) fn ktcp_prepare_to_park();
     pub(crate) fn ktcp_finish_park();
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn ktcp_kunit_loopback_up() -> c_int;
     pub(crate) fn ktcp_wipe(memory: *mut c_void, len: usize);
 }

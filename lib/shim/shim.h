@@ -39,6 +39,9 @@ void ktcp_finish_park(void);
 void ktcp_wipe(void *memory, size_t len);
 struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name);
 
+/* With CONFIG_KUNIT=y only. */
+int ktcp_kunit_loopback_up(void);
+
 /* In ../registry.rs. */
 int ktcp_library_init(void);
 void ktcp_library_exit(void);

@@ -25,6 +25,8 @@ COMMANDS = {
     "update": "kernel",
     "modules": "module",
     "rust-analyzer": "module",
+    "build-module": "author",
+    "test-module": "author",
     "doc": "doc",
     "lint": "lint",
     "fmt": "lint",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Joins this checkout to a kernel tree, as `net/ktcp_server`, and takes it out again.
 
+A module that uses the library can be joined as well, as `net/ktcp_user`.
+
 `kunit.py` and built-in code know the kernel tree only. Joining adds one link and a line each in
 `net/Kconfig` and `net/Makefile`; it can be repeated and undone. The files are replaced rather
 than written to, for a tree may be made of hard links to another one.
@@ -16,6 +18,9 @@ from . import cli, ui
 LINK = Path("net/ktcp_server")
 KCONFIG_LINE = 'source "net/ktcp_server/Kconfig"\n'
 MAKEFILE_LINE = "obj-y += ktcp_server/\n"
+USER_LINK = Path("net/ktcp_user")
+# The library's metadata has to be there first.
+USER_LINES = "obj-y += ktcp_user/\n$(obj)/ktcp_user: $(obj)/ktcp_server\n"
 # `net/Kconfig` ends with it, and what stands behind is outside of CONFIG_NET.
 KCONFIG_END = "endif   # if NET\n"
 
@@ -41,14 +46,16 @@ def leave(tree: Path) -> None:
     if not kconfig.is_file() or not makefile.is_file():
         raise ui.Fail(f"{tree} is no kernel source tree", "name the folder that holds its `net`")
     _remove_link(tree / LINK)
-    for file, line in ((kconfig, KCONFIG_LINE), (makefile, MAKEFILE_LINE)):
+    _remove_link(tree / USER_LINK)
+    lines = ((kconfig, KCONFIG_LINE), (makefile, USER_LINES), (makefile, MAKEFILE_LINE))
+    for file, line in lines:
         text = file.read_text()
         if line in text:
             _replace(file, text.replace(line, ""))
 
 
-def join(tree: Path, checkout: Path) -> None:
-    """Makes `checkout` a part of the kernel tree `tree`."""
+def join(tree: Path, checkout: Path, user: Path | None = None) -> None:
+    """Makes `checkout`, and the module in `user` if given, a part of the kernel tree `tree`."""
     leave(tree)
     kconfig, makefile = tree / "net/Kconfig", tree / "net/Makefile"
     text = kconfig.read_text()
@@ -59,8 +66,11 @@ def join(tree: Path, checkout: Path) -> None:
             f"`{MAKEFILE_LINE.strip()}` to net/Makefile, and a link {LINK} to this checkout",
         )
     _replace(kconfig, text.replace(KCONFIG_END, KCONFIG_LINE + KCONFIG_END))
-    _replace(makefile, makefile.read_text() + MAKEFILE_LINE)
+    lines = MAKEFILE_LINE + (USER_LINES if user else "")
+    _replace(makefile, makefile.read_text() + lines)
     (tree / LINK).symlink_to(checkout, target_is_directory=True)
+    if user:
+        (tree / USER_LINK).symlink_to(user, target_is_directory=True)
 
 
 # --- The command line ---

@@ -39,13 +39,20 @@ def _tree(prepared: kernel.Kernel) -> Path:
     return folder / "tree"
 
 
-def _join(tree: Path, build: Path) -> None:
+def _join(tree: Path, build: Path, user: Path | None) -> None:
     checkout = Path.cwd()
     link = tree / join.LINK
     if link.is_symlink() and link.readlink() != checkout:
         # make goes by time, and the files of another checkout may be older than its objects.
         shutil.rmtree(build / join.LINK, ignore_errors=True)
-    join.join(tree, checkout)
+    if user:
+        shutil.rmtree(build / join.USER_LINK, ignore_errors=True)
+    join.join(tree, checkout, user)
+
+
+def _make_options(build: Path) -> list[str]:
+    # Where a module that uses the library finds its metadata.
+    return [TOOLCHAIN, f"KTCP_SERVER={build / join.LINK}/lib"]
 
 
 def _kunit_py(action: str, tree: Path, build: Path, *arguments: str) -> list[str]:
@@ -57,7 +64,7 @@ def _kunit_py(action: str, tree: Path, build: Path, *arguments: str) -> list[str
         "--arch=um",
         f"--build_dir={build}",
         f"--kunitconfig={config}",
-        f"--make_options={TOOLCHAIN}",
+        *(f"--make_options={option}" for option in _make_options(build)),
         *arguments,
     ]
 
@@ -69,8 +76,8 @@ def _build(tree: Path, build: Path) -> None:
         ui.run_logged(command, cache.log("kunit-config"), progress, cwd=tree)
     # `kunit.py run` would build too, but without a sign of life.
     with steps.step("build user-mode Linux with the library and its suites") as progress:
-        make = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "ARCH=um", TOOLCHAIN]
-        command = [*make, f"O={build}"]
+        make = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "ARCH=um"]
+        command = [*make, *_make_options(build), f"O={build}"]
         ui.run_logged(command, cache.log("kunit-build"), progress, cwd=tree, unit="files")
 
 
@@ -111,15 +118,23 @@ def _run(tree: Path, build: Path, case: str | None) -> Result:
     return Result(result.passed, result.failed + bool(complaint), result.skipped)
 
 
-def run(case: str | None = None) -> Result:
-    """Builds and runs the suites, or those that the glob `case` names."""
+def run(case: str | None = None, user: Path | None = None) -> Result:
+    """Builds and runs the suites, or those that the glob `case` names.
+
+    With `user`, the module in that folder is built in as well.
+    """
     prepared = kernel.prepare()
     build = cache.root() / "kunit" / f"{prepared.version}-build"
     with cache.locked(build.with_name(f".{build.name}.lock")):
         tree = _tree(prepared)
-        _join(tree, build)
-        _build(tree, build)
-        return _run(tree, build, case)
+        _join(tree, build, user)
+        try:
+            _build(tree, build)
+            return _run(tree, build, case)
+        finally:
+            if user:
+                # Its folder may be gone before the next run.
+                join.join(tree, Path.cwd())
 
 
 # --- The command line ---

@@ -18,16 +18,16 @@ BUILD = CHECKOUT / "build"
 RELEASE_FILE = BUILD / ".release"
 
 
-def hand_over(path: Path) -> None:
-    """Gives what root made in the checkout to the checkout's owner."""
-    owner = CHECKOUT.stat()
+def hand_over(path: Path, where: Path = CHECKOUT) -> None:
+    """Gives what root made in the folder `where` to the folder's owner."""
+    owner = where.stat()
     if owner.st_uid == 0:
         return
     for made in (path, *path.rglob("*")):
         os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _run(command: list[str]) -> None:
+def run(command: list[str]) -> None:
     """Shows what the kernel's build system says: a compiler's errors are for the author to read."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2) as child:
         status = child.wait()
@@ -61,7 +61,7 @@ def build(prepared: kernel.Kernel, quiet: bool = False) -> Path:
     """
     verbosity = [f"V={os.environ['V']}"] if os.environ.get("V") else ["-s"] if quiet else []
     with _output(prepared.release) as folder:
-        _run(external(prepared, folder, *verbosity, "modules"))
+        run(external(prepared, folder, *verbosity, "modules"))
     return folder
 
 
@@ -92,7 +92,7 @@ def _modules_command(_arguments: argparse.Namespace) -> int:
 def _rust_analyzer_command(_arguments: argparse.Namespace) -> int:
     prepared = kernel.prepare()
     output = build(prepared, quiet=True)
-    _run(external(prepared, output, "-s", "rust-analyzer"))
+    run(external(prepared, output, "-s", "rust-analyzer"))
     project = CHECKOUT / "rust-project.json"
     analyzer.main(output / project.name)
     hand_over(BUILD)

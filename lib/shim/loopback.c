@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Without user space nobody brings the loopback device up. */
+/* For tests: without user space nobody brings the loopback device up. */
 
+#include <linux/export.h>
 #include <linux/netdevice.h>
 #include <linux/rtnetlink.h>
 #include <net/net_namespace.h>
 
-int ktcp_kunit_loopback_up(void);
+#include "shim.h"
 
 int ktcp_kunit_loopback_up(void)
 {
@@ -19,3 +20,4 @@ int ktcp_kunit_loopback_up(void)
 	rtnl_unlock();
 	return err;
 }
+EXPORT_SYMBOL_GPL(ktcp_kunit_loopback_up);

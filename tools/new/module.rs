@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A TCP service that says everything back in capitals.
+
+use core::net::Ipv4Addr;
+use kernel::prelude::*;
+use ktcp_server::{
+    Handler,
+    Input,
+    KernelTcpServer,
+    Next,
+    Output,
+    Peer,
+    SocketAddr, //
+};
+
+module! {
+    type: Instance,
+    name: "@NAME@",
+    authors: ["@AUTHOR@"],
+    description: "A TCP service that says everything back in capitals",
+    license: "GPL",
+}
+
+/// Where it listens: at this machine only. `Ipv4Addr::UNSPECIFIED` is for everybody.
+const ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 12347);
+
+/// The protocol: what to do with the bytes of one connection.
+struct Service;
+
+impl Handler for Service {
+    /// What belongs to one connection: nothing yet.
+    type Session = ();
+
+    fn open(&self, _peer: &Peer<'_>) -> Result {
+        Ok(())
+    }
+
+    fn receive(
+        &self,
+        _session: &mut (),
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Next> {
+        while !input.is_empty() {
+            let mut piece = [0; 64];
+            let count = input.len().min(piece.len());
+            piece[..count].copy_from_slice(&input[..count]);
+            piece.make_ascii_uppercase();
+            if output.write(&piece[..count]).is_err() {
+                // No room: what is left in the input is shown again when there is.
+                break;
+            }
+            input.consume(count);
+        }
+        Ok(Next::Receive)
+    }
+}
+
+/// The module: it serves as long as it is loaded.
+struct Instance {
+    _server: KernelTcpServer,
+}
+
+impl kernel::Module for Instance {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let server = KernelTcpServer::builder(c"@NAME@")
+            .listen(SocketAddr::from(ADDRESS))
+            .start(module, Service)?;
+        pr_info!("listening on {:?}\n", server.local_addr());
+        Ok(Self { _server: server })
+    }
+}
+
+#[kunit_tests(@NAME@)]
+mod tests {
+    use super::*;
+    use ktcp_server::testing;
+
+    #[test]
+    fn letters_become_capitals() -> Result {
+        assert_eq!(
+            &testing::converse(Service, b"hello, kernel\n")?[..],
+            b"HELLO, KERNEL\n"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn more_comes_back_than_any_buffer_holds() -> Result {
+        let said = KVVec::from_elem(b'x', 1 << 20, GFP_KERNEL)?;
+        let answer = testing::converse(Service, &said)?;
+        assert_eq!(answer.len(), said.len());
+        assert!(answer.iter().all(|&byte| byte == b'X'));
+        Ok(())
+    }
+}
