@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the pages of Documentation/ say of files, figures and names is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGES = sorted(Path("Documentation").rglob("*.md"))
+AUTHOR = Path("Documentation/module-author.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith("#"):
+            assert link[1:] in anchors, link
+        elif "://" not in link:
+            assert (page.parent / link.split("#")[0]).exists(), link
+
+
+def test_the_readme_leads_the_author_on() -> None:
+    assert "(Documentation/module-author.md)" in Path("README.md").read_text()
+
+
+def test_the_kbuild_shown_is_the_one_that_is_written() -> None:
+    template = Path("tools/new/Kbuild").read_text().replace("@NAME@", "capitals")
+    assert f"```make\n{template}```\n" in AUTHOR
+
+
+def test_figures_and_reasons_exist() -> None:
+    counted = Path("lib/stats.rs").read_text()
+    reasons = Path("lib/handler.rs").read_text()
+    rows = [line.split("|") for line in AUTHOR.splitlines() if line.startswith("|")]
+    failures = [row for row in rows if len(row) == 6]
+    assert len(failures) > 12
+    for *_, told, figures, _ in failures[2:]:
+        for figure in re.findall(r"`(\w+)`", figures):
+            assert f"=> {figure}," in counted, figure
+        for reason in re.findall(r"`(\w+)(?:\(\w+\))?`", told):
+            assert re.search(rf"^    {reason}\b", reasons, re.MULTILINE), reason
+
+
+def test_every_setting_of_the_builder_is_shown() -> None:
+    builder = Path("lib/config.rs").read_text()
+    settings = set(re.findall(r"pub fn (\w+)\(mut self", builder)) - {"backlog"}
+    assert len(settings) > 8
+    missing = {setting for setting in settings if f".{setting}(" not in AUTHOR}
+    assert not missing
