@@ -347,6 +347,10 @@ impl Connection {
         self.server.stopping.is_open()
     }
 
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }

@@ -54,6 +54,12 @@ where
     spawn_with(None, name, function)
 }
 
+/// The time in jiffies. Any context.
+pub(crate) fn jiffies() -> usize {
+    // SAFETY: A word that C writes; whichever value is read is a time of this moment.
+    unsafe { (&raw const bindings::jiffies).read_volatile() }
+}
+
 /// Whether this CPU can run threads now.
 pub(crate) fn is_online(cpu: u32) -> bool {
     // SAFETY: Any number may be asked for.

@@ -2,9 +2,10 @@
 
 //! A thread for each CPU, which visits all connections that are due, then sleeps.
 //!
-//! A connection that becomes due while nothing else is going on is visited on the CPU on which its
-//! bytes arrived: nobody else has to be woken. When that CPU's loop has more than one connection
-//! before it, the next ones go to CPUs whose loops have nothing to do.
+//! A connection that becomes due while no other does is visited on the CPU on which its bytes
+//! arrived: no other CPU has to be woken, which takes longer than the visit. When connections become
+//! due one after the other on a CPU, they are visited on other CPUs, so that the one goes on
+//! receiving while the others answer, in batches.
 
 use crate::{
     connection::Connection,
@@ -35,17 +36,16 @@ use kernel::{
     }, //
 };
 
-/// How many other loops are looked at for one that has nothing to do.
-const NEIGHBOURS: usize = 4;
-
 /// One loop, in cache lines of its own.
 #[pin_data]
 #[repr(align(64))]
 struct Loop {
     ready: ReadyQueue,
-    /// Set while the thread is awake.
-    awake: Atomic<bool>,
     parker: Parker,
+    /// The connection that has become due last on the CPU of this loop. Only compared.
+    last: Atomic<*const Connection>,
+    /// When that was, in jiffies.
+    last_time: Atomic<usize>,
     #[pin]
     stop: Latch,
 }
@@ -55,27 +55,33 @@ impl Loop {
         Arc::pin_init(
             pin_init!(Self {
                 ready: ReadyQueue::new(),
-                awake: Atomic::new(false),
                 parker: Parker::new(),
+                last: Atomic::new(core::ptr::null()),
+                last_time: Atomic::new(0),
                 stop <- Latch::new(),
             }),
             GFP_KERNEL,
         )
     }
 
-    /// Has nothing to do, and nothing waits for it.
-    fn is_free(&self) -> bool {
-        self.ready.is_empty() && !self.awake.load(Relaxed)
+    /// Whether no other connection than this has become due on the loop's CPU in the last moment.
+    /// To be called on that CPU.
+    fn is_alone(&self, connection: &Connection) -> bool {
+        let now = kthread::jiffies();
+        let same = self.last.xchg(connection, Relaxed) == connection;
+        let then = self.last_time.load(Relaxed);
+        if then != now {
+            self.last_time.store(now, Relaxed);
+        }
+        same || now.wrapping_sub(then) > 1
     }
 
     fn run(&self) {
         let mut spare = Spare::default();
         while !self.stop.is_open() {
-            self.awake.store(true, Relaxed);
             for connection in self.ready.take_all() {
                 connection.visit(&mut spare);
             }
-            self.awake.store(false, Relaxed);
             self.parker
                 .park_until(|| !self.ready.is_empty() || self.stop.is_open());
         }
@@ -110,23 +116,21 @@ impl Loops {
     }
 
     /// The loop that is to visit a connection that has just become due.
-    fn choose(&self) -> Option<&Loop> {
+    fn choose(&self, connection: &Connection) -> Option<&Loop> {
         let count = self.loops.len();
         let here = CpuId::current().as_u32() as usize % count;
         let local = self.loops.get(here)?;
-        if local.is_free() {
+        if local.is_alone(connection) {
             return Some(local);
         }
-        let others = (here + 1..here + count).take(NEIGHBOURS);
-        let free = others
-            .filter_map(|index| self.loops.get(index % count))
-            .find(|other| other.ready.is_empty());
-        Some(free.map_or(&**local, |other| &**other))
+        // Another one than this, and always the same for a connection.
+        let step = 1 + connection.number() % (count - 1).max(1);
+        self.loops.get((here + step) % count).map(|other| &**other)
     }
 
     /// Any context.
     pub(super) fn enqueue(&self, connection: Arc<Connection>) {
-        if let Some(one) = self.choose() {
+        if let Some(one) = self.choose(&connection) {
             if one.ready.push(connection) {
                 one.parker.unpark();
             }
