@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -30,9 +31,18 @@ class Result:
     skipped: int
 
 
-def _tree(prepared: kernel.Kernel) -> Path:
+def _folder(prepared: kernel.Kernel) -> Path:
+    """Where the kernels with this checkout's configuration are built.
+
+    Another configuration has its own, for changing to it and back rebuilds the kernel twice.
+    """
+    config = Path("kunit/.kunitconfig").read_bytes()
+    name = f"{prepared.version}-{hashlib.sha256(config).hexdigest()[:8]}"
+    return cache.root() / "kunit" / name
+
+
+def _tree(prepared: kernel.Kernel, folder: Path) -> Path:
     """A copy of the kernel's source, in hard links, for this checkout to be joined to."""
-    folder = cache.root() / "kunit" / prepared.version
     with cache.once(folder, prepared.version) as needed:
         if needed:
             subprocess.run(["cp", "-al", str(prepared.source), str(folder / "tree")], check=True)
@@ -124,9 +134,10 @@ def run(case: str | None = None, user: Path | None = None) -> Result:
     With `user`, the module in that folder is built in as well.
     """
     prepared = kernel.prepare()
-    build = cache.root() / "kunit" / f"{prepared.version}-build"
-    with cache.locked(build.with_name(f".{build.name}.lock")):
-        tree = _tree(prepared)
+    folder = _folder(prepared)
+    build = folder / "build"
+    with cache.locked(folder.with_name(f".{folder.name}.lock")):
+        tree = _tree(prepared, folder)
         _join(tree, build, user)
         try:
             _build(tree, build)
