@@ -5,6 +5,7 @@
 //! What is private to the library has its suites beside the code, in `lib/`.
 
 mod net;
+mod net_options;
 mod server;
 mod support;
 

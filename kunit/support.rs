@@ -90,3 +90,21 @@ pub(crate) fn exchange(stream: &TcpStream, data: &[u8]) -> Result<KVVec<u8>> {
     }
     Ok(answer)
 }
+
+/// Sends `data` from one end of a connection to the other, and says what arrived.
+pub(crate) fn transfer(from: &TcpStream, to: &TcpStream, data: &[u8]) -> Result<KVVec<u8>> {
+    let mut received = KVVec::from_elem(0, data.len(), GFP_KERNEL)?;
+    let (mut sent, mut filled) = (0, 0);
+    while filled < data.len() {
+        match from.try_write(&data[sent..]) {
+            Ok(count) => sent += count,
+            Err(EAGAIN) => {}
+            Err(error) => return Err(error),
+        }
+        match to.read(&mut received[filled..])? {
+            0 => return Err(EPIPE),
+            count => filled += count,
+        }
+    }
+    Ok(received)
+}

@@ -66,4 +66,5 @@ codes! {
     ENOTCONN: "Transport endpoint is not connected.";
     ECONNREFUSED: "Connection refused.";
     EHOSTUNREACH: "No route to host.";
+    EINPROGRESS: "Operation now in progress.";
 }

@@ -6,6 +6,13 @@
 //! `std`: the kernel serialises concurrent calls by the socket lock. Addresses are those of
 //! [`core::net`].
 //!
+//! # Families
+//!
+//! A socket is of the family of the address that it is given. One that listens on the unspecified
+//! IPv6 address is dual: it accepts IPv4 peers, too, and shows them with mapped addresses
+//! (`::ffff:192.0.2.1`, RFC 4291, section 2.5.5.2), unless
+//! [`only_v6`](ListenOptions::only_v6) or the sysctl `net.ipv6.bindv6only` says otherwise.
+//!
 //! Only the private submodule `socket` touches raw sockets; nothing in this module knows of servers
 //! or handlers.
 //!
@@ -38,8 +45,10 @@
 //! [`std::net`]: https://doc.rust-lang.org/std/net/index.html
 
 mod addr;
+mod connect;
 mod listener;
 mod namespace;
+mod options;
 mod socket;
 mod stream;
 mod watch;
@@ -50,11 +59,16 @@ pub(crate) use self::watch::{
     Watcher, //
 };
 pub use self::{
+    connect::ConnectOptions,
     listener::{
         ListenOptions,
         TcpListener, //
     },
     namespace::Namespace,
+    options::{
+        Device,
+        Keepalive, //
+    },
     socket::Shutdown,
     stream::TcpStream, //
 };

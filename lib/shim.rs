@@ -32,8 +32,14 @@ extern "C" {
         sock: *mut bindings::socket,
         level: c_int,
         name: c_int,
-        value: *mut c_void,
+        value: *const c_void,
         len: c_uint,
+    ) -> c_int;
+    pub(crate) fn ktcp_getsockopt(
+        sock: *mut bindings::socket,
+        level: c_int,
+        name: c_int,
+        value: *mut c_int,
     ) -> c_int;
     pub(crate) fn ktcp_alloc_unbound_workqueue(
         name: *const c_char,

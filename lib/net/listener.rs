@@ -4,33 +4,44 @@
 
 use super::{
     namespace::Namespace,
+    options::{
+        common_options,
+        Device,
+        Keepalive,
+        Options,
+        Protocol, //
+    },
     socket::{
         Shutdown,
         Socket,
-        Wait,
-        TCP_NODELAY, //
+        Wait, //
     },
     stream::TcpStream, //
 };
 use crate::error::ECONNABORTED;
 use core::net::SocketAddr;
 use kernel::{
-    bindings,
-    prelude::*, //
+    prelude::*,
+    time::Delta, //
 };
 
 /// How a [`TcpListener`] listens; made by [`TcpListener::options`].
 ///
 /// The address may be bound again at once after an earlier listener has gone
 /// (`SO_REUSEADDR`), as for every server in `std::net`; a second listener on the address of one
-/// that listens is refused all the same.
+/// that listens is refused all the same, unless both have [`reuse_port`](Self::reuse_port).
+///
+/// What is set for a listener and concerns connections is so for those that it accepts.
 #[derive(Clone)]
 pub struct ListenOptions {
+    common: Options,
     backlog: u16,
-    nodelay: bool,
+    only_v6: Option<bool>,
 }
 
 impl ListenOptions {
+    common_options! {}
+
     /// How many connections may wait for [`accept`](TcpListener::accept); 128 by default. The
     /// sysctl `net.core.somaxconn` is a further limit.
     pub fn backlog(mut self, connections: u16) -> Self {
@@ -38,9 +49,17 @@ impl ListenOptions {
         self
     }
 
-    /// Whether accepted connections start with [`TcpStream::set_nodelay`]; not by default.
-    pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.nodelay = nodelay;
+    /// Whether several listeners of one user may share the address, all of which must want it
+    /// (`SO_REUSEPORT`); not by default. The kernel spreads newcomers over them.
+    pub fn reuse_port(mut self, reuse: bool) -> Self {
+        self.common.reuse_port = reuse;
+        self
+    }
+
+    /// Whether a listener on the unspecified IPv6 address is for IPv6 alone (`IPV6_V6ONLY`), or
+    /// dual; see the [module](super#families). By default as the sysctl `net.ipv6.bindv6only` says.
+    pub fn only_v6(mut self, only: bool) -> Self {
+        self.only_v6 = Some(only);
         self
     }
 
@@ -53,14 +72,23 @@ impl ListenOptions {
     /// - `EADDRNOTAVAIL`: the machine does not have that address.
     /// - `EACCES`: the caller may not use a port that low.
     /// - `EAFNOSUPPORT`: the kernel was built without that family.
+    /// - `EINVAL`: an option out of its range, or [`only_v6`](Self::only_v6) with an IPv4 address.
+    /// - `ENODEV`: there is no such [device](Self::device).
+    /// - `EPROTONOSUPPORT`, `ENOPROTOOPT`: the kernel lacks [MPTCP](Self::mptcp).
+    /// - `ENOPROTOOPT`: MPTCP does not have an option that is set, as
+    ///   [`user_timeout`](Self::user_timeout).
     /// - `ENOMEM` and its like.
     ///
     /// May sleep.
     pub fn bind(self, namespace: &Namespace, addr: SocketAddr) -> Result<TcpListener> {
-        let socket = Socket::new(namespace, &addr)?;
-        socket.set_int(bindings::SOL_SOCKET, bindings::SO_REUSEADDR, 1)?;
-        if self.nodelay {
-            socket.set_int(bindings::SOL_TCP, TCP_NODELAY, 1)?;
+        if addr.is_ipv4() && self.only_v6 == Some(true) {
+            return Err(EINVAL);
+        }
+        let socket = Socket::new(namespace, &addr, self.common.protocol)?;
+        socket.set_reuse_address()?;
+        self.common.apply(&socket)?;
+        if let (SocketAddr::V6(_), Some(only)) = (addr, self.only_v6) {
+            socket.set_only_v6(only)?;
         }
         socket.bind(addr)?;
         socket.listen(self.backlog.into())?;
@@ -79,8 +107,9 @@ impl TcpListener {
     /// Options that start from the defaults.
     pub fn options() -> ListenOptions {
         ListenOptions {
+            common: Options::default(),
             backlog: 128,
-            nodelay: false,
+            only_v6: None,
         }
     }
 

@@ -7,9 +7,18 @@
 use super::{
     addr::RawAddr,
     namespace::Namespace,
+    options::{
+        Device,
+        Keepalive,
+        Protocol, //
+    },
     watch::RawWatch, //
 };
-use crate::shim;
+use crate::{
+    compat::millis_ceil,
+    error::EINPROGRESS,
+    shim, //
+};
 use core::{
     net::SocketAddr,
     ptr::NonNull, //
@@ -23,8 +32,13 @@ use kernel::{
 
 /// C header: [`include/uapi/linux/in.h`](srctree/include/uapi/linux/in.h)
 const IPPROTO_TCP: c_int = 6;
+const IPPROTO_MPTCP: c_int = 262;
 /// C header: [`include/uapi/linux/tcp.h`](srctree/include/uapi/linux/tcp.h)
-pub(super) const TCP_NODELAY: u32 = 1;
+const TCP_NODELAY: u32 = 1;
+const TCP_KEEPIDLE: u32 = 4;
+const TCP_KEEPINTVL: u32 = 5;
+const TCP_KEEPCNT: u32 = 6;
+const TCP_USER_TIMEOUT: u32 = 18;
 
 /// Which direction of a connection to shut down, as in `std::net`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,10 +95,18 @@ unsafe impl Sync for Socket {}
 
 impl Socket {
     /// A new socket for addresses of the family of `addr`.
-    pub(super) fn new(namespace: &Namespace, addr: &SocketAddr) -> Result<Self> {
+    pub(super) fn new(
+        namespace: &Namespace,
+        addr: &SocketAddr,
+        protocol: Protocol,
+    ) -> Result<Self> {
         let family = match addr {
             SocketAddr::V4(_) => bindings::PF_INET,
             SocketAddr::V6(_) => bindings::AF_INET6,
+        };
+        let protocol = match protocol {
+            Protocol::Tcp => IPPROTO_TCP,
+            Protocol::Mptcp => IPPROTO_MPTCP,
         };
         let mut raw = core::ptr::null_mut();
 
@@ -94,7 +116,7 @@ impl Socket {
                 namespace.as_ptr(),
                 family as c_int,
                 bindings::sock_type_SOCK_STREAM as c_int,
-                IPPROTO_TCP,
+                protocol,
                 &raw mut raw,
             )
         })?;
@@ -151,11 +173,24 @@ impl Socket {
         Ok(Self(unsafe { NonNull::new_unchecked(raw) }))
     }
 
-    pub(super) fn connect(&self, addr: SocketAddr) -> Result {
+    /// Waits until the peer has answered, or for `timeout`.
+    pub(super) fn connect(&self, addr: SocketAddr, timeout: Option<Delta>) -> Result {
         let len = RawAddr::len_for(&addr);
         let mut raw = RawAddr::from(addr);
+        // What C waits at most is the timeout for sending.
+        if timeout.is_some() {
+            self.set_timeout(bindings::SO_SNDTIMEO_NEW, timeout)?;
+        }
         // SAFETY: As for `bind`.
         to_result(unsafe { bindings::kernel_connect(self.as_ptr(), raw.as_mut_ptr(), len, 0) })
+            .map_err(|error| match error {
+                EINPROGRESS => ETIMEDOUT,
+                _ => error,
+            })?;
+        match timeout {
+            Some(_) => self.set_timeout(bindings::SO_SNDTIMEO_NEW, None),
+            None => Ok(()),
+        }
     }
 
     /// Receives into `buffer`; 0 is the end of the stream, or an empty `buffer`.
@@ -296,18 +331,135 @@ impl Socket {
         raw.decode()
     }
 
-    /// Sets an option that C takes as an `int`.
-    pub(super) fn set_int(&self, level: u32, name: u32, mut value: c_int) -> Result {
-        // SAFETY: The socket is valid, and `value` is an `int` of the stated size.
+    /// Sets an option to the bytes of `value`.
+    fn set_bytes(&self, level: u32, name: u32, value: &[u8]) -> Result {
+        // SAFETY: The socket is valid, and C only reads the stated number of bytes.
         to_result(unsafe {
             shim::ktcp_setsockopt(
                 self.as_ptr(),
                 level as c_int,
                 name as c_int,
-                (&raw mut value).cast(),
-                size_of_val(&value) as c_uint,
+                value.as_ptr().cast(),
+                value.len() as c_uint,
             )
         })
+    }
+
+    /// Sets an option that C takes as an `int`.
+    fn set_int(&self, level: u32, name: u32, value: c_int) -> Result {
+        self.set_bytes(level, name, &value.to_ne_bytes())
+    }
+
+    /// The value of an option that C gives as an `int`.
+    fn get_int(&self, level: u32, name: u32) -> Result<c_int> {
+        let mut value = 0;
+        // SAFETY: The socket is valid, and so is `value` for a write.
+        to_result(unsafe {
+            shim::ktcp_getsockopt(self.as_ptr(), level as c_int, name as c_int, &raw mut value)
+        })?;
+        Ok(value)
+    }
+
+    pub(super) fn set_nodelay(&self, nodelay: bool) -> Result {
+        self.set_int(bindings::SOL_TCP, TCP_NODELAY, nodelay.into())
+    }
+
+    pub(super) fn nodelay(&self) -> Result<bool> {
+        Ok(self.get_int(bindings::SOL_TCP, TCP_NODELAY)? != 0)
+    }
+
+    /// Lets others bind the address that this socket is to be bound to after a connection of it.
+    pub(super) fn set_reuse_address(&self) -> Result {
+        self.set_int(bindings::SOL_SOCKET, bindings::SO_REUSEADDR, 1)
+    }
+
+    pub(super) fn set_reuse_port(&self) -> Result {
+        self.set_int(bindings::SOL_SOCKET, bindings::SO_REUSEPORT, 1)
+    }
+
+    pub(super) fn set_only_v6(&self, only: bool) -> Result {
+        self.set_int(bindings::SOL_IPV6, bindings::IPV6_V6ONLY, only.into())
+    }
+
+    pub(super) fn bind_to_device(&self, device: &Device) -> Result {
+        self.set_bytes(
+            bindings::SOL_SOCKET,
+            bindings::SO_BINDTODEVICE,
+            device.as_bytes(),
+        )
+    }
+
+    pub(super) fn set_keepalive(&self, keepalive: Option<Keepalive>) -> Result {
+        if let Some(keepalive) = keepalive {
+            for (name, value) in [
+                (TCP_KEEPIDLE, keepalive.idle().into()),
+                (TCP_KEEPINTVL, keepalive.interval().into()),
+                (TCP_KEEPCNT, keepalive.probes().into()),
+            ] {
+                self.set_int(bindings::SOL_TCP, name, value)?;
+            }
+        }
+        let on = keepalive.is_some();
+        self.set_int(bindings::SOL_SOCKET, bindings::SO_KEEPALIVE, on.into())
+    }
+
+    pub(super) fn keepalive(&self) -> Result<Option<Keepalive>> {
+        if self.get_int(bindings::SOL_SOCKET, bindings::SO_KEEPALIVE)? == 0 {
+            return Ok(None);
+        }
+        let get = |name| self.get_int(bindings::SOL_TCP, name);
+        let keepalive = Keepalive::new(
+            get(TCP_KEEPIDLE)?.try_into()?,
+            get(TCP_KEEPINTVL)?.try_into()?,
+            get(TCP_KEEPCNT)?.try_into()?,
+        );
+        keepalive.map(Some)
+    }
+
+    /// `EINVAL` for less than a millisecond, which C would read as "the default", and for more than
+    /// it can count.
+    pub(super) fn set_user_timeout(&self, timeout: Option<Delta>) -> Result {
+        let millis = match timeout {
+            None => 0,
+            Some(timeout) if timeout.as_millis() < 1 => return Err(EINVAL),
+            Some(timeout) => c_int::try_from(millis_ceil(timeout)).map_err(|_| EINVAL)?,
+        };
+        self.set_int(bindings::SOL_TCP, TCP_USER_TIMEOUT, millis)
+    }
+
+    pub(super) fn user_timeout(&self) -> Result<Option<Delta>> {
+        let millis = self.get_int(bindings::SOL_TCP, TCP_USER_TIMEOUT)?;
+        Ok((millis != 0).then(|| Delta::from_millis(millis.into())))
+    }
+
+    /// Sets a size that C doubles, to have room for what it stores beside the bytes.
+    fn set_size(&self, name: u32, bytes: u32) -> Result {
+        let bytes = c_int::try_from(bytes).map_err(|_| EINVAL)?;
+        if bytes == 0 || bytes > c_int::MAX / 2 {
+            return Err(EINVAL);
+        }
+        self.set_int(bindings::SOL_SOCKET, name, bytes)
+    }
+
+    fn size(&self, name: u32) -> Result<u32> {
+        let doubled = self.get_int(bindings::SOL_SOCKET, name)?;
+        Ok(u32::try_from(doubled)? / 2)
+    }
+
+    pub(super) fn set_send_buffer(&self, bytes: u32) -> Result {
+        self.set_size(bindings::SO_SNDBUF, bytes)
+    }
+
+    pub(super) fn send_buffer(&self) -> Result<u32> {
+        self.size(bindings::SO_SNDBUF)
+    }
+
+    pub(super) fn set_receive_buffer(&self, bytes: u32) -> Result {
+        self.set_size(bindings::SO_RCVBUF, bytes)
+    }
+
+    pub(super) fn receive_buffer(&self) -> Result<u32> {
+        self.size(bindings::SO_RCVBUF)
     }
 
     /// Sets a timeout option; `None` waits for ever. Less than a microsecond is `EINVAL`, for C
@@ -318,7 +470,7 @@ impl Socket {
             Some(timeout) if timeout.as_nanos() < 1000 => return Err(EINVAL),
             Some(timeout) => timeout.as_micros_ceil(),
         };
-        let mut value = bindings::__kernel_sock_timeval {
+        let value = bindings::__kernel_sock_timeval {
             tv_sec: micros / 1_000_000,
             tv_usec: micros % 1_000_000,
         };
@@ -328,7 +480,7 @@ impl Socket {
                 self.as_ptr(),
                 bindings::SOL_SOCKET as c_int,
                 name as c_int,
-                (&raw mut value).cast(),
+                (&raw const value).cast(),
                 size_of_val(&value) as c_uint,
             )
         })

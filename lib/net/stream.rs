@@ -3,12 +3,13 @@
 //! A connection.
 
 use super::{
+    connect::ConnectOptions,
     namespace::Namespace,
+    options::Keepalive,
     socket::{
         Shutdown,
         Socket,
-        Wait,
-        TCP_NODELAY, //
+        Wait, //
     },
     watch::Watch,
 };
@@ -32,20 +33,16 @@ impl TcpStream {
         Self { socket }
     }
 
-    /// Connects to `addr`.
-    ///
-    /// # Errors
-    ///
-    /// - `ECONNREFUSED`: nobody listens there.
-    /// - `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`: nobody answers, or there is no way to go.
-    /// - `EINTR`, `ERESTARTSYS`: a signal is pending for the calling task.
-    /// - `ENOMEM` and its like.
+    /// Options that start from the defaults, for a connection as a client.
+    pub fn options() -> ConnectOptions {
+        ConnectOptions::default()
+    }
+
+    /// Connects to `addr` with the default options; see [`ConnectOptions::connect`].
     ///
     /// May sleep, and does until the peer has answered.
     pub fn connect(namespace: &Namespace, addr: SocketAddr) -> Result<Self> {
-        let socket = Socket::new(namespace, &addr)?;
-        socket.connect(addr)?;
-        Ok(Self { socket })
+        Self::options().connect(namespace, addr)
     }
 
     /// Waits for bytes and reads them into `buffer`; says how many. 0 is the end of the stream (or
@@ -194,8 +191,84 @@ impl TcpStream {
     ///
     /// May sleep.
     pub fn set_nodelay(&self, nodelay: bool) -> Result {
-        self.socket
-            .set_int(bindings::SOL_TCP, TCP_NODELAY, nodelay.into())
+        self.socket.set_nodelay(nodelay)
+    }
+
+    /// What [`set_nodelay`](Self::set_nodelay) has set. `EOPNOTSUPP` for MPTCP.
+    ///
+    /// May sleep.
+    pub fn nodelay(&self) -> Result<bool> {
+        self.socket.nodelay()
+    }
+
+    /// Asks a silent peer whether it is still there (`SO_KEEPALIVE`); `None`, the default, does
+    /// not.
+    ///
+    /// May sleep.
+    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> Result {
+        self.socket.set_keepalive(keepalive)
+    }
+
+    /// What [`set_keepalive`](Self::set_keepalive) has set. `EOPNOTSUPP` for MPTCP.
+    ///
+    /// May sleep.
+    pub fn keepalive(&self) -> Result<Option<Keepalive>> {
+        self.socket.keepalive()
+    }
+
+    /// How long sent bytes may stay unacknowledged, and how long a peer may take none, before the
+    /// connection fails with `ETIMEDOUT` (`TCP_USER_TIMEOUT`, RFC 5482). `None`, the default, is
+    /// as long as the retransmissions of the kernel take.
+    ///
+    /// `EINVAL` for less than a millisecond and for more than 2^31-1 of them; `ENOPROTOOPT` for
+    /// MPTCP.
+    ///
+    /// May sleep.
+    pub fn set_user_timeout(&self, timeout: Option<Delta>) -> Result {
+        self.socket.set_user_timeout(timeout)
+    }
+
+    /// What [`set_user_timeout`](Self::set_user_timeout) has set. `EOPNOTSUPP` for MPTCP.
+    ///
+    /// May sleep.
+    pub fn user_timeout(&self) -> Result<Option<Delta>> {
+        self.socket.user_timeout()
+    }
+
+    /// How many bytes the kernel keeps of what is to be sent (`SO_SNDBUF`). It uses twice as much
+    /// memory for them at most. Larger sizes than the sysctl `net.core.wmem_max` and smaller ones
+    /// than some 2 KiB are taken for those.
+    ///
+    /// `EINVAL` unless it is 1 to 2^30-1.
+    ///
+    /// May sleep.
+    pub fn set_send_buffer_size(&self, bytes: u32) -> Result {
+        self.socket.set_send_buffer(bytes)
+    }
+
+    /// How many bytes the kernel keeps of what is to be sent.
+    ///
+    /// May sleep.
+    pub fn send_buffer_size(&self) -> Result<u32> {
+        self.socket.send_buffer()
+    }
+
+    /// How many bytes the kernel keeps of what was received and is not read yet (`SO_RCVBUF`). It
+    /// uses twice as much memory for them at most. Larger sizes than the sysctl
+    /// `net.core.rmem_max` and smaller ones than some 1 KiB are taken for those.
+    ///
+    /// `EINVAL` unless it is 1 to 2^30-1.
+    ///
+    /// May sleep.
+    pub fn set_receive_buffer_size(&self, bytes: u32) -> Result {
+        self.socket.set_receive_buffer(bytes)
+    }
+
+    /// How many bytes the kernel keeps of what was received and is not read yet.
+    ///
+    /// May sleep.
+    pub fn receive_buffer_size(&self) -> Result<u32> {
+        self.socket.receive_buffer()
     }
 
     /// How long [`read`](Self::read) waits at most; `None`, the default, is for ever. `EINVAL` for

@@ -2,15 +2,12 @@
 
 #include <linux/cpumask.h>
 #include <linux/module.h>
-#include <linux/net.h>
 #include <linux/notifier.h>
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
-#include <linux/sockptr.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
 #include <net/net_namespace.h>
-#include <net/sock.h>
 
 #include "shim.h"
 
@@ -34,18 +31,6 @@ void ktcp_put_net(struct net *net)
 	put_net(net);
 }
 EXPORT_SYMBOL_GPL(ktcp_put_net);
-
-/* What setsockopt(2) does, for a value in kernel memory. */
-int ktcp_setsockopt(struct socket *sock, int level, int name, void *value,
-		    unsigned int len)
-{
-	sockptr_t optval = KERNEL_SOCKPTR(value);
-
-	if (level == SOL_SOCKET)
-		return sock_setsockopt(sock, level, name, optval, len);
-	return READ_ONCE(sock->ops)->setsockopt(sock, level, name, optval, len);
-}
-EXPORT_SYMBOL_GPL(ktcp_setsockopt);
 
 bool ktcp_cpu_online(unsigned int cpu)
 {

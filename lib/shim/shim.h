@@ -31,8 +31,9 @@ bool ktcp_sock_ended(const struct socket *sock);
 struct net *ktcp_get_net(struct net *net);
 struct net *ktcp_get_current_net(void);
 void ktcp_put_net(struct net *net);
-int ktcp_setsockopt(struct socket *sock, int level, int name, void *value,
+int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
 		    unsigned int len);
+int ktcp_getsockopt(struct socket *sock, int level, int name, int *value);
 bool ktcp_cpu_online(unsigned int cpu);
 void ktcp_prepare_to_park(void);
 void ktcp_finish_park(void);

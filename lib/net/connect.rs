@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The client's side of a new connection.
+
+use super::{
+    namespace::Namespace,
+    options::{
+        common_options,
+        Device,
+        Keepalive,
+        Options,
+        Protocol, //
+    },
+    socket::Socket,
+    stream::TcpStream, //
+};
+use core::net::SocketAddr;
+use kernel::{
+    prelude::*,
+    time::Delta, //
+};
+
+/// How a [`TcpStream`] connects; made by [`TcpStream::options`].
+#[derive(Clone, Default)]
+pub struct ConnectOptions {
+    common: Options,
+    local: Option<SocketAddr>,
+    timeout: Option<Delta>,
+}
+
+impl ConnectOptions {
+    common_options! {}
+
+    /// The address and port to connect from, either of which the kernel chooses when it is 0. It
+    /// must be of the family of the address to connect to.
+    pub fn local_addr(mut self, addr: SocketAddr) -> Self {
+        self.local = Some(addr);
+        self
+    }
+
+    /// How long to wait for the peer to answer; by default as long as the kernel goes on asking
+    /// (sysctl `net.ipv4.tcp_syn_retries`), some two minutes.
+    pub fn timeout(mut self, timeout: Delta) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Connects to `addr`.
+    ///
+    /// # Errors
+    ///
+    /// - `ECONNREFUSED`: nobody listens there.
+    /// - `ETIMEDOUT`: nobody has answered in [time](Self::timeout).
+    /// - `EHOSTUNREACH`, `ENETUNREACH`: there is no way to go.
+    /// - `EADDRINUSE`, `EADDRNOTAVAIL`: the [local address](Self::local_addr) is in use, or is not
+    ///   of this machine.
+    /// - `EINVAL`: an option out of its range, or a local address of another family.
+    /// - `ENODEV`: there is no such [device](Self::device).
+    /// - `EPROTONOSUPPORT`, `ENOPROTOOPT`: the kernel lacks [MPTCP](Self::mptcp).
+    /// - `EINTR`, `ERESTARTSYS`: a signal is pending for the calling task.
+    /// - `ENOMEM` and its like.
+    ///
+    /// May sleep, and does until the peer has answered.
+    pub fn connect(self, namespace: &Namespace, addr: SocketAddr) -> Result<TcpStream> {
+        let socket = Socket::new(namespace, &addr, self.common.protocol)?;
+        self.common.apply(&socket)?;
+        if let Some(local) = self.local {
+            if local.is_ipv4() != addr.is_ipv4() {
+                return Err(EINVAL);
+            }
+            socket.bind(local)?;
+        }
+        socket.connect(addr, self.timeout)?;
+        Ok(TcpStream::from_socket(socket))
+    }
+}

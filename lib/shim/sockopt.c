@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * setsockopt(2) and getsockopt(2) with values in kernel memory.
+ */
+
+#include <linux/export.h>
+#include <linux/in6.h>
+#include <linux/net.h>
+#include <linux/sockptr.h>
+#include <linux/tcp.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#include "shim.h"
+
+/* The value is only read: a sockptr_t has no const of its own. */
+int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
+		    unsigned int len)
+{
+	sockptr_t optval = KERNEL_SOCKPTR((void *)value);
+
+	/* MPTCP has its own idea of SOL_SOCKET, for the sake of its subflows. */
+	if (level == SOL_SOCKET && !test_bit(SOCK_CUSTOM_SOCKOPT, &sock->flags))
+		return sock_setsockopt(sock, level, name, optval, len);
+	return READ_ONCE(sock->ops)->setsockopt(sock, level, name, optval, len);
+}
+EXPORT_SYMBOL_GPL(ktcp_setsockopt);
+
+/* Below SOL_SOCKET, the kernel gives values to user space only. */
+static int ktcp_getsockopt_tcp(struct sock *sk, int name, int *value)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	switch (name) {
+	case TCP_NODELAY:
+		*value = !!(tp->nonagle & TCP_NAGLE_OFF);
+		return 0;
+	case TCP_KEEPIDLE:
+		*value = keepalive_time_when(tp) / HZ;
+		return 0;
+	case TCP_KEEPINTVL:
+		*value = keepalive_intvl_when(tp) / HZ;
+		return 0;
+	case TCP_KEEPCNT:
+		*value = keepalive_probes(tp);
+		return 0;
+	case TCP_USER_TIMEOUT:
+		*value = READ_ONCE(inet_csk(sk)->icsk_user_timeout);
+		return 0;
+	default:
+		return -ENOPROTOOPT;
+	}
+}
+
+int ktcp_getsockopt(struct socket *sock, int level, int name, int *value)
+{
+	struct sock *sk = sock->sk;
+	int len = sizeof(*value);
+
+	switch (level) {
+	case SOL_SOCKET:
+		return do_sock_getsockopt(sock, true, level, name,
+					  KERNEL_SOCKPTR(value),
+					  KERNEL_SOCKPTR(&len));
+	case SOL_TCP:
+		if (sk->sk_protocol != IPPROTO_TCP)
+			return -EOPNOTSUPP;
+		return ktcp_getsockopt_tcp(sk, name, value);
+	default:
+		return -ENOPROTOOPT;
+	}
+}
+EXPORT_SYMBOL_GPL(ktcp_getsockopt);
