@@ -7,6 +7,9 @@ use crate::{
     handler::Handler,
     limits::Limits,
     net::{
+        Device,
+        Keepalive,
+        ListenOptions,
         Namespace,
         TcpListener, //
     },
@@ -91,7 +94,11 @@ impl Config {
 /// |---|---|
 /// | [`listen`](Self::listen) | 127.0.0.1, a port that the kernel chooses |
 /// | [`executor`](Self::executor) | [`Executor::EventLoop`] |
+/// | [`namespace`](Self::namespace) | that of the task that starts the server |
 /// | [`backlog`](Self::backlog) | 128 connections |
+/// | [`reuse_port`](Self::reuse_port), [`mptcp`](Self::mptcp) | no |
+/// | [`only_v6`](Self::only_v6), [`send_buffer_size`](Self::send_buffer_size), [`receive_buffer_size`](Self::receive_buffer_size) | as the kernel's sysctls say |
+/// | [`keepalive`](Self::keepalive), [`device`](Self::device) | none |
 /// | [`input_buffer`](Self::input_buffer), [`output_buffer`](Self::output_buffer) | 64 KiB |
 /// | [`max_connections`](Self::max_connections) | 10,000 |
 /// | [`max_per_peer`](Self::max_per_peer) | no limit |
@@ -101,7 +108,8 @@ impl Config {
 pub struct Builder {
     config: Config,
     addr: SocketAddr,
-    backlog: u16,
+    namespace: Option<Namespace>,
+    options: ListenOptions,
 }
 
 impl Builder {
@@ -120,7 +128,11 @@ impl Builder {
                 drain: Delta::from_secs(5),
             },
             addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            backlog: 128,
+            namespace: None,
+            options: TcpListener::options()
+                // What a handler has to say is gathered before it is sent: waiting for more would
+                // only add the peer's delay in acknowledging.
+                .nodelay(true),
         }
     }
 
@@ -138,7 +150,60 @@ impl Builder {
 
     /// How many connections may wait to be accepted.
     pub fn backlog(mut self, connections: u16) -> Self {
-        self.backlog = connections;
+        self.options = self.options.backlog(connections);
+        self
+    }
+
+    /// The network namespace to listen in.
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// Whether several servers, of this kernel or of the user who starts this one, may share the
+    /// address; see [`ListenOptions::reuse_port`].
+    pub fn reuse_port(mut self, reuse: bool) -> Self {
+        self.options = self.options.reuse_port(reuse);
+        self
+    }
+
+    /// Whether a server on the unspecified IPv6 address is for IPv6 alone; see
+    /// [`ListenOptions::only_v6`].
+    pub fn only_v6(mut self, only: bool) -> Self {
+        self.options = self.options.only_v6(only);
+        self
+    }
+
+    /// Serves only what comes by that network device.
+    pub fn device(mut self, device: Device) -> Self {
+        self.options = self.options.device(device);
+        self
+    }
+
+    /// Speaks Multipath TCP with peers that do; see [`ListenOptions::mptcp`].
+    pub fn mptcp(mut self, mptcp: bool) -> Self {
+        self.options = self.options.mptcp(mptcp);
+        self
+    }
+
+    /// Asks silent peers whether they are still there, and resets connections with those that are
+    /// not.
+    pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
+        self.options = self.options.keepalive(keepalive);
+        self
+    }
+
+    /// How many bytes the kernel keeps for a connection of what its peer has not yet taken; see
+    /// [`ListenOptions::send_buffer_size`].
+    pub fn send_buffer_size(mut self, bytes: u32) -> Self {
+        self.options = self.options.send_buffer_size(bytes);
+        self
+    }
+
+    /// How many bytes the kernel keeps for a connection of what the server has not yet received;
+    /// see [`ListenOptions::receive_buffer_size`].
+    pub fn receive_buffer_size(mut self, bytes: u32) -> Self {
+        self.options = self.options.receive_buffer_size(bytes);
         self
     }
 
@@ -200,8 +265,10 @@ impl Builder {
     /// # Errors
     ///
     /// Those of [`ListenOptions::bind`](crate::net::ListenOptions::bind), such as `EADDRINUSE`;
-    /// `EINVAL` for a setting out of its range, which a line in the log names; `ENOMEM`. Nothing is
-    /// left behind then, and the handler is dropped.
+    /// `EINVAL` for a setting out of its range, which a line in the log names; `ENOMEM`, for which
+    /// the kernel also says `ENFILE` or `ENOBUFS` (no memory for a socket), `EADDRINUSE` (none to
+    /// note that the port is in use) and `EAGAIN` (none for a thread). Nothing is left behind then,
+    /// and the handler is dropped.
     ///
     /// May sleep.
     pub fn start<H: Handler>(
@@ -212,12 +279,13 @@ impl Builder {
         self.config.check()?;
         let name = self.config.name;
         let addr = self.addr;
-        let listener = TcpListener::options()
-            .backlog(self.backlog)
-            // What a handler has to say is gathered before it is sent: waiting for more would only
-            // add the peer's delay in acknowledging.
-            .nodelay(true)
-            .bind(&Namespace::current()?, addr)
+        let namespace = match self.namespace {
+            Some(namespace) => namespace,
+            None => Namespace::current()?,
+        };
+        let listener = self
+            .options
+            .bind(&namespace, addr)
             .inspect_err(|error| pr_err!("{name}: cannot listen on {addr:?}: {error:?}\n"))?;
 
         KernelTcpServer::start(module, self.config, listener, handler)
