@@ -347,6 +347,7 @@ impl Connection {
         self.server.stopping.is_open()
     }
 
+    /// Its place in the table of the server.
     pub(crate) fn number(&self) -> usize {
         self.number
     }

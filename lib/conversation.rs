@@ -22,7 +22,8 @@ use crate::{
     },
     peer::Peer,
     stats::Counter,
-    timers::Pending, //
+    timers::Pending,
+    trace, //
 };
 use kernel::{
     prelude::*,
@@ -247,6 +248,7 @@ impl<H: Handler> Conversation<H> {
             Ok((0, _)) => Ok(Received::End),
             Ok((count, more)) => {
                 visit.count(Counter::BytesIn, count);
+                trace::receive(visit.connection, count);
                 visit.pending.received = true;
                 *budget = budget.saturating_sub(count);
                 Ok(Received::Bytes { more })
@@ -322,6 +324,7 @@ impl<H: Handler> Conversation<H> {
                 Ok(count) => {
                     output.consume(count);
                     visit.count(Counter::BytesOut, count);
+                    trace::send(visit.connection, count);
                     visit.pending.sent = true;
                     *budget = budget.saturating_sub(count);
                 }
@@ -337,6 +340,7 @@ impl<H: Handler> Conversation<H> {
             self.handler.close(session, ending.reason);
         }
         visit.count(ending.counter, 1);
+        trace::close(visit.connection, ending.reason);
         if !ending.reset {
             self.finish(visit);
         }

@@ -53,7 +53,7 @@
 //! | `conversation` | what one peer and the handler have to say to each other |
 //! | `connection`, `timers`, `peer` | when a conversation goes on, when it ends, and who else may send |
 //! | `executor` | who visits the connections that are due |
-//! | `service`, `limits`, `stats`, `debugfs` | all connections of a server: accepting, counting, stopping |
+//! | `service`, `limits`, `stats`, `debugfs`, `trace` | all connections of a server: accepting, counting, stopping |
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `registry` | that no server outlives its module |
 //! | `kthread`, `workqueue`, `parker`, `latch`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
@@ -87,6 +87,7 @@ mod stats;
 #[cfg(CONFIG_KUNIT = "y")]
 pub mod testing;
 mod timers;
+mod trace;
 mod workqueue;
 
 pub use self::{

@@ -53,6 +53,8 @@ mod socket;
 mod stream;
 mod watch;
 
+#[cfg(CONFIG_TRACEPOINTS)]
+pub(crate) use self::addr::RawAddr;
 pub(crate) use self::watch::{
     RawWatch,
     Watch,

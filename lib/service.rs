@@ -39,7 +39,8 @@ use crate::{
         Counters,
         Statistics, //
     },
-    timers::Clock, //
+    timers::Clock,
+    trace, //
 };
 use core::net::SocketAddr;
 use kernel::{
@@ -211,6 +212,7 @@ impl Shared {
         let added = table.entries.add(|number| {
             let connection = Connection::new(self, number, stream, peer, driver)?;
             let thread = self.engine.thread_for(self.config.name, &connection)?;
+            trace::accept(&connection);
             connection.begin();
             Ok(Entry { connection, thread })
         });

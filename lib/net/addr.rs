@@ -43,7 +43,7 @@ static_assert!(offset_of!(SockaddrIn, sin_addr) == 4);
 /// Every byte of the union is initialised: it starts as zeroes and is only overwritten by whole
 /// fields or by C.
 #[repr(C)]
-pub(super) union RawAddr {
+pub(crate) union RawAddr {
     family: bindings::sa_family_t,
     v4: SockaddrIn,
     v6: bindings::sockaddr_in6,
@@ -66,6 +66,11 @@ impl RawAddr {
             SocketAddr::V4(_) => size_of::<SockaddrIn>() as c_int,
             SocketAddr::V6(_) => size_of::<bindings::sockaddr_in6>() as c_int,
         }
+    }
+
+    /// Where C finds it: valid for reads of the largest address.
+    pub(crate) fn as_ptr<T>(&self) -> *const T {
+        core::ptr::from_ref(self).cast()
     }
 
     pub(super) fn as_mut_ptr<T>(&mut self) -> *mut T {

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Trace events, in /sys/kernel/tracing/events/ktcp_server/. Rust calls them in
+ * ../trace.rs: keep the two in step.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM ktcp_server
+
+#if !defined(KTCP_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define KTCP_TRACE_H
+
+#include <linux/in6.h>
+#include <linux/tracepoint.h>
+
+/* `peer` is a sockaddr_in or a sockaddr_in6, with room for the latter. */
+
+TRACE_EVENT(ktcp_accept,
+	TP_PROTO(const char *server, unsigned long connection, const void *peer),
+	TP_ARGS(server, connection, peer),
+	TP_STRUCT__entry(
+		__string(server, server)
+		__field(unsigned long, connection)
+		__sockaddr(peer, sizeof(struct sockaddr_in6))
+	),
+	TP_fast_assign(
+		__assign_str(server);
+		__entry->connection = connection;
+		__assign_sockaddr(peer, peer, sizeof(struct sockaddr_in6));
+	),
+	TP_printk("server=%s connection=%lu peer=%pISpc",
+		  __get_str(server), __entry->connection, __get_sockaddr(peer))
+);
+
+DECLARE_EVENT_CLASS(ktcp_bytes,
+	TP_PROTO(const char *server, unsigned long connection, const void *peer,
+		 unsigned long bytes),
+	TP_ARGS(server, connection, peer, bytes),
+	TP_STRUCT__entry(
+		__string(server, server)
+		__field(unsigned long, connection)
+		__sockaddr(peer, sizeof(struct sockaddr_in6))
+		__field(unsigned long, bytes)
+	),
+	TP_fast_assign(
+		__assign_str(server);
+		__entry->connection = connection;
+		__assign_sockaddr(peer, peer, sizeof(struct sockaddr_in6));
+		__entry->bytes = bytes;
+	),
+	TP_printk("server=%s connection=%lu peer=%pISpc bytes=%lu",
+		  __get_str(server), __entry->connection, __get_sockaddr(peer),
+		  __entry->bytes)
+);
+
+/* So many bytes have come from the peer. */
+DEFINE_EVENT(ktcp_bytes, ktcp_receive,
+	TP_PROTO(const char *server, unsigned long connection, const void *peer,
+		 unsigned long bytes),
+	TP_ARGS(server, connection, peer, bytes)
+);
+
+/* So many bytes were given to the socket. */
+DEFINE_EVENT(ktcp_bytes, ktcp_send,
+	TP_PROTO(const char *server, unsigned long connection, const void *peer,
+		 unsigned long bytes),
+	TP_ARGS(server, connection, peer, bytes)
+);
+
+TRACE_EVENT(ktcp_close,
+	TP_PROTO(const char *server, unsigned long connection, const void *peer,
+		 const char *reason, int error),
+	TP_ARGS(server, connection, peer, reason, error),
+	TP_STRUCT__entry(
+		__string(server, server)
+		__field(unsigned long, connection)
+		__sockaddr(peer, sizeof(struct sockaddr_in6))
+		__string(reason, reason)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__assign_str(server);
+		__entry->connection = connection;
+		__assign_sockaddr(peer, peer, sizeof(struct sockaddr_in6));
+		__assign_str(reason);
+		__entry->error = error;
+	),
+	TP_printk("server=%s connection=%lu peer=%pISpc reason=%s error=%d",
+		  __get_str(server), __entry->connection, __get_sockaddr(peer),
+		  __get_str(reason), __entry->error)
+);
+
+#endif /* KTCP_TRACE_H */
+
+/* Not below include/trace/events/: Kbuild adds this folder to the path. */
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>
