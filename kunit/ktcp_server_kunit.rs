@@ -4,10 +4,74 @@
 //!
 //! What is private to the library has its suites beside the code, in `lib/`.
 
+/// Ends a function that returns a `Result` unless the condition holds.
+///
+/// Outside of `#[kunit_tests]`, that of the language would end the kernel, and that of KUnit leaves
+/// servers behind: it does not return, and nothing is dropped.
+macro_rules! assert {
+    ($condition:expr $(,)?) => {
+        if !$condition {
+            pr_err!(
+                "{}:{}: not so: {}\n",
+                file!(),
+                line!(),
+                stringify!($condition)
+            );
+            return Err(EINVAL);
+        }
+    };
+}
+
+/// Ends a function that returns a `Result` unless the two are the same.
+macro_rules! assert_eq {
+    ($left:expr, $right:expr $(,)?) => {{
+        let (left, right) = (&$left, &$right);
+        if *left != *right {
+            let what = stringify!($left);
+            pr_err!(
+                "{}:{}: {what} is {left:?}, not {right:?}\n",
+                file!(),
+                line!()
+            );
+            return Err(EINVAL);
+        }
+    }};
+}
+
+/// Suites of the functions `$case` for each executor, which they take as their argument.
+macro_rules! suites {
+    ($kthread:ident, $workqueue:ident, $event_loop:ident; $($case:ident,)*) => {
+        suites! { @one $kthread kthread Kthread $($case)* }
+        suites! { @one $workqueue workqueue Workqueue $($case)* }
+        suites! { @one $event_loop event_loop EventLoop $($case)* }
+    };
+    (@one $suite:ident $module:ident $executor:ident $($case:ident)*) => {
+        #[kunit_tests($suite)]
+        mod $module {
+            use super::*;
+
+            $(
+                #[test]
+                fn $case() -> Result {
+                    super::$case(Executor::$executor)
+                        .inspect_err(|error| pr_err!("{}: {error:?}\n", stringify!($case)))
+                }
+            )*
+        }
+    };
+}
+
+mod config;
+mod fault;
+mod lifecycle;
+mod limits;
+mod memory;
 mod net;
 mod net_options;
-mod server;
+mod probe;
+mod push;
 mod support;
+mod talk;
 
 /// There is no module around code that is built into the kernel.
 // SAFETY: Built in, `THIS_MODULE` is null.

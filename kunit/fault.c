@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What user space has in debugfs and /proc to let allocations fail, and to see what
+ * is left behind then.
+ */
+
+#include <linux/dcache.h>
+#include <linux/debugfs.h>
+#include <linux/err.h>
+#include <linux/printk.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/string.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+
+#include "kunit.h"
+
+/* The variable behind a file that debugfs_create_bool() or its like has made. */
+static void *ktcp_kunit_setting(const char *folder, const char *name)
+{
+	struct dentry *dir = debugfs_lookup(folder, NULL);
+	struct dentry *file;
+	void *setting;
+
+	if (!dir)
+		return NULL;
+	file = debugfs_lookup(name, dir);
+	dput(dir);
+	if (!file)
+		return NULL;
+	setting = d_inode(file)->i_private;
+	dput(file);
+	return setting;
+}
+
+/*
+ * By default only allocations that must not sleep fail, and none of single pages; each
+ * failure would fill the log with its stack.
+ */
+int ktcp_kunit_fault_setup(void)
+{
+	static const char * const folders[] = { "failslab", "fail_page_alloc" };
+	u32 *min_order = ktcp_kunit_setting("fail_page_alloc", "min-order");
+	int i;
+
+	if (!min_order)
+		return -ENOENT;
+	*min_order = 0;
+	for (i = 0; i < ARRAY_SIZE(folders); i++) {
+		bool *ignore = ktcp_kunit_setting(folders[i], "ignore-gfp-wait");
+		unsigned long *verbose = ktcp_kunit_setting(folders[i], "verbose");
+
+		if (!ignore || !verbose)
+			return -ENOENT;
+		*ignore = false;
+		*verbose = 0;
+	}
+	return 0;
+}
+
+/*
+ * Keeps everything from the log: where a kernel stack is not to be had, the kernel shows
+ * the state of all its memory. Not by the level of the console, which a message finds
+ * only when it is shown, some time after it was written.
+ */
+void ktcp_kunit_fault_quiet(bool quiet)
+{
+	suppress_printk = quiet;
+}
+
+void ktcp_kunit_fault_arm(unsigned int nth)
+{
+	WRITE_ONCE(current->fail_nth, nth);
+}
+
+/* For all tasks whose name begins like that; says how many there are. */
+unsigned int ktcp_kunit_fault_arm_tasks(const char *prefix, unsigned int nth)
+{
+	struct task_struct *leader, *task;
+	unsigned int count = 0;
+
+	rcu_read_lock();
+	for_each_process_thread(leader, task) {
+		if (!strstarts(task->comm, prefix))
+			continue;
+		WRITE_ONCE(task->fail_nth, nth);
+		count++;
+	}
+	rcu_read_unlock();
+	return count;
+}
+
+/* Of all tasks; says whether one had still to fail. */
+bool ktcp_kunit_fault_disarm(void)
+{
+	struct task_struct *leader, *task;
+	bool armed = false;
+
+	rcu_read_lock();
+	for_each_process_thread(leader, task)
+		armed |= xchg(&task->fail_nth, 0) != 0;
+	rcu_read_unlock();
+	return armed;
+}
+
+/* How many tasks there are whose name begins like that. */
+unsigned int ktcp_kunit_tasks(const char *prefix)
+{
+	struct task_struct *leader, *task;
+	unsigned int count = 0;
+
+	rcu_read_lock();
+	for_each_process_thread(leader, task)
+		count += strstarts(task->comm, prefix) &&
+			 !(READ_ONCE(task->flags) & PF_EXITING);
+	rcu_read_unlock();
+	return count;
+}
+
+/* How many sockets there are. */
+int ktcp_kunit_sockets(void)
+{
+	return sock_inuse_get(&init_net);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the suites need of C; declared once more where Rust uses it. */
+#ifndef KTCP_KUNIT_H
+#define KTCP_KUNIT_H
+
+#include <linux/types.h>
+
+int ktcp_kunit_fault_setup(void);
+void ktcp_kunit_fault_quiet(bool quiet);
+void ktcp_kunit_fault_arm(unsigned int nth);
+unsigned int ktcp_kunit_fault_arm_tasks(const char *prefix, unsigned int nth);
+bool ktcp_kunit_fault_disarm(void);
+unsigned int ktcp_kunit_tasks(const char *prefix);
+int ktcp_kunit_sockets(void);
+
+#endif /* KTCP_KUNIT_H */

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Limits, timeouts and back-pressure, on every executor.
+
+use crate::{
+    probe::{
+        builder,
+        eventually,
+        fill,
+        start, //
+    },
+    support::{
+        connect,
+        exchange,
+        namespace,
+        pattern, //
+    }, //
+};
+use core::net::{
+    IpAddr,
+    Ipv4Addr,
+    Ipv6Addr,
+    SocketAddr, //
+};
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
+use ktcp_server::{
+    error::ECONNRESET,
+    net::TcpStream,
+    BufferSize,
+    CloseReason,
+    Executor, //
+};
+
+/// Long enough for a test that is held up now and then, short enough to wait for.
+const TIMEOUT: Delta = Delta::from_millis(300);
+
+/// Waits for the reset of a connection on which nothing else comes.
+fn is_reset(client: &TcpStream) -> bool {
+    client.read(&mut [0; 4]) == Err(ECONNRESET)
+}
+
+/// Whether a newcomer is reset, be it before it knows that it is connected.
+fn is_refused(addr: SocketAddr) -> bool {
+    connect(addr).map_or_else(|error| error == ECONNRESET, |client| is_reset(&client))
+}
+
+fn one_connection_too_many_is_reset(executor: Executor) -> Result {
+    let (server, record, addr) = start(builder(executor).max_connections(3))?;
+    let mut clients = KVec::new();
+    for _ in 0..3 {
+        let client = connect(addr)?;
+        exchange(&client, b"hello")?;
+        clients.push(client, GFP_KERNEL)?;
+    }
+    for _ in 0..2 {
+        assert!(is_refused(addr));
+    }
+    for client in &clients {
+        exchange(client, b"still here")?;
+    }
+    let statistics = server.statistics();
+    assert_eq!(statistics.refused_by_limit, 2);
+    assert_eq!(statistics.accepted, 3);
+    assert_eq!((statistics.open, statistics.most_open), (3, 3));
+    // Those that were refused are none of the handler's business.
+    assert_eq!(record.opened(), 3);
+
+    // Where one has left there is room for another.
+    clients.pop();
+    assert!(eventually(|| server.statistics().open == 2));
+    exchange(&connect(addr)?, b"hello")?;
+    Ok(())
+}
+
+fn an_address_has_its_share_by_v4_and_v6_together(executor: Executor) -> Result {
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+    let (server, _record, addr) =
+        start(builder(executor).listen(any).only_v6(false).max_per_peer(2))?;
+    let to = |ip: IpAddr| SocketAddr::from((ip, addr.port()));
+    let four = to(Ipv4Addr::LOCALHOST.into());
+    let mapped = to(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into());
+
+    let (one, other) = (connect(four)?, connect(mapped)?);
+    exchange(&one, b"hello")?;
+    exchange(&other, b"hello")?;
+    assert!(is_refused(four));
+    assert!(is_refused(mapped));
+    assert_eq!(server.statistics().refused_by_peer_limit, 2);
+
+    // Others have a share of their own.
+    exchange(&connect(to(Ipv6Addr::LOCALHOST.into()))?, b"hello")?;
+    let neighbour = TcpStream::options()
+        .local_addr(SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)))
+        .connect(&namespace()?, four)?;
+    exchange(&neighbour, b"hello")?;
+
+    drop(other);
+    assert!(eventually(|| {
+        connect(four).is_ok_and(|client| exchange(&client, b"hello").is_ok())
+    }));
+    Ok(())
+}
+
+fn an_idle_connection_is_closed(executor: Executor) -> Result {
+    let (server, record, addr) = start(builder(executor).idle_timeout(TIMEOUT))?;
+    let (idle, busy) = (connect(addr)?, connect(addr)?);
+    exchange(&idle, b"hello")?;
+    let begin = Instant::<Monotonic>::now();
+    while record.closed() == 0 && begin.elapsed().as_millis() < 5000 {
+        exchange(&busy, b"hello")?;
+        fsleep(Delta::from_millis(20));
+    }
+    assert!(begin.elapsed().as_millis() >= 250);
+    // In order, not with a reset.
+    assert_eq!(idle.read(&mut [0; 4])?, 0);
+    assert_eq!(record.closed(), 1);
+    assert_eq!(record.last_reason(), Some(CloseReason::Idle));
+    assert_eq!(server.statistics().closed_idle, 1);
+    exchange(&busy, b"still here")?;
+    Ok(())
+}
+
+fn a_message_that_comes_in_drips_is_not_waited_for(executor: Executor) -> Result {
+    let (server, record, addr) = start(builder(executor).receive_timeout(TIMEOUT))?;
+    let (silent, slow) = (connect(addr)?, connect(addr)?);
+    // One who has begun no message may take all the time there is.
+    exchange(&silent, b"L\n")?;
+    let begin = Instant::<Monotonic>::now();
+    while record.closed() == 0 && begin.elapsed().as_millis() < 5000 {
+        let _ = slow.write(b"L");
+        fsleep(Delta::from_millis(20));
+    }
+    assert!(begin.elapsed().as_millis() >= 250);
+    assert!(is_reset(&slow));
+    assert_eq!(record.last_reason(), Some(CloseReason::ReceiveTimeout));
+    assert_eq!(server.statistics().closed_receive_timeout, 1);
+    exchange(&silent, b"L\n")?;
+    Ok(())
+}
+
+fn a_peer_that_does_not_read_is_not_waited_for(executor: Executor) -> Result {
+    let (server, record, addr) = start(builder(executor).send_timeout(TIMEOUT))?;
+    let (good, bad) = (connect(addr)?, connect(addr)?);
+    exchange(&good, b"hello")?;
+    // It may be reset before it can send no more.
+    let _ = fill(&bad);
+    assert!(eventually(|| record.closed() == 1));
+    assert_eq!(record.last_reason(), Some(CloseReason::SendTimeout));
+    assert_eq!(server.statistics().closed_send_timeout, 1);
+    exchange(&good, b"still here")?;
+    Ok(())
+}
+
+fn who_is_not_read_from_is_not_received_from(executor: Executor) -> Result {
+    const KERNEL: u32 = 16 << 10;
+    let size = BufferSize::of::<4096>();
+    let (server, _record, addr) = start(
+        builder(executor)
+            .send_buffer_size(KERNEL)
+            .receive_buffer_size(KERNEL)
+            .input_buffer(size)
+            .output_buffer(size),
+    )?;
+    let client = TcpStream::options()
+        .send_buffer_size(KERNEL)
+        .receive_buffer_size(KERNEL)
+        .connect(&namespace()?, addr)?;
+    client.set_read_timeout(Some(Delta::from_secs(10)))?;
+    client.set_write_timeout(Some(Delta::from_millis(300)))?;
+
+    // All that is between the two is four buffers of the kernel and two of the server.
+    let data = pattern(256 << 10)?;
+    let mut sent = 0;
+    loop {
+        match client.write(&data[sent..]) {
+            Ok(count) => sent += count,
+            Err(ETIMEDOUT) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    assert!(sent < 200 << 10);
+    assert!((server.statistics().bytes_in as usize) < sent);
+    // Others are served meanwhile.
+    exchange(&connect(addr)?, b"hello")?;
+
+    // And nothing is lost.
+    let mut answer = KVVec::from_elem(0, sent, GFP_KERNEL)?;
+    client.read_exact(&mut answer)?;
+    assert!(answer[..] == data[..sent]);
+    let rest = exchange(&client, &data[sent..])?;
+    assert!(rest[..] == data[sent..]);
+    Ok(())
+}
+
+fn two_hundred_at_once_are_all_served(executor: Executor) -> Result {
+    const COUNT: usize = 200;
+    let (server, _record, addr) = start(builder(executor).backlog(256))?;
+    let mut clients = KVec::with_capacity(COUNT, GFP_KERNEL)?;
+    for _ in 0..COUNT {
+        clients.push(connect(addr)?, GFP_KERNEL)?;
+    }
+    for round in 0..3u32 {
+        for (index, client) in clients.iter().enumerate() {
+            // The first byte is 0, for which the handler has no other answer than the echo.
+            client.write_all(&(index as u32 * 7 + round).to_be_bytes())?;
+        }
+        for (index, client) in clients.iter().enumerate() {
+            let mut answer = [0; 4];
+            client.read_exact(&mut answer)?;
+            assert_eq!(u32::from_be_bytes(answer), index as u32 * 7 + round);
+        }
+    }
+    let statistics = server.statistics();
+    assert_eq!(statistics.open, COUNT as u64);
+    assert_eq!(statistics.bytes_in, 3 * 4 * COUNT as u64);
+    assert_eq!(statistics.bytes_out, 3 * 4 * COUNT as u64);
+    Ok(())
+}
+
+suites! {
+    ktcp_limits_kthread, ktcp_limits_workqueue, ktcp_limits_event_loop;
+    one_connection_too_many_is_reset,
+    an_address_has_its_share_by_v4_and_v6_together,
+    an_idle_connection_is_closed,
+    a_message_that_comes_in_drips_is_not_waited_for,
+    a_peer_that_does_not_read_is_not_waited_for,
+    who_is_not_read_from_is_not_received_from,
+    two_hundred_at_once_are_all_served,
+}
+
+/// Handlers that sleep for long, where they may.
+#[kunit_tests(ktcp_sleepers)]
+mod sleepers {
+    use super::*;
+
+    /// Several handlers sleep for a second each; meanwhile another client has its answers.
+    fn others_are_served(executor: Executor) -> Result {
+        let (_server, _record, addr) = start(builder(executor))?;
+        let mut sleepers = KVec::new();
+        for _ in 0..8 {
+            let sleeper = connect(addr)?;
+            sleeper.write_all(b"S")?;
+            sleepers.push(sleeper, GFP_KERNEL)?;
+        }
+        let begin = Instant::<Monotonic>::now();
+        let client = connect(addr)?;
+        for _ in 0..5 {
+            exchange(&client, b"hello")?;
+        }
+        assert!(begin.elapsed().as_millis() < 800);
+        for sleeper in &sleepers {
+            sleeper.read_exact(&mut [0; 1])?;
+        }
+        // They slept at the same time.
+        let millis = begin.elapsed().as_millis();
+        assert!((800..4000).contains(&millis));
+        Ok(())
+    }
+
+    #[test]
+    fn kthread() -> Result {
+        others_are_served(Executor::Kthread)
+    }
+
+    #[test]
+    fn workqueue() -> Result {
+        others_are_served(Executor::Workqueue)
+    }
+}

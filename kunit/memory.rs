@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! No memory at any single point of starting, accepting and conversing, on every executor.
+//!
+//! Each test lets the first allocation fail, then the second, and so on until what it does succeeds
+//! without as many allocations.
+
+use crate::{
+    fault,
+    probe::{
+        builder,
+        eventually,
+        Probe,
+        Record, //
+    },
+    support::{
+        any_port,
+        connect,
+        exchange,
+        namespace, //
+    },
+    THIS_MODULE, //
+};
+use core::net::SocketAddr;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    }, //
+};
+use ktcp_server::{
+    error::{
+        EADDRINUSE,
+        ENOBUFS, //
+    },
+    net::TcpListener,
+    Executor,
+    KernelTcpServer, //
+};
+
+/// More allocations than any of the tests should need.
+const TOO_MANY: u32 = 2000;
+
+/// An address that was free a moment ago.
+fn free_addr() -> Result<SocketAddr> {
+    TcpListener::bind(&namespace()?, any_port())?.local_addr()
+}
+
+/// Whether it is one of the errors by which C says that there is no memory: `ENFILE` for a socket,
+/// `ENOBUFS` for the state of TCP, `EADDRINUSE` for the note that a port is in use, `EAGAIN` for a
+/// thread.
+fn is_shortage(error: Error) -> bool {
+    [ENOMEM, ENFILE, ENOBUFS, EADDRINUSE, EAGAIN].contains(&error)
+}
+
+/// Starts servers while the allocations fail that `arm` arms, until none does. Says how many have
+/// failed.
+fn walk_start(executor: Executor, arm: impl Fn(u32)) -> Result<u32> {
+    fault::setup()?;
+    let addr = free_addr()?;
+    let mut sockets = fault::sockets();
+    assert_eq!(fault::tasks(c"probe/"), 0);
+
+    for nth in 1..TOO_MANY {
+        let record = Record::new()?;
+        let probe = Probe {
+            record: record.clone(),
+        };
+        let builder = builder(executor).listen(addr);
+        arm(nth);
+        let started = builder.start(&THIS_MODULE, probe);
+        let failed = fault::disarm();
+        match started {
+            Ok(server) => {
+                // Also if the kernel has found another way.
+                assert!(exchange(&connect(addr)?, b"hello")?[..] == b"hello"[..]);
+                drop(server);
+                if !failed {
+                    return Ok(nth - 1);
+                }
+            }
+            Err(error) => {
+                assert!(failed);
+                let shortage = if is_shortage(error) { error } else { ENOMEM };
+                assert_eq!(error, shortage);
+            }
+        }
+        assert_eq!(record.handlers_dropped.load(Relaxed), 1);
+        assert_eq!(fault::tasks(c"probe/"), 0);
+        // With which one could send to the connections, whose server has the listening socket.
+        drop(record);
+        // The client's own goes when it has seen the end of the connection.
+        assert!(eventually(|| fault::sockets() <= sockets));
+        // As may those of earlier tests.
+        sockets = fault::sockets();
+        // And the port is free.
+        drop(TcpListener::bind(&namespace()?, addr)?);
+    }
+    Err(E2BIG)
+}
+
+fn start_survives_each_failure(executor: Executor) -> Result {
+    let failures = walk_start(executor, fault::arm_current)?;
+    pr_info!("start: {failures} allocations of the caller have failed\n");
+    assert!(failures >= 10);
+    Ok(())
+}
+
+/// It is another task that makes the threads.
+fn start_survives_failures_in_making_threads(executor: Executor) -> Result {
+    let failures = walk_start(executor, fault::arm_thread_maker)?;
+    pr_info!("start: {failures} allocations of kthreadd have failed\n");
+    assert!(failures >= 3);
+    Ok(())
+}
+
+fn start_probe(executor: Executor) -> Result<(KernelTcpServer, Arc<Record>, SocketAddr)> {
+    fault::setup()?;
+    crate::probe::start(builder(executor))
+}
+
+/// Whether a client is served.
+fn is_served(addr: SocketAddr) -> bool {
+    connect(addr)
+        .and_then(|client| exchange(&client, b"hello"))
+        .is_ok()
+}
+
+fn accepting_survives_each_failure(executor: Executor) -> Result {
+    let (server, _record, addr) = start_probe(executor)?;
+    let bystander = connect(addr)?;
+    exchange(&bystander, b"hello")?;
+
+    for nth in 1..TOO_MANY {
+        assert_eq!(fault::arm_tasks(c"probe/accept", nth), 1);
+        let served = is_served(addr);
+        let failed = fault::disarm();
+        if !failed {
+            assert!(served);
+            let statistics = server.statistics();
+            pr_info!("accept: {} allocations have failed\n", nth - 1);
+            assert!(nth > 3);
+            // Some of TCP's own are made up for by TCP.
+            assert!(statistics.out_of_memory + statistics.accept_errors >= 2);
+            return Ok(());
+        }
+        // After a pause it goes on, and who was connected has noticed nothing.
+        assert!(is_served(addr));
+        exchange(&bystander, b"hello")?;
+    }
+    Err(E2BIG)
+}
+
+fn conversing_survives_each_failure(executor: Executor) -> Result {
+    for nth in 1..TOO_MANY {
+        // No buffers are left of another connection.
+        let (server, record, addr) = start_probe(executor)?;
+        record.fail_nth.store(nth, Relaxed);
+        let served = is_served(addr);
+        assert_eq!(record.fail_nth.load(Relaxed), 0);
+        let failed = fault::disarm();
+        if !failed {
+            assert!(served);
+            pr_info!("conversation: {} allocations have failed\n", nth - 1);
+            assert!(nth > 2);
+            return Ok(());
+        }
+        assert!(is_served(addr));
+        assert!(eventually(|| record.closed() == 2));
+        let statistics = server.statistics();
+        if !served {
+            assert_eq!(statistics.out_of_memory, 1);
+        }
+        drop(server);
+        assert_eq!(record.sessions_dropped.load(Relaxed), 2);
+        assert_eq!(record.handlers_dropped.load(Relaxed), 1);
+    }
+    Err(E2BIG)
+}
+
+suites! {
+    ktcp_memory_kthread, ktcp_memory_workqueue, ktcp_memory_event_loop;
+    start_survives_each_failure,
+    accepting_survives_each_failure,
+    conversing_survives_each_failure,
+}
+
+/// A server with a thread for each connection starts two, one with loops three, at the least.
+#[kunit_tests(ktcp_memory_threads)]
+mod threads {
+    use super::*;
+
+    #[test]
+    fn kthread() -> Result {
+        start_survives_failures_in_making_threads(Executor::Kthread)
+    }
+
+    #[test]
+    fn event_loop() -> Result {
+        start_survives_failures_in_making_threads(Executor::EventLoop)
+    }
+}

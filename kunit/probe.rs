@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A handler that does what it is told and tells what it saw, and servers with it.
+
+use crate::{
+    fault,
+    support::{
+        namespace,
+        pattern, //
+    },
+    THIS_MODULE, //
+};
+use core::net::SocketAddr;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+use ktcp_server::{
+    net::TcpStream,
+    Builder,
+    CloseReason,
+    Executor,
+    Handler,
+    Input,
+    KernelTcpServer,
+    Next,
+    Output,
+    Peer,
+    Sender, //
+};
+
+/// What a [`Probe`] has seen.
+#[pin_data]
+pub(crate) struct Record {
+    pub(crate) opened: Atomic<i32>,
+    pub(crate) handlers_dropped: Atomic<i32>,
+    pub(crate) sessions_dropped: Atomic<i32>,
+    #[pin]
+    reasons: Mutex<KVec<CloseReason>>,
+    /// Those with which one can send to the peers, in the order in which they came.
+    #[pin]
+    pub(crate) senders: Mutex<KVec<Sender>>,
+    /// Which allocation is to fail after the handler has opened a session; 0 is none.
+    pub(crate) fail_nth: Atomic<u32>,
+    /// A server for the handler to drop.
+    #[pin]
+    pub(crate) victim: Mutex<Option<KernelTcpServer>>,
+}
+
+impl Record {
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                opened: Atomic::new(0),
+                handlers_dropped: Atomic::new(0),
+                sessions_dropped: Atomic::new(0),
+                reasons <- new_mutex!(KVec::new()),
+                senders <- new_mutex!(KVec::new()),
+                fail_nth: Atomic::new(0),
+                victim <- new_mutex!(None),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    pub(crate) fn opened(&self) -> i32 {
+        self.opened.load(Relaxed)
+    }
+
+    pub(crate) fn closed(&self) -> usize {
+        self.reasons.lock().len()
+    }
+
+    pub(crate) fn last_reason(&self) -> Option<CloseReason> {
+        self.reasons.lock().last().copied()
+    }
+}
+
+/// A handler that does what the first byte of a message says, and keeps a record. Once that byte
+/// has said nothing, the session is a plain echo.
+pub(crate) struct Probe {
+    pub(crate) record: Arc<Record>,
+}
+
+pub(crate) struct Session {
+    record: Arc<Record>,
+    echo: bool,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.record.sessions_dropped.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.record.handlers_dropped.fetch_add(1, Relaxed);
+    }
+}
+
+impl Handler for Probe {
+    type Session = Session;
+
+    fn open(&self, peer: &Peer<'_>) -> Result<Session> {
+        let before = self.record.opened.fetch_add(1, Relaxed);
+        // The record of a test that wants a refusal starts below zero.
+        if before < 0 {
+            return Err(EPERM);
+        }
+        let sender = peer.sender();
+        self.record.senders.lock().push(sender, GFP_KERNEL)?;
+        let nth = self.record.fail_nth.xchg(0, Relaxed);
+        if nth != 0 {
+            // What the peer sends first is to be there when this returns.
+            fsleep(Delta::from_millis(20));
+            fault::arm_current(nth);
+        }
+        Ok(Session {
+            record: self.record.clone(),
+            echo: false,
+        })
+    }
+
+    fn receive(
+        &self,
+        session: &mut Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Next> {
+        match input.first().filter(|_| !session.echo) {
+            // Wait for a whole line.
+            Some(b'L') => {
+                if let Some(end) = input.iter().position(|&byte| byte == b'\n') {
+                    output.write(&input[..=end])?;
+                    input.consume(end + 1);
+                }
+                Ok(Next::Receive)
+            }
+            Some(b'C') => {
+                output.write(b"bye")?;
+                Ok(Next::Close)
+            }
+            Some(b'R') => {
+                output.write(b"never seen")?;
+                Ok(Next::Reset)
+            }
+            Some(b'E') => {
+                output.write(b"sorry")?;
+                Err(EPROTO)
+            }
+            // Greedy: talk for ever.
+            Some(b'G') => {
+                while output.write(&[b'g'; 1000]).is_ok() {}
+                Ok(Next::Receive)
+            }
+            // Take one's time.
+            Some(b'S') => {
+                fsleep(Delta::from_millis(1000));
+                output.forward(input);
+                Ok(Next::Receive)
+            }
+            // Drop a server, perhaps one's own.
+            Some(b'D') => {
+                let victim = self.record.victim.lock().take();
+                drop(victim);
+                output.forward(input);
+                Ok(Next::Receive)
+            }
+            // More than the output can ever hold.
+            Some(b'W') => {
+                let count = input.len();
+                let room = output.room();
+                let long = KVVec::from_elem(0, room + 1, GFP_KERNEL)?;
+                let refused = output.write(&long);
+                input.consume(count);
+                output.write(if refused == Err(ENOBUFS) {
+                    b"no"
+                } else {
+                    b"??"
+                })?;
+                Ok(Next::Receive)
+            }
+            _ => {
+                session.echo = true;
+                output.forward(input);
+                Ok(Next::Receive)
+            }
+        }
+    }
+
+    fn end(
+        &self,
+        _session: &mut Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result {
+        output.write(b"|")?;
+        output.forward(input);
+        Ok(())
+    }
+
+    fn close(&self, _session: Session, reason: CloseReason) {
+        let _ = self.record.reasons.lock().push(reason, GFP_KERNEL);
+    }
+}
+
+/// Settings that make a test end soon.
+pub(crate) fn builder(executor: Executor) -> Builder {
+    KernelTcpServer::builder(c"probe")
+        .executor(executor)
+        .drain(Delta::from_millis(200))
+}
+
+/// A server with a [`Probe`], its record, and its address.
+pub(crate) fn start(builder: Builder) -> Result<(KernelTcpServer, Arc<Record>, SocketAddr)> {
+    namespace()?;
+    let record = Record::new()?;
+    let server = builder.start(
+        &THIS_MODULE,
+        Probe {
+            record: record.clone(),
+        },
+    )?;
+    let addr = server.local_addr();
+    Ok((server, record, addr))
+}
+
+/// Sends and does not read, until the server is stuck in sending and takes no more.
+pub(crate) fn fill(client: &TcpStream) -> Result {
+    let block = pattern(64 << 10)?;
+    client.set_write_timeout(Some(Delta::from_millis(100)))?;
+    let mut refused = 0;
+    while refused < 5 {
+        match client.write(&block) {
+            Ok(_) => refused = 0,
+            Err(ETIMEDOUT) => refused += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Waits, five seconds at most, until `condition` holds.
+pub(crate) fn eventually(condition: impl Fn() -> bool) -> bool {
+    for _ in 0..500 {
+        if condition() {
+            return true;
+        }
+        fsleep(Delta::from_millis(10));
+    }
+    condition()
+}

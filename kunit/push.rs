@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sending from outside of the handler, on every executor.
+
+use crate::{
+    probe::{
+        builder,
+        eventually,
+        fill,
+        start,
+        Record, //
+    },
+    support::{
+        connect,
+        exchange, //
+    }, //
+};
+use core::net::SocketAddr;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+use ktcp_server::{
+    error::{
+        ENOBUFS,
+        ENOTCONN, //
+    },
+    net::TcpStream,
+    BufferSize,
+    Executor,
+    Sender, //
+};
+
+/// A client whose connection is open, and with which one sends to it.
+fn client(record: &Record, addr: SocketAddr) -> Result<(TcpStream, Sender)> {
+    let before = record.senders.lock().len();
+    let client = connect(addr)?;
+    assert!(eventually(|| record.senders.lock().len() > before));
+    let sender = record.senders.lock().last().cloned();
+    Ok((client, sender.ok_or(ENOTCONN)?))
+}
+
+fn what_is_pushed_arrives_in_order(executor: Executor) -> Result {
+    let (_server, record, addr) = start(builder(executor))?;
+    let (client, sender) = client(&record, addr)?;
+    assert_eq!(sender.peer_addr(), client.local_addr()?);
+
+    // To a peer that has said nothing, and to one that speaks meanwhile.
+    sender.send(b"news ")?;
+    sender.send(b"")?;
+    sender.send(b"travels ")?;
+    sender.send(b"fast")?;
+    let mut news = [0; 17];
+    client.read_exact(&mut news)?;
+    assert_eq!(&news, b"news travels fast");
+    for round in 0..100u8 {
+        assert!(exchange(&client, b"hello")?[..] == b"hello"[..]);
+        sender.send(&[round; 3])?;
+        let mut pushed = [0; 3];
+        client.read_exact(&mut pushed)?;
+        assert_eq!(pushed, [round; 3]);
+    }
+    Ok(())
+}
+
+fn what_does_not_fit_is_refused_whole(executor: Executor) -> Result {
+    const SIZE: usize = 512;
+    let (_server, record, addr) = start(builder(executor).output_buffer(BufferSize::of::<SIZE>()))?;
+    let (client, sender) = client(&record, addr)?;
+    assert_eq!(sender.send(&[1; SIZE + 1]), Err(ENOBUFS));
+    sender.send(&[2; SIZE])?;
+    let mut pushed = [0; SIZE];
+    client.read_exact(&mut pushed)?;
+    assert_eq!(pushed, [2; SIZE]);
+
+    // A peer that does not read has what the buffers hold, and the pusher hears of it at once.
+    fill(&client)?;
+    let mut taken = 0;
+    while taken < 4 * SIZE && sender.send(&[3; 64]).is_ok() {
+        taken += 64;
+    }
+    assert!(taken <= 2 * SIZE);
+    assert_eq!(sender.send(&[3; 64]), Err(ENOBUFS));
+    Ok(())
+}
+
+fn after_the_end_there_is_nobody_to_send_to(executor: Executor) -> Result {
+    let (server, record, addr) = start(builder(executor))?;
+    let (gone, to_gone) = client(&record, addr)?;
+    let (_client, sender) = client(&record, addr)?;
+    drop(gone);
+    assert!(eventually(|| to_gone.send(b"x") == Err(ENOTCONN)));
+    sender.send(b"x")?;
+
+    drop(server);
+    assert_eq!(record.handlers_dropped.load(Relaxed), 1);
+    assert_eq!(sender.send(b"x"), Err(ENOTCONN));
+    assert_eq!(to_gone.clone().send(b"x"), Err(ENOTCONN));
+    Ok(())
+}
+
+fn many_may_push_at_once(executor: Executor) -> Result {
+    const PUSHERS: u8 = 8;
+    const MESSAGES: u8 = 100;
+    let (_server, record, addr) = start(builder(executor).output_buffer(BufferSize::of::<256>()))?;
+    let (client, sender) = client(&record, addr)?;
+    let failed = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+    for id in 0..PUSHERS {
+        let (sender, failed) = (sender.clone(), failed.clone());
+        kernel::workqueue::system_long().try_spawn(GFP_KERNEL, move || {
+            for number in 0..MESSAGES {
+                // Room comes as the peer reads.
+                let sent = eventually(|| sender.send(&[id, number, id, number]).is_ok());
+                failed.fetch_add((!sent).into(), Full);
+            }
+        })?;
+    }
+
+    // Whole messages, and those of each pusher in their order.
+    let mut next = [0; PUSHERS as usize];
+    for count in 0..usize::from(PUSHERS) * usize::from(MESSAGES) {
+        let mut message = [0; 4];
+        client.read_exact(&mut message)?;
+        let [id, number, ..] = message;
+        assert_eq!(message, [id, number, id, number]);
+        let expected = next.get_mut(usize::from(id)).ok_or(EINVAL)?;
+        assert_eq!(number, *expected);
+        *expected += 1;
+        if count % 100 == 0 {
+            fsleep(Delta::from_millis(5));
+        }
+    }
+    assert_eq!(next, [MESSAGES; PUSHERS as usize]);
+    assert_eq!(failed.load(Relaxed), 0);
+    Ok(())
+}
+
+suites! {
+    ktcp_push_kthread, ktcp_push_workqueue, ktcp_push_event_loop;
+    what_is_pushed_arrives_in_order,
+    what_does_not_fit_is_refused_whole,
+    after_the_end_there_is_nobody_to_send_to,
+    many_may_push_at_once,
+}
