@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What safe code can say and should not: it must not bring the machine down."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from ktcp import author, module, vm
+from .lab import PORT, Lab, echoed, is_ended, listens, loaded
+
+SOURCES = Path(__file__).parent / "modules"
+
+
+def build(lab: Lab, folder: Path, name: str) -> Path:
+    """The module `name` of this folder, built as any author would."""
+    command = ["make", "new", f"NAME={name}", f"DIR={folder / name}"]
+    subprocess.run(command, cwd=module.CHECKOUT, check=True, capture_output=True)
+    shutil.copyfile(SOURCES / f"{name}.rs", folder / name / f"{name}.rs")
+    return author.build(lab.kernel, folder / name)
+
+
+def test_a_leaked_server_ends_with_its_module(lab: Lab, tmp_path: Path) -> None:
+    modules = [*lab.modules, build(lab, tmp_path, "leaky")]
+    address = (vm.LOCALHOST, vm.free_port())
+    forwards = [vm.Forward(address[1], PORT)]
+    with vm.Guest(lab.kernel, modules, accel=lab.accel, name="misuse", forwards=forwards) as guest:
+        guest.must("insmod /modules/ktcp_server.ko")
+        for _ in range(3):
+            guest.must("insmod /modules/leaky.ko")
+            clients = [echoed(address) for _ in range(5)]
+            guest.must("rmmod leaky")
+            # Nothing of the server is left to run the code that is gone.
+            assert all(is_ended(client) for client in clients)
+            assert not listens(guest)
+            names = guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true")
+            assert "leaky/" not in names
+        assert guest.dmesg().count("without having dropped its server") == 3
+        guest.must("rmmod ktcp_server")
+        assert "ktcp_server" not in loaded(guest)
