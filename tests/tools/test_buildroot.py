@@ -49,6 +49,13 @@ def _nothing_made(cache: Path) -> bool:
     return not [path for path in cache.glob("roots/*") if path.suffix != ".lock"]
 
 
+@pytest.mark.parametrize("shown", ["/", "/usr", "/not/there"])
+def test_a_folder_that_is_no_modules(folder: Path, shown: str) -> None:
+    result = _run(folder, {"KTCP_ALSO": shown})
+    _refuses(result, f"DIR={shown} holds no module", "make new")
+    assert _nothing_made(folder)
+
+
 def test_without_root(folder: Path) -> None:
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     # The checkout may lie where only root may look.

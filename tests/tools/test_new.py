@@ -70,7 +70,7 @@ def test_the_longest_name(tmp_path: Path) -> None:
         ("", "is not given"),
         ("/tmp/a b", "holds a character"),
         ("/tmp/a:b", "holds a character"),
-        ("/not/there/new", "/not/there is not a folder"),
+        ("/dev/null/new", "/dev/null is not a folder"),
         ("/proc/new", "cannot be written"),
         ("lib/new", "lies in this checkout"),
         ("/dev/null", "is there and not an empty folder"),
@@ -81,6 +81,11 @@ def test_impossible_folders(folder: str, why: str) -> None:
     assert result.returncode != 0
     assert f"error: DIR={folder}" in result.stderr.replace(f"{module.CHECKOUT}/", "")
     assert why in result.stderr
+
+
+def test_no_folder() -> None:
+    with pytest.raises(ui.Fail, match="DIR= is not given"):
+        author.name_of(Path(""))
 
 
 def test_a_folder_without_a_module(tmp_path: Path) -> None:

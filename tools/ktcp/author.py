@@ -19,12 +19,14 @@ OBJECT = re.compile(r"^obj-\S.*:?\+?= *(\w+)\.o *$", re.MULTILINE)
 
 def name_of(folder: Path) -> str:
     """The name of the module in `folder`, as its Kbuild says."""
+    if folder == Path():
+        raise ui.Fail("DIR= is not given: the folder of the module", "make build-module DIR=/path")
     kbuild = folder / "Kbuild"
     match = OBJECT.search(kbuild.read_text()) if kbuild.is_file() else None
     if match is None or not (folder / f"{match[1]}.rs").is_file():
         raise ui.Fail(
             f"DIR={folder} holds no module: no Kbuild with one object, and its source beside it",
-            f"`make new NAME=my_service DIR={folder}` writes one into a new folder",
+            "`make new NAME=my_service DIR=…` writes one into a new folder",
         )
     return match[1]
 
