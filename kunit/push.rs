@@ -3,6 +3,7 @@
 //! Sending from outside of the handler, on every executor.
 
 use crate::{
+    fault,
     probe::{
         builder,
         eventually,
@@ -96,9 +97,10 @@ fn what_does_not_fit_is_refused_whole(executor: Executor) -> Result {
 }
 
 fn after_the_end_there_is_nobody_to_send_to(executor: Executor) -> Result {
+    let sockets = fault::sockets();
     let (server, record, addr) = start(builder(executor))?;
     let (gone, to_gone) = client(&record, addr)?;
-    let (_client, sender) = client(&record, addr)?;
+    let (client, sender) = client(&record, addr)?;
     drop(gone);
     assert!(eventually(|| to_gone.send(b"x") == Err(ENOTCONN)));
     sender.send(b"x")?;
@@ -107,6 +109,10 @@ fn after_the_end_there_is_nobody_to_send_to(executor: Executor) -> Result {
     assert_eq!(record.handlers_dropped.load(Relaxed), 1);
     assert_eq!(sender.send(b"x"), Err(ENOTCONN));
     assert_eq!(to_gone.clone().send(b"x"), Err(ENOTCONN));
+
+    // What is kept for those who still want to send holds no socket.
+    drop(client);
+    assert!(eventually(|| fault::sockets() <= sockets));
     Ok(())
 }
 

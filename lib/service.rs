@@ -92,7 +92,6 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) clock: Clock,
     pub(crate) engine: Engine,
-    listener: TcpListener,
     addr: SocketAddr,
     /// Opened when the server begins to stop.
     #[pin]
@@ -153,11 +152,11 @@ impl Shared {
     }
 
     /// What the accepting thread does.
-    fn accept(self: &Arc<Self>, service: &dyn Service) {
+    fn accept(self: &Arc<Self>, listener: &TcpListener, service: &dyn Service) {
         let mut backoff = Backoff::new();
 
         while !self.stopping.is_open() {
-            let admitted = match self.listener.accept() {
+            let admitted = match listener.accept() {
                 Ok((stream, peer)) => self.admit(service, stream, peer),
                 // That connection is gone; there is nothing wrong with the next.
                 Err(ECONNABORTED) => Ok(()),
@@ -263,6 +262,8 @@ impl Shared {
 /// A server that runs. Dropping it stops it.
 pub(crate) struct Server {
     shared: Arc<Shared>,
+    /// Not among what is shared: a [`Sender`](crate::Sender) may keep that for longer.
+    listener: Arc<TcpListener>,
     files: Option<Files>,
     acceptor: Option<JoinHandle<()>>,
     timekeeper: Option<JoinHandle<()>>,
@@ -277,6 +278,8 @@ impl Server {
         handler: H,
     ) -> Result<Self> {
         let service = Arc::new(handler, GFP_KERNEL)?;
+        let listener = Arc::new(listener, GFP_KERNEL)?;
+        let addr = listener.local_addr()?;
         let name = config.name;
         let has_timeouts = config.timeouts.are_any();
         let shared = Arc::pin_init(
@@ -285,8 +288,7 @@ impl Server {
                 clock: Clock::new(&config.timeouts),
                 engine: Engine::new(&config)?,
                 config,
-                addr: listener.local_addr()?,
-                listener,
+                addr,
                 stopping <- Latch::new(),
                 drained <- Latch::new(),
                 table <- new_mutex!(Table {
@@ -302,6 +304,7 @@ impl Server {
         // From here on, dropping stops what has been started.
         let mut server = Self {
             shared: shared.clone(),
+            listener: listener.clone(),
             files: None,
             acceptor: None,
             timekeeper: None,
@@ -313,7 +316,9 @@ impl Server {
         }
         let name = CString::try_from_fmt(fmt!("{name}/accept"))?;
         server.files = Some(debugfs::publish(root, label, shared.clone())?);
-        server.acceptor = Some(kthread::spawn(&name, move || shared.accept(&service))?);
+        server.acceptor = Some(kthread::spawn(&name, move || {
+            shared.accept(&listener, &service);
+        })?);
         Ok(server)
     }
 
@@ -334,7 +339,7 @@ impl Server {
     /// Stops listening and receiving, without waiting for anybody. May sleep.
     pub(crate) fn begin_stop(&self) {
         self.shared.stopping.open();
-        self.shared.listener.shutdown();
+        self.listener.shutdown();
     }
 
     /// Stops: sends what is to be sent, for `within` at most or as long as the configuration says,
