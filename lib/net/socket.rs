@@ -199,18 +199,27 @@ impl Socket {
             // C would wait for a byte that it has no place for.
             return Ok(0);
         }
-        let mut message = bindings::msghdr::default();
+        self.receive_message(&mut bindings::msghdr::default(), buffer, wait)
+    }
+
+    /// Receives with a `message` that says what else C is to tell.
+    fn receive_message(
+        &self,
+        message: &mut bindings::msghdr,
+        buffer: &mut [u8],
+        wait: Wait,
+    ) -> Result<usize> {
         let mut vector = bindings::kvec {
             iov_base: buffer.as_mut_ptr().cast(),
             iov_len: buffer.len(),
         };
 
         // SAFETY: The socket is valid; `vector` describes exactly `buffer`, which is borrowed
-        // mutably for the duration of the call.
+        // mutably for the duration of the call, as `message` is.
         let received = unsafe {
             bindings::kernel_recvmsg(
                 self.as_ptr(),
-                &raw mut message,
+                message,
                 &raw mut vector,
                 1,
                 buffer.len(),
@@ -229,23 +238,7 @@ impl Socket {
             ..Default::default()
         };
         message.set_msg_get_inq(true);
-        let mut vector = bindings::kvec {
-            iov_base: buffer.as_mut_ptr().cast(),
-            iov_len: buffer.len(),
-        };
-
-        // SAFETY: As for `receive`.
-        let received = unsafe {
-            bindings::kernel_recvmsg(
-                self.as_ptr(),
-                &raw mut message,
-                &raw mut vector,
-                1,
-                buffer.len(),
-                bindings::MSG_DONTWAIT as c_int,
-            )
-        };
-        let count = length(received)?;
+        let count = self.receive_message(&mut message, buffer, Wait::No)?;
         // SAFETY: The socket is valid.
         let more = message.msg_inq > 0 || unsafe { shim::ktcp_sock_ended(self.as_ptr()) };
         Ok((count, more))
