@@ -23,8 +23,9 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         self._fd, inside = os.openpty()
-        # It becomes the controlling terminal, so that its keys send signals.
-        command = ["setsid", "--ctty", *self._command]
+        # It becomes the controlling terminal, so that its keys send signals; and these are heard
+        # even where the tests run in the background, with Ctrl-C ignored.
+        command = ["env", "--default-signal=INT", "setsid", "--ctty", *self._command]
         try:
             self.process = subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside)
         finally:

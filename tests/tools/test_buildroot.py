@@ -191,7 +191,8 @@ def _being_made(folder: Path, mirror: str) -> Iterator[subprocess.Popen[bytes]]:
     """A run that is in the middle of making the build root."""
     stuck = _pretend(folder, f"{HALF}; exec sleep 60")
     with subprocess.Popen(
-        [SCRIPT, "true"],
+        # A run in the background may have inherited that Ctrl-C is ignored.
+        ["env", "--default-signal=INT", SCRIPT, "true"],
         env={
             **os.environ,
             **stuck,
