@@ -186,18 +186,19 @@ impl<H: Handler> Conversation<H> {
             if !self.flush(visit, &mut budget)? {
                 return Ok(Step::Wait);
             }
-            if visit.connection.has_pushed() {
+            let pushed = visit.connection.has_pushed();
+            if budget == 0 && (pushed || self.short) {
+                return Ok(Step::Again);
+            }
+            if pushed {
                 continue;
             }
             if let Some(ending) = self.ending.take() {
                 return Err(ending);
             }
-            if self.short && budget > 0 {
+            if self.short {
                 self.answer(visit)?;
                 continue;
-            }
-            if self.short {
-                return Ok(Step::Again);
             }
             if visit.connection.is_stopping() {
                 return Err(Ending::orderly(CloseReason::Stopped));
