@@ -55,6 +55,7 @@
 //! | `executor` | who visits the connections that are due |
 //! | `service`, `limits`, `stats`, `debugfs`, `trace` | all connections of a server: accepting, counting, stopping |
 //! | `server`, `config` | what the owner of a server holds and sets |
+//! | `param` | [`parameters!`]: what an operator sets |
 //! | `registry` | that no server outlives its module |
 //! | `kthread`, `workqueue`, `parker`, `latch`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
 //! | `testing` | for the KUnit tests of services |
@@ -75,6 +76,8 @@ mod kthread;
 mod latch;
 mod limits;
 pub mod net;
+#[doc(hidden)]
+pub mod param;
 mod parker;
 mod peer;
 mod ready;
@@ -102,6 +105,10 @@ pub use self::{
         Input,
         Next,
         Output, //
+    },
+    param::{
+        Parameter,
+        Text, //
     },
     peer::{
         Peer,

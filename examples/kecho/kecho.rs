@@ -2,9 +2,17 @@
 
 //! An echo server (RFC 862): every byte that a client sends comes back to it.
 
-use core::net::Ipv4Addr;
-use kernel::prelude::*;
+use core::net::{
+    IpAddr,
+    Ipv4Addr, //
+};
+use kernel::{
+    prelude::*,
+    time::Delta, //
+};
 use ktcp_server::{
+    BufferSize,
+    Executor,
     Handler,
     Input,
     KernelTcpServer,
@@ -20,12 +28,28 @@ module! {
     authors: ["The ktcp_server authors"],
     description: "TCP echo server inside the kernel",
     license: "GPL",
-    params: {
-        port: u16 {
-            default: 12345,
-            description: "TCP port to listen on; 0 lets the kernel choose",
-        },
-    },
+}
+
+ktcp_server::parameters! {
+    /// What the operator can set.
+    struct Parameters {
+        /// Address to listen on; 0.0.0.0 is every IPv4 address, :: every IPv6 and IPv4 address
+        addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
+        /// TCP port to listen on; 0 lets the kernel choose
+        port: u16 = 12345,
+        /// Connections that may wait to be accepted
+        backlog: u16 [1..=65_535] = 128,
+        /// Who runs the connections: event_loop, workqueue or kthread
+        executor: Executor = Executor::EventLoop,
+        /// Connections that may be open at once
+        max_connections: u32 [1..=16_777_216] = 10_000,
+        /// Connections that one address may have open at once; 0 is no limit
+        max_per_peer: u32 [0..=16_777_216] = 0,
+        /// Milliseconds of silence after which a connection is closed; 0 is never
+        idle_timeout_ms: u32 [0..=86_400_000] = 0,
+        /// Bytes of each of the two buffers of a connection in use
+        buffer_size: BufferSize = BufferSize::of::<{ 64 << 10 }>(),
+    }
 }
 
 struct Echo;
@@ -54,11 +78,21 @@ struct Kecho {
 
 impl kernel::Module for Kecho {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        // A reference before 7.3.
-        let port = u16::clone(&module_parameters::port.value());
-        let server = KernelTcpServer::builder(c"kecho")
-            .listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
-            .start(module, Echo)?;
+        let set = Parameters::read()?;
+        let mut server = KernelTcpServer::builder(c"kecho")
+            .listen(SocketAddr::new(set.addr, set.port))
+            .backlog(set.backlog)
+            .executor(set.executor)
+            .max_connections(set.max_connections)
+            .input_buffer(set.buffer_size)
+            .output_buffer(set.buffer_size);
+        if set.max_per_peer > 0 {
+            server = server.max_per_peer(set.max_per_peer);
+        }
+        if set.idle_timeout_ms > 0 {
+            server = server.idle_timeout(Delta::from_millis(set.idle_timeout_ms.into()));
+        }
+        let server = server.start(module, Echo)?;
         pr_info!("listening on {:?}\n", server.local_addr());
         Ok(Self { _server: server })
     }

@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from . import accel, cli, conversation, kernel, module, terminal, ui, vm
@@ -16,6 +16,8 @@ from .conversation import Address
 # kecho's own default; it is the port of this machine that can be chosen.
 GUEST_PORT = 12345
 FIRST_ECHO_SECONDS = 30.0
+# By default kecho listens on the loopback address, and what QEMU forwards comes by the network.
+REACHABLE: Mapping[str, int | str] = {"addr": "0.0.0.0"}
 
 
 class Times:
@@ -44,10 +46,10 @@ def port() -> int:
     return int(text)
 
 
-def load(guest: vm.Guest) -> None:
-    """Loads the library and kecho."""
-    for name in ("ktcp_server", "kecho"):
-        outcome = guest.insmod(name)
+def load(guest: vm.Guest, **parameters: int | str) -> None:
+    """Loads the library, and kecho with those parameters, to be reached from outside of the guest."""
+    for name, values in (("ktcp_server", {}), ("kecho", {**REACHABLE, **parameters})):
+        outcome = guest.insmod(name, **values)
         if outcome.status != 0:
             raise ui.Fail(
                 f"{name}.ko does not load into the kernel: {outcome.output.strip()}",

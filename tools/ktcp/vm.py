@@ -305,7 +305,7 @@ class Guest:
             )
         return outcome.output
 
-    def insmod(self, module: str, **parameters: int) -> Outcome:
+    def insmod(self, module: str, **parameters: int | str) -> Outcome:
         """Loads one of the modules that were given to the guest."""
         words = [f"{key}={value}" for key, value in parameters.items()]
         return self.run(" ".join([f"insmod {initramfs.MODULES / module}.ko", *words]))

@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Module parameters of any type: what [`module!`](kernel::prelude::module) has no words for.
+//!
+//! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
+
+mod values;
+
+pub use self::values::Text;
+use core::{
+    cell::UnsafeCell,
+    fmt::{
+        Debug,
+        Formatter,
+        Result as Written,
+        Write, //
+    }, //
+};
+use kernel::{
+    bindings,
+    prelude::*,
+    str::BStr, //
+};
+
+/// What can be the type of a [parameter](crate::parameters).
+///
+/// Integers, `bool`, the addresses of [`core::net`], [`Executor`](crate::Executor),
+/// [`BufferSize`](crate::BufferSize) and [`Text`] can; it is implemented here for what else an
+/// operator is to choose. It is `Copy` because nobody drops a parameter.
+///
+/// All methods are called in any context, and may not sleep: what is built into the kernel gets its
+/// parameters before there is memory to allocate.
+///
+/// # Examples
+///
+/// ```
+/// use core::fmt;
+/// use kernel::prelude::*;
+/// use ktcp_server::Parameter;
+///
+/// #[derive(Clone, Copy, Debug, PartialEq)]
+/// enum Mood {
+///     Good,
+///     Bad,
+/// }
+///
+/// impl Parameter for Mood {
+///     const KIND: &'static str = "mood";
+///
+///     fn parse(text: &str) -> Option<Self> {
+///         match text {
+///             "good" => Some(Self::Good),
+///             "bad" => Some(Self::Bad),
+///             _ => None,
+///         }
+///     }
+///
+///     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         f.write_str(match self {
+///             Self::Good => "good",
+///             Self::Bad => "bad",
+///         })
+///     }
+///
+///     fn accepts(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         f.write_str("good or bad")
+///     }
+/// }
+///
+/// assert_eq!(Mood::parse("good"), Some(Mood::Good));
+/// assert_eq!(Mood::parse("so-so"), None);
+/// ```
+pub trait Parameter: Copy + Sync + 'static {
+    /// What `modinfo` says of the type.
+    const KIND: &'static str;
+
+    /// The value that the operator means, if there is one.
+    fn parse(text: &str) -> Option<Self>;
+
+    /// What the name of the parameter means without a value, as in `insmod foo.ko verbose`; nothing
+    /// unless it is a `bool`.
+    fn parse_nothing() -> Option<Self> {
+        None
+    }
+
+    /// Writes the value as the operator would.
+    fn show(&self, f: &mut Formatter<'_>) -> Written;
+
+    /// Writes what is accepted, for a sentence that begins with "must be".
+    fn accepts(f: &mut Formatter<'_>) -> Written;
+}
+
+/// Defines the parameters of a module, and a type that holds what the operator has set.
+///
+/// To be used instead of `params` in `module!`. A parameter has a description, a name, a
+/// type which is a [`Parameter`], a range in brackets if it is an integer that has one, and a
+/// default. The function `read` of the type gives the values.
+///
+/// An operator sees the description and the type in `modinfo`, gives values to `insmod` or
+/// `modprobe` (for what is built into the kernel: as `name.parameter=value` to the boot loader),
+/// and finds those in use in `/sys/module/<name>/parameters/`, read-only.
+///
+/// A value that is refused leaves one line in the log, which names the parameter, the value and what
+/// is accepted; `read` then says `EINVAL`, with which the module is to refuse to load. Integers can
+/// be given as hexadecimal with `0x` or octal with `0`, as everywhere in the kernel.
+///
+/// # Examples
+///
+/// ```
+/// use core::net::{IpAddr, Ipv4Addr};
+/// use kernel::prelude::*;
+/// use ktcp_server::{Executor, Text};
+///
+/// ktcp_server::parameters! {
+///     /// What the operator can set.
+///     struct Parameters {
+///         /// Address to listen on
+///         addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
+///         /// Who runs the connections
+///         executor: Executor = Executor::EventLoop,
+///         /// How many times each line is said
+///         times: u8 [1..=10] = 2,
+///         /// What is said first
+///         greeting: Text<32> = Text::new("hello"),
+///     }
+/// }
+///
+/// let parameters = Parameters::read()?;
+/// assert_eq!(parameters.times, 2);
+/// assert_eq!(parameters.greeting.as_str(), "hello");
+/// ```
+#[expect(
+    clippy::crate_in_macro_def,
+    reason = "the log prefix is that of the module, as in the `pr_` macros: it is its name"
+)]
+#[macro_export]
+macro_rules! parameters {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $Name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $parameter:ident: $Type:ty $([$range:expr])? = $default:expr
+            ),+ $(,)?
+        }
+    ) => {
+        $(#[$attribute])*
+        $visibility struct $Name {
+            $($(#[doc = $doc])+ $visibility $parameter: $Type,)+
+        }
+
+        const _: () = {
+            $(
+                #[allow(non_upper_case_globals)]
+                static $parameter: $crate::param::Place<$Type> = {
+                    const DEFAULT: $Type = $default;
+                    $(const _: () = assert!(
+                        *($range).start() <= DEFAULT && DEFAULT <= *($range).end(),
+                        "the default of a parameter is out of its range"
+                    );)?
+                    const RANGE: &[$crate::param::Range<$Type>] = &[
+                        $($crate::param::Range {
+                            least: *($range).start(),
+                            most: *($range).end(),
+                            contains: |value| ($range).contains(value),
+                        })?
+                    ];
+                    $crate::param::Place::new(
+                        crate::__LOG_PREFIX,
+                        stringify!($parameter),
+                        DEFAULT,
+                        RANGE,
+                    )
+                };
+            )+
+
+            impl $Name {
+                /// What the operator has set; `EINVAL` if some of it was refused, which a line in
+                /// the log has told. Any context.
+                $visibility fn read() -> ::kernel::error::Result<Self> {
+                    Ok(Self {
+                        $($parameter: $parameter.read()?,)+
+                    })
+                }
+            }
+
+            $(
+                const _: () = {
+                    use $crate::param::{
+                        joined,
+                        length,
+                        terminated,
+                        RawParameter, //
+                    };
+
+                    // Where it is not a module of its own, its name tells whose parameter it is.
+                    const OWNER: &[&[u8]] = if cfg!(MODULE) {
+                        &[b"", b""]
+                    } else {
+                        &[$crate::param::unterminated(crate::__LOG_PREFIX), b"."]
+                    };
+                    const NAME: &[&[u8]] =
+                        &[OWNER[0], OWNER[1], stringify!($parameter).as_bytes(), b"\0"];
+                    static NAME_BYTES: [u8; length(NAME)] = joined(NAME);
+
+                    #[cfg(MODULE)]
+                    extern "C" {
+                        static __this_module: ::kernel::types::Opaque<::kernel::bindings::module>;
+                    }
+                    #[cfg(MODULE)]
+                    const MODULE: *const ::kernel::bindings::module =
+                        ::core::ptr::addr_of!(__this_module).cast();
+                    #[cfg(not(MODULE))]
+                    const MODULE: *const ::kernel::bindings::module = ::core::ptr::null();
+
+                    #[link_section = "__param"]
+                    #[used(compiler)]
+                    static RAW: RawParameter =
+                        RawParameter::new(terminated(&NAME_BYTES), MODULE, &$parameter);
+
+                    const DESCRIPTION: &[&[u8]] = &[
+                        OWNER[0],
+                        OWNER[1],
+                        b"parm=",
+                        stringify!($parameter).as_bytes(),
+                        b":",
+                        concat!($($doc),+).as_bytes().trim_ascii(),
+                        b"\0",
+                    ];
+                    #[link_section = ".modinfo"]
+                    #[used(compiler)]
+                    static DESCRIPTION_BYTES: [u8; length(DESCRIPTION)] = joined(DESCRIPTION);
+
+                    const KIND: &[&[u8]] = &[
+                        OWNER[0],
+                        OWNER[1],
+                        b"parmtype=",
+                        stringify!($parameter).as_bytes(),
+                        b":",
+                        <$Type as $crate::Parameter>::KIND.as_bytes(),
+                        b"\0",
+                    ];
+                    #[link_section = ".modinfo"]
+                    #[used(compiler)]
+                    static KIND_BYTES: [u8; length(KIND)] = joined(KIND);
+                };
+            )+
+        };
+    };
+}
+
+/// The bounds of a parameter that is an integer.
+#[doc(hidden)]
+pub struct Range<T: 'static> {
+    pub least: T,
+    pub most: T,
+    /// The comparison, which a generic function cannot make for types that have no order.
+    pub contains: fn(&T) -> bool,
+}
+
+/// What was made of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State<T> {
+    Untouched,
+    Set(T),
+    Refused,
+}
+
+/// A parameter of a module, and where its value is kept.
+///
+/// # Invariants
+///
+/// `state` is written by [`set`](Self::set) only, which nobody but the kernel calls: for each mention
+/// of the parameter on the command line, one after the other, before the first instruction of the
+/// module runs. (No parameter can be written in sysfs.)
+#[doc(hidden)]
+pub struct Place<T: 'static> {
+    owner: &'static [u8],
+    name: &'static str,
+    default: T,
+    /// One or none.
+    range: &'static [Range<T>],
+    state: UnsafeCell<State<T>>,
+}
+
+// SAFETY: By the type invariants, nobody reads while it is written.
+unsafe impl<T: Sync> Sync for Place<T> {}
+
+impl<T: Parameter> Place<T> {
+    const OPS: &'static bindings::kernel_param_ops = &bindings::kernel_param_ops {
+        // `set` takes a parameter without a value.
+        flags: bindings::KERNEL_PARAM_OPS_FL_NOARG,
+        set: Some(Self::set),
+        get: Some(Self::get),
+        free: None,
+    };
+
+    /// A parameter of the module whose name, with a NUL behind it, is `owner`.
+    pub const fn new(
+        owner: &'static [u8],
+        name: &'static str,
+        default: T,
+        range: &'static [Range<T>],
+    ) -> Self {
+        Self {
+            owner,
+            name,
+            default,
+            range,
+            state: UnsafeCell::new(State::Untouched),
+        }
+    }
+
+    /// The value, unless one was refused.
+    pub fn read(&self) -> Result<T> {
+        // SAFETY: By the type invariants nobody writes any more when code of the module runs.
+        match unsafe { *self.state.get() } {
+            State::Untouched => Ok(self.default),
+            State::Set(value) => Ok(value),
+            State::Refused => Err(EINVAL),
+        }
+    }
+
+    /// The value that the operator means by `given`, or by nothing but the name.
+    fn parse(&self, given: Option<&[u8]>) -> Option<T> {
+        let value = match given {
+            Some(text) => T::parse(core::str::from_utf8(text).ok()?)?,
+            None => T::parse_nothing()?,
+        };
+        let is_within = self.range.iter().all(|range| (range.contains)(&value));
+        is_within.then_some(value)
+    }
+
+    /// What becomes of a parameter that is given another time.
+    fn next(&self, before: State<T>, given: Option<&[u8]>) -> State<T> {
+        match (before, self.parse(given)) {
+            // The module does not load anyway.
+            (State::Refused, Some(_)) => State::Refused,
+            (_, Some(value)) => State::Set(value),
+            (_, None) => {
+                // Enough to recognise it.
+                let given = given.unwrap_or_default();
+                let shown = given.get(..64).unwrap_or(given);
+                pr_err!(
+                    "{}: {} is {:?}, and must be {:?}\n",
+                    BStr::from_bytes(unterminated(self.owner)),
+                    self.name,
+                    BStr::from_bytes(shown),
+                    Accepted(self)
+                );
+                State::Refused
+            }
+        }
+    }
+
+    /// Takes a value from the command line.
+    ///
+    /// It does not say that a value is refused: the kernel would have a line of its own about it, and
+    /// go on nevertheless with what is built in. [`read`](Self::read) says it.
+    ///
+    /// # Safety
+    ///
+    /// As for `kernel_param_ops.set`: `value` is null or a string of C, and `raw` a parameter whose
+    /// `arg` is a `Place<T>`, of which nobody else makes use meanwhile.
+    unsafe extern "C" fn set(value: *const c_char, raw: *const bindings::kernel_param) -> c_int {
+        // SAFETY: By the safety requirements.
+        let place = unsafe { &*(*raw).__bindgen_anon_1.arg.cast::<Self>() };
+        let given = if value.is_null() {
+            None
+        } else {
+            // SAFETY: By the safety requirements.
+            Some(unsafe { CStr::from_char_ptr(value) }.to_bytes())
+        };
+        // SAFETY: By the safety requirements nobody else reads or writes it.
+        unsafe { *place.state.get() = place.next(*place.state.get(), given) };
+        0
+    }
+
+    /// Shows the value in sysfs.
+    ///
+    /// # Safety
+    ///
+    /// As for `kernel_param_ops.get`: `buffer` has room for a page, and `raw` is as for `set`, but
+    /// that others may read, too.
+    unsafe extern "C" fn get(buffer: *mut c_char, raw: *const bindings::kernel_param) -> c_int {
+        // SAFETY: By the safety requirements.
+        let place = unsafe { &*(*raw).__bindgen_anon_1.arg.cast::<Self>() };
+        let mut line = Line {
+            // INVARIANT: A page is more than `Line::SIZE` bytes.
+            start: buffer.cast(),
+            length: 0,
+        };
+        // What was refused is not in use, nor is the module.
+        let value = place.read().unwrap_or(place.default);
+        // A value that is too long is cut.
+        let _ = writeln!(line, "{:?}", Value(value));
+        // CAST: Less than a page.
+        line.length as c_int
+    }
+}
+
+/// What a value looks like, for `{:?}`.
+struct Value<T>(T);
+
+impl<T: Parameter> Debug for Value<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Written {
+        self.0.show(f)
+    }
+}
+
+/// What a parameter accepts, for `{:?}`.
+struct Accepted<'a, T: 'static>(&'a Place<T>);
+
+impl<T: Parameter> Debug for Accepted<'_, T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Written {
+        match self.0.range {
+            [range, ..] => write!(f, "{:?} to {:?}", Value(range.least), Value(range.most)),
+            [] => T::accepts(f),
+        }
+    }
+}
+
+/// What is written for sysfs.
+///
+/// # Invariants
+///
+/// From `start` on, `SIZE` bytes can be written, and nobody else does; `length` is at most that.
+struct Line {
+    start: *mut u8,
+    length: usize,
+}
+
+impl Line {
+    /// Less than the smallest page.
+    const SIZE: usize = 4000;
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> Written {
+        let fits = text.len().min(Self::SIZE - self.length);
+        // SAFETY: By the type invariants so much can be written behind `length`, and is not a part
+        // of `text`.
+        unsafe {
+            self.start
+                .add(self.length)
+                .copy_from_nonoverlapping(text.as_ptr(), fits)
+        };
+        // INVARIANT: See `fits`.
+        self.length += fits;
+        if fits == text.len() {
+            Ok(())
+        } else {
+            Err(core::fmt::Error)
+        }
+    }
+}
+
+/// `struct kernel_param`, of which the kernel finds an array in the section `__param`.
+#[doc(hidden)]
+#[repr(transparent)]
+pub struct RawParameter(bindings::kernel_param);
+
+// SAFETY: Only C looks into it, and nobody writes.
+unsafe impl Sync for RawParameter {}
+
+impl RawParameter {
+    /// Everybody may read it in sysfs.
+    const MODE: u16 = 0o444;
+
+    pub const fn new<T: Parameter>(
+        name: &'static CStr,
+        module: *const bindings::module,
+        place: &'static Place<T>,
+    ) -> Self {
+        Self(bindings::kernel_param {
+            name: kernel::str::as_char_ptr_in_const_context(name),
+            mod_: module.cast_mut(),
+            ops: Place::<T>::OPS,
+            perm: Self::MODE,
+            // Before all initcalls.
+            level: -1,
+            flags: 0,
+            __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
+                arg: core::ptr::from_ref(place).cast_mut().cast(),
+            },
+        })
+    }
+}
+
+/// How long the parts are together.
+#[doc(hidden)]
+pub const fn length(parts: &[&[u8]]) -> usize {
+    let (mut sum, mut part) = (0, 0);
+    while part < parts.len() {
+        sum += parts[part].len();
+        part += 1;
+    }
+    sum
+}
+
+/// The parts together, for the compiler: `LENGTH` is their [`length`].
+#[doc(hidden)]
+pub const fn joined<const LENGTH: usize>(parts: &[&[u8]]) -> [u8; LENGTH] {
+    let mut all = [0; LENGTH];
+    let (mut filled, mut part) = (0, 0);
+    while part < parts.len() {
+        let mut byte = 0;
+        while byte < parts[part].len() {
+            all[filled] = parts[part][byte];
+            filled += 1;
+            byte += 1;
+        }
+        part += 1;
+    }
+    all
+}
+
+/// A string of C, for the compiler.
+#[doc(hidden)]
+pub const fn terminated(bytes: &'static [u8]) -> &'static CStr {
+    match CStr::from_bytes_with_nul(bytes) {
+        Ok(name) => name,
+        Err(_) => panic!("a name holds a NUL"),
+    }
+}
+
+/// What is before the NUL at the end.
+#[doc(hidden)]
+pub const fn unterminated(bytes: &[u8]) -> &[u8] {
+    match bytes {
+        [before @ .., 0] => before,
+        _ => bytes,
+    }
+}

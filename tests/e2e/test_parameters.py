@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What an operator sets with `insmod kecho.ko name=value`, and reads back in sysfs."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from ktcp import conversation, run, vm
+from .lab import PORT, Lab, anything_left, echoed, eventually, is_ended, statistics
+
+PARAMETERS = "/sys/module/kecho/parameters"
+CONFIG = "/sys/kernel/debug/ktcp_server/kecho/config"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is documented of a parameter."""
+
+    default: str
+    # Values that are taken, the bounds among them
+    good: tuple[str, ...]
+    # Values that are not
+    bad: tuple[str, ...]
+    # What the log says of them: "must be …"
+    accepts: str
+
+
+MILLION16 = str(1 << 24)
+DAY = str(24 * 60 * 60 * 1000)
+
+KNOWN = {
+    "addr": Known(
+        "127.0.0.1",
+        ("127.0.0.1", "0.0.0.0", "10.0.2.15", "::1", "::"),
+        ("localhost", "127.0.0.1:80", "[::1]", "127.0.0", "127.0.0.256", "fe80::1%eth0"),
+        "an IPv4 or IPv6 address, as 127.0.0.1 or ::1",
+    ),
+    "port": Known(
+        "12345", ("0", "1", "65535"), ("-1", "65536", "http", "1.5", "12345x"), "0 to 65535"
+    ),
+    "backlog": Known("128", ("1", "65535"), ("0", "-1", "65536", "many"), "1 to 65535"),
+    "executor": Known(
+        "event_loop",
+        ("event_loop", "workqueue", "kthread"),
+        ("event-loop", "Kthread", "kthread,workqueue", "0"),
+        "event_loop, workqueue or kthread",
+    ),
+    "max_connections": Known(
+        "10000", ("1", MILLION16), ("0", "16777217", "4294967296", "-1"), f"1 to {MILLION16}"
+    ),
+    "max_per_peer": Known(
+        "0", ("0", "1", MILLION16), ("16777217", "-1", "all"), f"0 to {MILLION16}"
+    ),
+    "idle_timeout_ms": Known("0", ("0", "1", DAY), ("86400001", "-1", "1s"), f"0 to {DAY}"),
+    "buffer_size": Known(
+        "65536", ("1", MILLION16), ("0", "16777217", "64k", "-1"), f"1 to {MILLION16}"
+    ),
+}
+
+GOOD = [(name, value) for name, known in KNOWN.items() for value in known.good]
+BAD = [(name, value) for name, known in KNOWN.items() for value in known.bad]
+
+
+@pytest.fixture
+def library(guest: vm.Guest) -> Iterator[vm.Guest]:
+    """A guest with the library loaded."""
+    guest.must("insmod /modules/ktcp_server.ko")
+    yield guest
+
+
+def set_values(guest: vm.Guest) -> dict[str, str]:
+    """What sysfs shows."""
+    lines = guest.must(f"cd {PARAMETERS} && grep . *").splitlines()
+    return {name: value for name, _, value in (line.partition(":") for line in lines)}
+
+
+def complaints(guest: vm.Guest) -> list[str]:
+    """The lines of the log since the last call, without their times.
+
+    Once each: where the kernel refuses a module, the `insmod` of busybox tries the older of the two
+    system calls, too.
+    """
+    lines = guest.must("dmesg -c").splitlines()
+    return list(dict.fromkeys(line.partition("] ")[2] for line in lines if "kecho" in line))
+
+
+def config(guest: vm.Guest) -> dict[str, str]:
+    lines = guest.must(f"cat {CONFIG}").splitlines()
+    return {name: value for name, value in (line.split() for line in lines)}
+
+
+def test_modinfo_tells_all(lab: Lab) -> None:
+    kecho = next(path for path in lab.modules if path.name == "kecho.ko")
+    command = ["modinfo", "-F", "parm", str(kecho)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    lines = result.stdout.splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(KNOWN)
+    assert "port:TCP port to listen on; 0 lets the kernel choose (u16)" in lines
+    assert "executor:Who runs the connections: event_loop, workqueue or kthread (executor)" in lines
+
+
+def test_defaults(library: vm.Guest) -> None:
+    assert library.insmod("kecho").status == 0
+    assert set_values(library) == {name: known.default for name, known in KNOWN.items()}
+    assert config(library) == {
+        "listen": "127.0.0.1:12345",
+        "executor": "EventLoop",
+        "input_buffer": "65536",
+        "output_buffer": "65536",
+        "max_connections": "10000",
+        "max_per_peer": "0",
+        "idle_timeout_ms": "0",
+        "receive_timeout_ms": "0",
+        "send_timeout_ms": "0",
+        "drain_ms": "5000",
+    }
+
+
+@pytest.mark.parametrize(("name", "value"), GOOD)
+def test_good_value_is_taken_and_shown(library: vm.Guest, name: str, value: str) -> None:
+    # Unless the port is what is tried: nothing else is in the way at one that the kernel chooses.
+    others = {} if name == "port" else {"port": "0"}
+    outcome = library.insmod("kecho", **{name: value}, **others)
+    assert outcome.status == 0, library.dmesg()
+    assert set_values(library)[name] == value
+    assert conversation_in(library) == "hello\n"
+
+
+def conversation_in(guest: vm.Guest) -> str:
+    """What kecho says to a `hello` from within the guest."""
+    listen = config(guest)["listen"]
+    host, _, port = listen.rpartition(":")
+    near = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))
+    return guest.must(f"echo hello | nc {near} {port}")
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_bad_value_refuses_the_load_in_one_line(library: vm.Guest, name: str, value: str) -> None:
+    complaints(library)
+    outcome = library.insmod("kecho", **{name: value})
+    assert outcome.status != 0
+    assert "nvalid" in outcome.output
+    accepts = KNOWN[name].accepts
+    assert complaints(library) == [
+        f'ktcp_server: kecho: {name} is "{value}", and must be {accepts}'
+    ]
+    assert not anything_left(library)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_no_value_is_none(library: vm.Guest, name: str) -> None:
+    for words in (name, f"{name}="):
+        complaints(library)
+        assert library.run(f"insmod /modules/kecho.ko {words}").status != 0
+        line = f'ktcp_server: kecho: {name} is "", and must be {KNOWN[name].accepts}'
+        assert complaints(library) == [line]
+
+
+def test_every_bad_value_is_named(library: vm.Guest) -> None:
+    complaints(library)
+    assert library.run("insmod /modules/kecho.ko port=x addr=y backlog=z").status != 0
+    assert [line.split()[2] for line in complaints(library)] == ["port", "addr", "backlog"]
+
+
+def test_of_two_values_the_last_counts(library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko port=1 port=12345")
+    assert set_values(library)["port"] == "12345"
+    library.must("rmmod kecho")
+    # But a refused one refuses the load, whatever comes behind.
+    assert library.run("insmod /modules/kecho.ko port=x port=12345").status != 0
+    assert not anything_left(library)
+
+
+def test_value_without_end_or_sense(library: vm.Guest) -> None:
+    complaints(library)
+    library.must(": >/tmp/long; for i in $(seq 500); do echo -n abcdefghij >>/tmp/long; done")
+    assert library.run('insmod /modules/kecho.ko executor="$(cat /tmp/long)"').status != 0
+    assert complaints(library) == [
+        f'ktcp_server: kecho: executor is "{("abcdefghij" * 7)[:64]}", '
+        f"and must be {KNOWN['executor'].accepts}"
+    ]
+    # Neither a line of its own in the log nor anything that a terminal would obey.
+    assert library.run("insmod /modules/kecho.ko executor=$(printf 'a\\033[2Jb\\377c')").status != 0
+    assert complaints(library) == [
+        f'ktcp_server: kecho: executor is "a\\x1b[2Jb\\xffc", '
+        f"and must be {KNOWN['executor'].accepts}"
+    ]
+
+
+def test_hexadecimal_and_octal_as_everywhere(library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko port=0x3039 backlog=0200")
+    shown = set_values(library)
+    assert (shown["port"], shown["backlog"]) == ("12345", "128")
+
+
+def test_nobody_writes_to_a_parameter(library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko")
+    for name in KNOWN:
+        path = f"{PARAMETERS}/{name}"
+        assert library.must(f"stat -c %a {path}").strip() == "444"
+        assert library.run(f"echo 1 >{path}").status != 0
+        library.must(f"chmod 644 {path}")
+        assert library.run(f"echo 1 >{path}").status != 0
+    assert set_values(library)["port"] == "12345"
+
+
+def test_unknown_parameter_is_the_kernels_business(library: vm.Guest) -> None:
+    complaints(library)
+    library.must("insmod /modules/kecho.ko prot=80")
+    assert complaints(library) == [
+        "kecho: unknown parameter 'prot' ignored",
+        "kecho: listening on 127.0.0.1:12345",
+    ]
+
+
+# What they do
+
+
+def test_default_address_is_not_reached_from_outside(lab: Lab, library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko")
+    assert library.must("echo hello | nc 127.0.0.1 12345") == "hello\n"
+    assert not conversation.answers(lab.address, 2.0)
+
+
+def test_dual_stack(lab: Lab, library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko addr=::")
+    assert library.must("echo six | nc ::1 12345") == "six\n"
+    assert library.must("echo four | nc 127.0.0.1 12345") == "four\n"
+    assert conversation.answers(lab.address, 10.0)
+
+
+def test_ipv6_only_at_its_loopback(library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko addr=::1")
+    assert library.must("echo six | nc ::1 12345") == "six\n"
+    assert library.run("echo four | nc 127.0.0.1 12345").status != 0
+
+
+def test_address_of_another_machine(library: vm.Guest) -> None:
+    complaints(library)
+    outcome = library.insmod("kecho", addr="192.0.2.1")
+    assert outcome.status != 0
+    assert complaints(library) == [
+        "ktcp_server: kecho: cannot listen on 192.0.2.1:12345: EADDRNOTAVAIL"
+    ]
+    assert not anything_left(library)
+
+
+@pytest.mark.parametrize("executor", KNOWN["executor"].good)
+def test_conversation_on_each_executor(lab: Lab, guest: vm.Guest, executor: str) -> None:
+    run.load(guest, executor=executor)
+    run.wait_for_echo(guest, lab.address)
+    conversation.hold(lab.address)
+    with echoed(lab.address):
+        threads = guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true")
+        assert ("kecho/loop" in threads) == (executor == "event_loop")
+        assert config(guest)["executor"].lower() == executor.replace("_", "")
+
+
+def test_max_connections(lab: Lab, guest: vm.Guest) -> None:
+    run.load(guest, max_connections=2)
+    run.wait_for_echo(guest, lab.address)
+    assert eventually(lambda: statistics(guest)["open"] == 0)
+    first, second = echoed(lab.address), echoed(lab.address)
+    with conversation.connect(lab.address) as third:
+        assert is_ended(third)
+    assert statistics(guest)["refused_by_limit"] == 1
+    first.close()
+    assert eventually(lambda: statistics(guest)["open"] == 1)
+    echoed(lab.address).close()
+    second.close()
+
+
+def test_max_per_peer(lab: Lab, guest: vm.Guest) -> None:
+    run.load(guest, max_per_peer=1)
+    run.wait_for_echo(guest, lab.address)
+    assert eventually(lambda: statistics(guest)["open"] == 0)
+    with echoed(lab.address):
+        with conversation.connect(lab.address) as second:
+            assert is_ended(second)
+        # Others have their own share.
+        assert guest.must(f"echo hello | nc 127.0.0.1 {PORT}") == "hello\n"
+    assert statistics(guest)["refused_by_peer_limit"] == 1
+
+
+def test_idle_timeout(lab: Lab, guest: vm.Guest) -> None:
+    run.load(guest, idle_timeout_ms=300)
+    run.wait_for_echo(guest, lab.address)
+    with echoed(lab.address) as connection:
+        assert is_ended(connection, 5.0)
+    assert statistics(guest)["closed_idle"] >= 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_buffer_size(lab: Lab, guest: vm.Guest, size: int) -> None:
+    run.load(guest, buffer_size=size)
+    run.wait_for_echo(guest, lab.address)
+    shown = config(guest)
+    assert (shown["input_buffer"], shown["output_buffer"]) == (str(size), str(size))
+    said = bytes(range(256)) * 40
+    assert conversation.exchange(lab.address, said) == said
