@@ -63,6 +63,7 @@ macro_rules! suites {
 
 mod config;
 mod fault;
+mod kthread;
 mod lifecycle;
 mod limits;
 mod memory;
@@ -70,13 +71,25 @@ mod net;
 mod net_options;
 mod probe;
 mod push;
+mod registry;
 mod support;
 mod talk;
+mod workqueue;
 
 /// There is no module around code that is built into the kernel.
 // SAFETY: Built in, `THIS_MODULE` is null.
 static THIS_MODULE: kernel::ThisModule =
     unsafe { kernel::ThisModule::from_ptr(core::ptr::null_mut()) };
+
+extern "C" {
+    fn ktcp_module_going(module: *mut kernel::bindings::module);
+}
+
+/// Ends what is left of it, as when a module is unloaded.
+fn module_going() {
+    // SAFETY: Null stands for built-in code; only compared.
+    unsafe { ktcp_module_going(core::ptr::null_mut()) }
+}
 
 /// What the `pr_` macros put before each line.
 const __LOG_PREFIX: &[u8] = b"ktcp_server_kunit\0";

@@ -58,12 +58,15 @@ macro_rules! codes {
 codes! {
     EAFNOSUPPORT: "Address family not supported by protocol.";
     EADDRINUSE: "Address already in use.";
+    EOPNOTSUPP: "Operation not supported on transport endpoint.";
     EADDRNOTAVAIL: "Cannot assign requested address.";
     ENETUNREACH: "Network is unreachable.";
     ECONNABORTED: "Software caused connection abort.";
     ECONNRESET: "Connection reset by peer.";
     ENOBUFS: "No buffer space available.";
     ENOTCONN: "Transport endpoint is not connected.";
+    ESHUTDOWN: "Cannot send after transport endpoint shutdown.";
+    ETIMEDOUT: "Connection timed out.";
     ECONNREFUSED: "Connection refused.";
     EHOSTUNREACH: "No route to host.";
     EINPROGRESS: "Operation now in progress.";

@@ -56,8 +56,9 @@
 //! | `service`, `limits`, `stats`, `debugfs`, `trace` | all connections of a server: accepting, counting, stopping |
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `param` | [`parameters!`]: what an operator sets |
-//! | `registry` | that no server outlives its module |
-//! | `kthread`, `workqueue`, `parker`, `latch`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
+//! | [`kthread`], [`workqueue`] | threads and queues of one's own, for closures |
+//! | `registry` | that no server, thread or queue outlives its module |
+//! | `outcome`, `parker`, `latch`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
 //! | `testing` | for the KUnit tests of services |
 //! | [`error`], `compat` | what the `kernel` crate of older kernels lacks |
 //! | `shim` | functions of C that Rust cannot reach otherwise |
@@ -72,10 +73,11 @@ mod debugfs;
 pub mod error;
 mod executor;
 mod handler;
-mod kthread;
+pub mod kthread;
 mod latch;
 mod limits;
 pub mod net;
+mod outcome;
 #[doc(hidden)]
 pub mod param;
 mod parker;
@@ -91,7 +93,7 @@ mod stats;
 pub mod testing;
 mod timers;
 mod trace;
-mod workqueue;
+pub mod workqueue;
 
 pub use self::{
     buffer::BufferSize,

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All servers there are, so that none outlives the module whose code it runs.
+//! All that runs code of a module, so that nothing does when the module is gone.
 //!
-//! Dropping a [`KernelTcpServer`](crate::KernelTcpServer) stops the server, but safe code may leak
-//! the value, or drop it where the server cannot be waited for: in a method of its own handler. So
-//! each server is listed here, with its module. When a module goes, what is left of its servers is
-//! stopped before the memory of its code is freed.
+//! Dropping a [`KernelTcpServer`](crate::KernelTcpServer), a handle of a [thread](crate::kthread) or
+//! a [queue](crate::workqueue) ends what it stands for, but safe code may leak the value, or drop it
+//! where nobody can wait: in a method of the server's own handler, in the thread itself, in an item
+//! of the queue. So each of them is listed here, with its module. When a module goes, what is left
+//! of it is ended before the memory of its code is freed.
+//!
+//! What ends them is code of the library alone, never an instance of a generic function, which would
+//! be part of the module that is to be freed.
 
 use crate::{
     latch::Latch,
     service::Server,
+    shim,
     slots::Slots,
-    workqueue::OwnedQueue, //
+    workqueue::RawQueue, //
 };
 use kernel::{
     bindings,
@@ -29,17 +34,107 @@ use kernel::{
     },
     time::Delta,
     workqueue::{
+        HasWork,
         Work,
         WorkItem, //
     }, //
 };
 
+/// In which order what is left of a module is ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Threads and servers: they use queues.
+    Task,
+    /// Queues: when they are ended nothing is left that could use one.
+    Queue,
+}
+
+/// Something that runs code of a module.
+pub(crate) trait Resident: Send + Sync {
+    fn kind(&self) -> Kind;
+
+    /// The name of a server.
+    fn server_name(&self) -> Option<&CStr> {
+        None
+    }
+
+    /// Asks it to end, without waiting for code of the module. May sleep.
+    fn ask(&self);
+
+    /// Returns when what it had to do by then is done. Sleeps.
+    fn settle(&self) {}
+
+    /// Ends it unless someone else does, and returns when no code of the module runs on its behalf
+    /// any more, nor will. It is not listed then. Sleeps.
+    fn evict(&self);
+}
+
+/// A place in the list.
+struct Place {
+    number: usize,
+    /// Only compared.
+    module: usize,
+    resident: Arc<dyn Resident>,
+}
+
+global_lock! {
+    // SAFETY: Initialised by `ktcp_library_init`, before any module can call the library.
+    unsafe(uninit) static PLACES: Mutex<Slots<Place>> = Slots::new();
+}
+
+/// Lists what `make` returns for its number, as part of `module`. May sleep.
+///
+/// # Errors
+///
+/// `ESHUTDOWN` when the module is about to go; `ENOMEM`.
+pub(crate) fn list(
+    module: &'static ThisModule,
+    make: impl FnOnce(usize) -> Arc<dyn Resident>,
+) -> Result {
+    add(&mut PLACES.lock(), module, make)
+}
+
+fn add(
+    places: &mut Slots<Place>,
+    module: &'static ThisModule,
+    make: impl FnOnce(usize) -> Arc<dyn Resident>,
+) -> Result {
+    // Otherwise one that is about to end could start another one, and so on.
+    // SAFETY: A `ThisModule` is null or points to a module that is there.
+    if !unsafe { shim::ktcp_module_is_live(module.as_ptr()) } {
+        return Err(ESHUTDOWN);
+    }
+    places.add(|number| {
+        Ok(Place {
+            number,
+            module: module.as_ptr().addr(),
+            resident: make(number),
+        })
+    })
+}
+
+/// Takes what was listed with this number off the list. May sleep.
+pub(crate) fn unlist(number: usize) {
+    let place = PLACES.lock().remove(number);
+    drop(place);
+}
+
+/// Has `item` run soon by a task of the library. May sleep.
+pub(crate) fn leave_to_janitor<T>(item: Arc<T>)
+where
+    T: WorkItem<0, Pointer = Arc<T>> + HasWork<T, 0> + Send + Sync + 'static,
+{
+    if let Some(library) = &*LIBRARY.lock() {
+        // Those who call this do so once for an item, so it is not queued now.
+        let _ = library.janitor.enqueue(item);
+    }
+}
+
 /// A server in the list.
 #[pin_data]
 pub(crate) struct Entry {
     name: &'static CStr,
-    /// Only compared.
-    module: usize,
+    /// Its number in the list.
     number: SetOnce<usize>,
     /// Taken by whoever stops the server.
     #[pin]
@@ -63,15 +158,35 @@ impl WorkItem for Entry {
     }
 }
 
-global_lock! {
-    // SAFETY: Initialised by `ktcp_library_init`, before any module can call the library.
-    unsafe(uninit) static ENTRIES: Mutex<Slots<Arc<Entry>>> = Slots::new();
+impl Resident for Entry {
+    fn kind(&self) -> Kind {
+        Kind::Task
+    }
+
+    fn server_name(&self) -> Option<&CStr> {
+        Some(self.name)
+    }
+
+    fn ask(&self) {
+        if let Some(running) = &*self.running.lock() {
+            running.begin_stop();
+        }
+    }
+
+    fn evict(&self) {
+        pr_warn!(
+            "{}: the module goes without having dropped its server: stopping it\n",
+            self.name
+        );
+        self.stop(None);
+        self.stopped.wait();
+    }
 }
 
 /// What the library has for all servers.
 struct Library {
     /// Does what those who must not wait have left to be done.
-    janitor: OwnedQueue,
+    janitor: RawQueue,
     /// The folder for what is seen of the servers.
     folder: Dir,
 }
@@ -89,35 +204,51 @@ impl Entry {
         module: &'static ThisModule,
         start: impl FnOnce((&Dir, &CStr)) -> Result<Server>,
     ) -> Result<Arc<Self>> {
-        let entry = Arc::pin_init(
+        let entry = Self::unlisted(name)?;
+        // Held until it runs: who ends what is left of the module waits for that.
+        let mut running = entry.running.lock();
+        let first = entry.list(module)?;
+        let started = entry.start(first, start);
+        let failed = started.as_ref().err().copied();
+        *running = started.ok();
+        drop(running);
+
+        match failed {
+            None => Ok(entry),
+            Some(error) => {
+                entry.unlist();
+                entry.stopped.open();
+                Err(error)
+            }
+        }
+    }
+
+    /// Not inlined: what runs as its work item is to be code of the library.
+    #[inline(never)]
+    fn unlisted(name: &'static CStr) -> Result<Arc<Self>> {
+        Arc::pin_init(
             pin_init!(Self {
                 name,
-                module: module.as_ptr().addr(),
                 number: SetOnce::new(),
                 running <- new_mutex!(None),
                 stopped <- Latch::new(),
                 work <- new_work!("ktcp_server::Entry"),
             }),
             GFP_KERNEL,
-        )?;
-        let mut entries = ENTRIES.lock();
-        let first = !entries.iter().any(|other| other.name == name);
-        entries.add(|number| {
-            entry.number.populate(number);
-            Ok(entry.clone())
-        })?;
-        drop(entries);
+        )
+    }
 
-        match entry.start(first, start) {
-            Ok(running) => {
-                *entry.running.lock() = Some(running);
-                Ok(entry)
-            }
-            Err(error) => {
-                entry.unlist();
-                Err(error)
-            }
-        }
+    /// Lists it; says whether it is the only one of that name.
+    #[inline(never)]
+    fn list(self: &Arc<Self>, module: &'static ThisModule) -> Result<bool> {
+        let namesake = |place: &Place| place.resident.server_name() == Some(self.name);
+        let mut places = PLACES.lock();
+        let first = !places.iter().any(namesake);
+        add(&mut places, module, |number| {
+            self.number.populate(number);
+            self.clone()
+        })?;
+        Ok(first)
     }
 
     /// Calls `start` with a place for the files of the server: in a folder of its name, to which its
@@ -141,7 +272,7 @@ impl Entry {
 
     fn unlist(&self) {
         if let Some(number) = self.number.copy() {
-            ENTRIES.lock().remove(number);
+            unlist(number);
         }
     }
 
@@ -156,10 +287,7 @@ impl Entry {
             _ => false,
         };
         if own {
-            if let Some(library) = &*LIBRARY.lock() {
-                // It may be queued only once, for it is closed only once.
-                let _ = library.janitor.enqueue(self.clone());
-            }
+            leave_to_janitor(self.clone());
         } else {
             self.stop(within);
         }
@@ -178,25 +306,47 @@ impl Entry {
     }
 }
 
-/// Stops what is left of the servers of `module`, which is about to be freed.
+/// What is listed of `module`: the first of that kind from that number on.
+fn next(module: usize, kind: Kind, from: usize) -> Option<(usize, Arc<dyn Resident>)> {
+    let places = PLACES.lock();
+    let mut left = places.iter().filter(|place| {
+        place.module == module && place.number >= from && place.resident.kind() == kind
+    });
+    left.next()
+        .map(|place| (place.number, place.resident.clone()))
+}
+
+/// Calls `f` for all of that kind that is listed of `module`.
+fn for_each(module: usize, kind: Kind, f: impl Fn(&dyn Resident)) {
+    let mut from = 0;
+    while let Some((number, resident)) = next(module, kind, from) {
+        f(&*resident);
+        from = number + 1;
+    }
+}
+
+fn evict_all(module: usize, kind: Kind) {
+    while let Some((_, resident)) = next(module, kind, 0) {
+        resident.evict();
+    }
+}
+
+/// Ends what is left of `module`, which is about to be freed. Nothing of it is listed any more.
 #[no_mangle]
 extern "C" fn ktcp_module_going(module: *mut bindings::module) {
-    loop {
-        let left = ENTRIES
-            .lock()
-            .iter()
-            .find(|entry| entry.module == module.addr())
-            .cloned();
-        let Some(entry) = left else {
-            return;
-        };
-        pr_warn!(
-            "{}: the module goes without having dropped its server: stopping it\n",
-            entry.name
-        );
-        entry.stop(None);
-        entry.stopped.wait();
+    let module = module.addr();
+    // All at once, for one may wait for another.
+    for_each(module, Kind::Task, |task| task.ask());
+    evict_all(module, Kind::Task);
+
+    // What is left of the module is items of queues, which may use other queues: none of these goes
+    // before all items are done. Once the queues take no more, the first round ends the items that
+    // have not seen this, the second those that these have queued.
+    for_each(module, Kind::Queue, |queue| queue.ask());
+    for _ in 0..2 {
+        for_each(module, Kind::Queue, |queue| queue.settle());
     }
+    evict_all(module, Kind::Queue);
 }
 
 /// Called once, before everything else.
@@ -208,10 +358,10 @@ extern "C" fn ktcp_module_going(module: *mut bindings::module) {
 unsafe extern "C" fn ktcp_library_init() -> c_int {
     // SAFETY: This function is called once.
     unsafe {
-        ENTRIES.init();
+        PLACES.init();
         LIBRARY.init();
     }
-    match OwnedQueue::unbound(c"ktcp_server") {
+    match RawQueue::unbound(c"ktcp_server") {
         Ok(janitor) => {
             let folder = Dir::new(c"ktcp_server");
             *LIBRARY.lock() = Some(Library { janitor, folder });

@@ -312,11 +312,11 @@ impl Server {
         if has_timeouts {
             let shared = shared.clone();
             let name = CString::try_from_fmt(fmt!("{name}/timer"))?;
-            server.timekeeper = Some(kthread::spawn(&name, move || shared.keep_time())?);
+            server.timekeeper = Some(kthread::spawn_own(&name, move || shared.keep_time())?);
         }
         let name = CString::try_from_fmt(fmt!("{name}/accept"))?;
         server.files = Some(debugfs::publish(root, label, shared.clone())?);
-        server.acceptor = Some(kthread::spawn(&name, move || {
+        server.acceptor = Some(kthread::spawn_own(&name, move || {
             shared.accept(&listener, &service);
         })?);
         Ok(server)
@@ -352,7 +352,8 @@ impl Server {
             .into_iter()
             .flatten()
         {
-            thread.join();
+            // Only the thread itself could fail to.
+            let _ = thread.join();
         }
         self.shared
             .drain(within.unwrap_or(self.shared.config.drain));

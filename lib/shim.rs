@@ -45,6 +45,9 @@ extern "C" {
         name: *const c_char,
     ) -> *mut bindings::workqueue_struct;
     pub(crate) fn ktcp_cpu_online(cpu: c_uint) -> bool;
+    pub(crate) fn ktcp_interrupt_kthread(task: *mut bindings::task_struct);
+    pub(crate) fn ktcp_in_worker() -> bool;
+    pub(crate) fn ktcp_module_is_live(module: *mut bindings::module) -> bool;
     pub(crate) fn ktcp_prepare_to_park();
     pub(crate) fn ktcp_finish_park();
     #[cfg(CONFIG_KUNIT = "y")]

@@ -19,7 +19,7 @@ use kernel::{
 /// Starts the thread of a connection. May sleep.
 pub(super) fn spawn(server: &CStr, connection: Arc<Connection>) -> Result<JoinHandle<()>> {
     let name = CString::try_from_fmt(fmt!("{server}/{}", connection.peer().port()))?;
-    kthread::spawn(&name, move || {
+    kthread::spawn_own(&name, move || {
         let mut spare = Spare::default();
         loop {
             connection.parker.park_until(|| connection.is_queued());

@@ -5,7 +5,7 @@
 use crate::{
     connection::Connection,
     conversation::Spare,
-    workqueue::OwnedQueue, //
+    workqueue::RawQueue, //
 };
 use kernel::{
     new_spinlock,
@@ -21,7 +21,7 @@ const SPARES: usize = 16;
 
 /// The workqueue, and spare buffers for its workers.
 pub(crate) struct Pool {
-    queue: OwnedQueue,
+    queue: RawQueue,
     spares: Pin<KBox<SpinLock<KVec<Spare>>>>,
 }
 
@@ -30,7 +30,7 @@ impl Pool {
     pub(super) fn new(name: &CStr) -> Result<Self> {
         let spares = KVec::with_capacity(SPARES, GFP_KERNEL)?;
         Ok(Self {
-            queue: OwnedQueue::unbound(name)?,
+            queue: RawQueue::unbound(name)?,
             spares: KBox::pin_init(new_spinlock!(spares), GFP_KERNEL)?,
         })
     }

@@ -38,6 +38,35 @@ bool ktcp_cpu_online(unsigned int cpu)
 }
 EXPORT_SYMBOL_GPL(ktcp_cpu_online);
 
+/*
+ * As kthread_stop() does, without its waiting: what the thread waits for in a way that
+ * signals can interrupt fails now, and whatever it waits for later.
+ */
+void ktcp_interrupt_kthread(struct task_struct *task)
+{
+	set_tsk_thread_flag(task, TIF_NOTIFY_SIGNAL);
+	wake_up_process(task);
+}
+EXPORT_SYMBOL_GPL(ktcp_interrupt_kthread);
+
+/* Whether the current task runs an item of some workqueue. */
+bool ktcp_in_worker(void)
+{
+	return current->flags & PF_WQ_WORKER;
+}
+EXPORT_SYMBOL_GPL(ktcp_in_worker);
+
+/* Whether something of it may still be started. Built-in code has no module. */
+bool ktcp_module_is_live(struct module *module)
+{
+#ifdef CONFIG_MODULES
+	return !module || module_is_live(module);
+#else
+	return true;
+#endif
+}
+EXPORT_SYMBOL_GPL(ktcp_module_is_live);
+
 /* What comes before schedule(); a condition checked in between is not missed. */
 void ktcp_prepare_to_park(void)
 {

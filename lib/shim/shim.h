@@ -12,6 +12,7 @@ struct module;
 struct net;
 struct sock;
 struct socket;
+struct task_struct;
 struct workqueue_struct;
 
 /* In step with `RawWatch` in ../net/watch.rs. */
@@ -35,6 +36,9 @@ int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
 		    unsigned int len);
 int ktcp_getsockopt(struct socket *sock, int level, int name, int *value);
 bool ktcp_cpu_online(unsigned int cpu);
+void ktcp_interrupt_kthread(struct task_struct *task);
+bool ktcp_in_worker(void);
+bool ktcp_module_is_live(struct module *module);
 void ktcp_prepare_to_park(void);
 void ktcp_finish_park(void);
 void ktcp_wipe(void *memory, size_t len);
