@@ -4,8 +4,20 @@
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
+mod raw;
+#[cfg(CONFIG_KTCP_KUNIT_TEST)]
+mod tests;
 mod values;
 
+use self::raw::Line;
+#[doc(hidden)]
+pub use self::raw::{
+    joined,
+    length,
+    terminated,
+    unterminated,
+    RawParameter, //
+};
 pub use self::values::Text;
 use core::{
     cell::UnsafeCell,
@@ -154,7 +166,7 @@ macro_rules! parameters {
                 #[allow(non_upper_case_globals)]
                 static $parameter: $crate::param::Place<$Type> = {
                     const DEFAULT: $Type = $default;
-                    $(const _: () = assert!(
+                    $(const _: () = ::core::assert!(
                         *($range).start() <= DEFAULT && DEFAULT <= *($range).end(),
                         "the default of a parameter is out of its range"
                     );)?
@@ -385,17 +397,14 @@ impl<T: Parameter> Place<T> {
     unsafe extern "C" fn get(buffer: *mut c_char, raw: *const bindings::kernel_param) -> c_int {
         // SAFETY: By the safety requirements.
         let place = unsafe { &*(*raw).__bindgen_anon_1.arg.cast::<Self>() };
-        let mut line = Line {
-            // INVARIANT: A page is more than `Line::SIZE` bytes.
-            start: buffer.cast(),
-            length: 0,
-        };
+        // SAFETY: A page is more than `Line::SIZE` bytes.
+        let mut line = unsafe { Line::new(buffer.cast()) };
         // What was refused is not in use, nor is the module.
         let value = place.read().unwrap_or(place.default);
         // A value that is too long is cut.
         let _ = writeln!(line, "{:?}", Value(value));
         // CAST: Less than a page.
-        line.length as c_int
+        line.length() as c_int
     }
 }
 
@@ -417,118 +426,5 @@ impl<T: Parameter> Debug for Accepted<'_, T> {
             [range, ..] => write!(f, "{:?} to {:?}", Value(range.least), Value(range.most)),
             [] => T::accepts(f),
         }
-    }
-}
-
-/// What is written for sysfs.
-///
-/// # Invariants
-///
-/// From `start` on, `SIZE` bytes can be written, and nobody else does; `length` is at most that.
-struct Line {
-    start: *mut u8,
-    length: usize,
-}
-
-impl Line {
-    /// Less than the smallest page.
-    const SIZE: usize = 4000;
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> Written {
-        let fits = text.len().min(Self::SIZE - self.length);
-        // SAFETY: By the type invariants so much can be written behind `length`, and is not a part
-        // of `text`.
-        unsafe {
-            self.start
-                .add(self.length)
-                .copy_from_nonoverlapping(text.as_ptr(), fits)
-        };
-        // INVARIANT: See `fits`.
-        self.length += fits;
-        if fits == text.len() {
-            Ok(())
-        } else {
-            Err(core::fmt::Error)
-        }
-    }
-}
-
-/// `struct kernel_param`, of which the kernel finds an array in the section `__param`.
-#[doc(hidden)]
-#[repr(transparent)]
-pub struct RawParameter(bindings::kernel_param);
-
-// SAFETY: Only C looks into it, and nobody writes.
-unsafe impl Sync for RawParameter {}
-
-impl RawParameter {
-    /// Everybody may read it in sysfs.
-    const MODE: u16 = 0o444;
-
-    pub const fn new<T: Parameter>(
-        name: &'static CStr,
-        module: *const bindings::module,
-        place: &'static Place<T>,
-    ) -> Self {
-        Self(bindings::kernel_param {
-            name: kernel::str::as_char_ptr_in_const_context(name),
-            mod_: module.cast_mut(),
-            ops: Place::<T>::OPS,
-            perm: Self::MODE,
-            // Before all initcalls.
-            level: -1,
-            flags: 0,
-            __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
-                arg: core::ptr::from_ref(place).cast_mut().cast(),
-            },
-        })
-    }
-}
-
-/// How long the parts are together.
-#[doc(hidden)]
-pub const fn length(parts: &[&[u8]]) -> usize {
-    let (mut sum, mut part) = (0, 0);
-    while part < parts.len() {
-        sum += parts[part].len();
-        part += 1;
-    }
-    sum
-}
-
-/// The parts together, for the compiler: `LENGTH` is their [`length`].
-#[doc(hidden)]
-pub const fn joined<const LENGTH: usize>(parts: &[&[u8]]) -> [u8; LENGTH] {
-    let mut all = [0; LENGTH];
-    let (mut filled, mut part) = (0, 0);
-    while part < parts.len() {
-        let mut byte = 0;
-        while byte < parts[part].len() {
-            all[filled] = parts[part][byte];
-            filled += 1;
-            byte += 1;
-        }
-        part += 1;
-    }
-    all
-}
-
-/// A string of C, for the compiler.
-#[doc(hidden)]
-pub const fn terminated(bytes: &'static [u8]) -> &'static CStr {
-    match CStr::from_bytes_with_nul(bytes) {
-        Ok(name) => name,
-        Err(_) => panic!("a name holds a NUL"),
-    }
-}
-
-/// What is before the NUL at the end.
-#[doc(hidden)]
-pub const fn unterminated(bytes: &[u8]) -> &[u8] {
-    match bytes {
-        [before @ .., 0] => before,
-        _ => bytes,
     }
 }

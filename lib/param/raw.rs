@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel's side of parameters is made of.
+
+use super::{
+    Parameter,
+    Place, //
+};
+use core::fmt::{
+    Result as Written,
+    Write, //
+};
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// What is written for sysfs.
+///
+/// # Invariants
+///
+/// From `start` on, `SIZE` bytes can be written, and nobody else does; `length` is at most that.
+pub(super) struct Line {
+    start: *mut u8,
+    length: usize,
+}
+
+impl Line {
+    /// Less than the smallest page.
+    pub(super) const SIZE: usize = 4000;
+
+    /// An empty line.
+    ///
+    /// # Safety
+    ///
+    /// `SIZE` bytes from `start` on can be written for as long as the line is there, by nobody else.
+    pub(super) unsafe fn new(start: *mut u8) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self { start, length: 0 }
+    }
+
+    /// How many bytes were written.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> Written {
+        let fits = text.len().min(Self::SIZE - self.length);
+        // SAFETY: By the type invariants so much can be written behind `length`, and is not a part
+        // of `text`.
+        unsafe {
+            self.start
+                .add(self.length)
+                .copy_from_nonoverlapping(text.as_ptr(), fits)
+        };
+        // INVARIANT: See `fits`.
+        self.length += fits;
+        if fits == text.len() {
+            Ok(())
+        } else {
+            Err(core::fmt::Error)
+        }
+    }
+}
+
+/// `struct kernel_param`, of which the kernel finds an array in the section `__param`.
+#[doc(hidden)]
+#[repr(transparent)]
+pub struct RawParameter(bindings::kernel_param);
+
+// SAFETY: Only C looks into it, and nobody writes.
+unsafe impl Sync for RawParameter {}
+
+impl RawParameter {
+    /// Everybody may read it in sysfs.
+    const MODE: u16 = 0o444;
+
+    pub const fn new<T: Parameter>(
+        name: &'static CStr,
+        module: *const bindings::module,
+        place: &'static Place<T>,
+    ) -> Self {
+        Self(bindings::kernel_param {
+            name: kernel::str::as_char_ptr_in_const_context(name),
+            mod_: module.cast_mut(),
+            ops: Place::<T>::OPS,
+            perm: Self::MODE,
+            // Before all initcalls.
+            level: -1,
+            flags: 0,
+            __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
+                arg: core::ptr::from_ref(place).cast_mut().cast(),
+            },
+        })
+    }
+}
+
+/// How long the parts are together.
+#[doc(hidden)]
+pub const fn length(parts: &[&[u8]]) -> usize {
+    let (mut sum, mut part) = (0, 0);
+    while part < parts.len() {
+        sum += parts[part].len();
+        part += 1;
+    }
+    sum
+}
+
+/// The parts together, for the compiler: `LENGTH` is their [`length`].
+#[doc(hidden)]
+pub const fn joined<const LENGTH: usize>(parts: &[&[u8]]) -> [u8; LENGTH] {
+    let mut all = [0; LENGTH];
+    let (mut filled, mut part) = (0, 0);
+    while part < parts.len() {
+        let mut byte = 0;
+        while byte < parts[part].len() {
+            all[filled] = parts[part][byte];
+            filled += 1;
+            byte += 1;
+        }
+        part += 1;
+    }
+    all
+}
+
+/// A string of C, for the compiler.
+#[doc(hidden)]
+pub const fn terminated(bytes: &'static [u8]) -> &'static CStr {
+    match CStr::from_bytes_with_nul(bytes) {
+        Ok(name) => name,
+        Err(_) => panic!("a name holds a NUL"),
+    }
+}
+
+/// What is before the NUL at the end.
+#[doc(hidden)]
+pub const fn unterminated(bytes: &[u8]) -> &[u8] {
+    match bytes {
+        [before @ .., 0] => before,
+        _ => bytes,
+    }
+}

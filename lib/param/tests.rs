@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What becomes of the words of an operator. (What the kernel makes of the parameters is tested end
+//! to end.)
+
+use super::*;
+use crate::{
+    BufferSize,
+    Executor, //
+};
+use core::net::{
+    IpAddr,
+    Ipv4Addr,
+    SocketAddr, //
+};
+use kernel::str::CString;
+
+#[kunit_tests(ktcp_param)]
+mod cases {
+    use super::*;
+
+    fn place<T: Parameter>(default: T) -> Place<T> {
+        Place::new(b"test\0", "parameter", default, &[])
+    }
+
+    fn parse<T: Parameter>(default: T, text: &str) -> Option<T> {
+        place(default).parse(Some(text.as_bytes()))
+    }
+
+    #[test]
+    fn an_integer_has_the_range_of_its_type() {
+        for (text, value) in [
+            ("0", Some(0)),
+            ("255", Some(255)),
+            ("0xff", Some(255)),
+            ("010", Some(8)),
+            ("256", None),
+            ("-1", None),
+            ("", None),
+            (" 1", None),
+            ("1 ", None),
+            ("1,2", None),
+            ("99999999999999999999999999", None),
+        ] {
+            assert_eq!(parse(7u8, text), value);
+        }
+        assert_eq!(parse(0i64, "-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(parse(0u64, "18446744073709551615"), Some(u64::MAX));
+        assert_eq!(parse(0u64, "18446744073709551616"), None);
+    }
+
+    #[test]
+    fn a_range_holds_its_bounds() {
+        let place = Place::new(
+            b"test\0",
+            "parameter",
+            5u32,
+            &[Range {
+                least: 1,
+                most: 10,
+                contains: |value| (1..=10).contains(value),
+            }],
+        );
+        for (text, value) in [("0", None), ("1", Some(1)), ("10", Some(10)), ("11", None)] {
+            assert_eq!(place.parse(Some(text.as_bytes())), value);
+        }
+    }
+
+    #[test]
+    fn only_a_bool_means_something_by_its_name_alone() {
+        assert_eq!(place(false).parse(None), Some(true));
+        assert_eq!(place(false).parse(Some(b"")), None);
+        assert_eq!(place(1u8).parse(None), None);
+        assert_eq!(parse(false, "Y"), Some(true));
+        assert_eq!(parse(true, "off"), Some(false));
+        assert_eq!(parse(true, "maybe"), None);
+    }
+
+    #[test]
+    fn addresses_are_those_of_core() {
+        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert!(parse(local, "::ffff:1.2.3.4").is_some());
+        assert!(parse(local, "1.2.3").is_none());
+        assert!(parse(Ipv4Addr::LOCALHOST, "::1").is_none());
+        let both = SocketAddr::new(local, 80);
+        assert_eq!(parse(both, "127.0.0.1:80"), Some(both));
+        assert!(parse(both, "127.0.0.1").is_none());
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        assert_eq!(place(7u8).parse(Some(b"\xff\xfe")), None);
+        assert!(place(Text::<8>::new("")).parse(Some(b"\xc3")).is_none());
+    }
+
+    #[test]
+    fn a_text_has_its_capacity_in_bytes() {
+        let parse = |text| parse(Text::<4>::new(""), text).map(|text| text.as_str().len());
+        assert_eq!(parse(""), Some(0));
+        assert_eq!(parse("abcd"), Some(4));
+        assert_eq!(parse("abcde"), None);
+        assert_eq!(parse("\u{fc}\u{fc}"), Some(4));
+        assert_eq!(parse("a\u{fc}\u{fc}"), None);
+    }
+
+    #[test]
+    fn the_last_value_counts_and_a_refused_one_for_ever() {
+        let place = place(7u8);
+        let first = place.next(State::Untouched, Some(b"1"));
+        assert!(first == State::Set(1));
+        assert!(place.next(first, Some(b"2")) == State::Set(2));
+        let refused = place.next(first, Some(b"x"));
+        assert!(refused == State::Refused);
+        assert!(place.next(refused, Some(b"2")) == State::Refused);
+    }
+
+    #[test]
+    fn what_is_shown_is_taken_back() -> Result {
+        fn again<T: Parameter>(value: T) -> Result<bool> {
+            let shown = CString::try_from_fmt(fmt!("{:?}", Value(value)))?;
+            let place = place(value);
+            let back = place.parse(Some(shown.to_bytes())).ok_or(EINVAL)?;
+            Ok(*CString::try_from_fmt(fmt!("{:?}", Value(back)))? == *shown)
+        }
+        assert!(again(-5i16)?);
+        assert!(again(true)? && again(false)?);
+        assert!(again(IpAddr::V4(Ipv4Addr::UNSPECIFIED))?);
+        for executor in [Executor::EventLoop, Executor::Workqueue, Executor::Kthread] {
+            assert!(again(executor)?);
+        }
+        assert!(again(BufferSize::of::<4096>())?);
+        assert!(again(Text::<9>::new("/srv/www"))?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_value_that_is_longer_than_a_page_is_cut() -> Result {
+        let mut page = KVec::from_elem(b'-', Line::SIZE + 8, GFP_KERNEL)?;
+        // SAFETY: There is room for more.
+        let mut line = unsafe { Line::new(page.as_mut_ptr()) };
+        for _ in 0..Line::SIZE / 3 {
+            line.write_str("abc").map_err(|_| EINVAL)?;
+        }
+        assert!(line.write_str("abc").is_err());
+        assert_eq!(line.length(), Line::SIZE);
+        assert!(page[..Line::SIZE].iter().all(|&byte| byte != b'-'));
+        assert!(page[Line::SIZE..].iter().all(|&byte| byte == b'-'));
+        Ok(())
+    }
+}
