@@ -86,6 +86,10 @@ test-e2e: ## the tests that boot the distribution's kernel only
 test-kernels: ## build for each series of the kernel (see KERNEL), and talk to kecho there
 	@$(tool) test-kernels
 
+#@ Measure
+bench-quick: ## how fast kecho is, beside servers in user space: the main cases, 4 min
+	@$(tool) bench-quick
+
 #@ Keep in order
 doc: ## write the documentation of the library into build/doc/
 	@$(tool) doc
@@ -125,4 +129,4 @@ help: ## this table
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
 .PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-e2e test-kernels \
-	new build-module test-module fmt shell buildroot update clean clean-cache help
+	bench-quick new build-module test-module fmt shell buildroot update clean clean-cache help

@@ -25,6 +25,9 @@ DRIVERS = {
     "virtio_net": "CONFIG_VIRTIO_NET",
 }
 
+# How programs and scripts begin
+EXECUTABLE = (b"\x7fELF", b"#!")
+
 # Where the modules that are under test lie in the guest.
 MODULES = PurePosixPath("/modules")
 
@@ -144,5 +147,5 @@ def build(kernel: Kernel, modules: Iterable[Path], files: Mapping[str, bytes]) -
     for module in modules:
         archive.file(MODULES / module.name, module.read_bytes())
     for name, content in files.items():
-        archive.file(name, content)
+        archive.file(name, content, 0o755 if content.startswith(EXECUTABLE) else 0o644)
     return archive.bytes()

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import cli, doc, kernel, module, ui
+from .lab import programs
 
 CHECKOUT = module.CHECKOUT
 SHELL = re.compile(rb"#! ?/(usr/)?bin/(env |busybox )?(ba|da)?sh\b")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 # Files that cannot hold a line of comment, or are texts of others
-WITHOUT_SPDX = re.compile(r"LICENSE|.*\.(md|json|txt|png|svg|bin)")
+WITHOUT_SPDX = re.compile(r"LICENSE|.*\.(md|json|txt|lock|png|svg|bin)")
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,14 @@ def _shell_scripts() -> list[Path]:
 def _output(command: list[str], paths: Iterable[Path]) -> str:
     """What a checker says about the files; nothing if it is content."""
     names = [str(path.relative_to(CHECKOUT)) for path in paths]
-    if not names:
-        return ""
+    return _said([*command, *names], CHECKOUT) if names else ""
+
+
+def _said(command: list[str], folder: Path) -> str:
+    """What a command says that fails; nothing if it succeeds."""
     result = subprocess.run(
-        [*command, *names],
-        cwd=CHECKOUT,
+        command,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -90,6 +94,11 @@ def _rustfmt() -> str:
 def _clippy() -> str:
     result = module.clippy(_kernel())
     return "" if result.returncode == 0 else result.stdout
+
+
+def _cargo_clippy() -> str:
+    command = programs.cargo("clippy", "--all-targets", "--quiet", "--", "-Dwarnings")
+    return _said(command, programs.SOURCES)
 
 
 def _mypy() -> str:
@@ -127,6 +136,7 @@ def _safe_examples() -> str:
 LINTS = (
     Lint("rustfmt", "the kernel's formatting", _rustfmt),
     Lint("clippy", "the kernel's lints for Rust, and no warning from Rust or C", _clippy),
+    Lint("cargo-clippy", "no warning of clippy in bench/", _cargo_clippy),
     Lint("doc", "no warning from rustdoc, no broken link", lambda: doc.complaints(_kernel())),
     Lint("shellcheck", "shell scripts", lambda: _output(["shellcheck"], _shell_scripts())),
     Lint(

@@ -43,6 +43,12 @@ TAIL_LINES = 25
 # One line of base64 for each request: large files belong into the initramfs.
 PUSH_BYTES = 32768
 
+ACCELERATORS = {
+    "tcg": ["tcg,thread=multi"],
+    # Time stands still for an instruction, and an idle CPU skips to what it waits for.
+    "icount": ["tcg,thread=single", "-icount", "shift=0,sleep=off"],
+}
+
 CMDLINE = (
     "console=ttyS0",
     # A crash ends the guest (with -no-reboot) instead of leaving it to a timeout.
@@ -128,11 +134,13 @@ class Guest:
         cpus: int = 2,
         memory: str = "1G",
         boot_seconds: float = BOOT_SECONDS,
+        icount: bool = False,
     ) -> None:
         self._kernel = kernel
         self._modules = tuple(modules)
         self._files = files or {}
-        self._accel = accel
+        # With `icount` a nanosecond of the guest is an instruction of its only CPU.
+        self._accel = "icount" if icount else accel
         self._name = name
         self._forwards = forwards
         self._cmdline = (*CMDLINE, *cmdline)
@@ -187,13 +195,13 @@ class Guest:
 
     def _command(self, archive: Path, control_fd: int) -> list[str]:
         network = ",".join(["user,id=net", *(forward.option() for forward in self._forwards)])
-        accel = "tcg,thread=multi" if self._accel == "tcg" else self._accel
+        accel = ACCELERATORS.get(self._accel, [self._accel])
         console = f"file,id=console,path={_quoted(self.log)},append=on"
         return [
             # The kernel ends the guest if this process goes without a chance to do so.
             *["setpriv", "--pdeathsig", "KILL", QEMU],
             *["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-            *["-machine", "q35", "-accel", accel, "-cpu", "max", *self._size],
+            *["-machine", "q35", "-accel", *accel, "-cpu", "max", *self._size],
             *["-kernel", str(self._kernel.image), "-initrd", str(archive)],
             *["-append", " ".join(self._cmdline)],
             *["-chardev", console, "-serial", "chardev:console"],

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line.
+
+use crate::{
+    plan::{Limit, Plan},
+    report::{number, Report},
+    run::{self, Outcome, Progress},
+};
+use anyhow::{bail, Context, Result};
+use clap::{Args, Parser, Subcommand};
+use std::{
+    fs::OpenOptions,
+    io::{self, IsTerminal, Write},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+/// Set by Ctrl-C: what was measured until then is still shown.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Load generator for TCP servers.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT: &str = "Exit status: 0 if every connection was made and every message answered, 1 if \
+    not (the summary tells what went wrong), 2 if nothing could be measured.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send messages to an echo server and measure what comes back
+    #[command(after_help = EXIT)]
+    Echo(Echo),
+}
+
+/// The options of `ktcp-bench echo`
+#[derive(Debug, Args)]
+struct Echo {
+    /// The server
+    #[arg(long, value_name = "HOST:PORT")]
+    connect: String,
+
+    /// Connections that send at the same time
+    #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    connections: u32,
+
+    /// Bytes of a message
+    #[arg(long, short = 's', default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    size: u64,
+
+    #[command(flatten)]
+    until: Until,
+
+    /// Messages that a connection has under way at the same time
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    depth: u64,
+
+    /// Further connections, which exchange one message and then are silent
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    idle: u32,
+
+    /// Connect, exchange one message, close, and again
+    #[arg(long, conflicts_with_all = ["depth", "rounds"])]
+    reconnect: bool,
+
+    /// Threads of the load generator [default: one for each CPU]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+
+    /// Seconds that pass under load before counting begins
+    #[arg(long, default_value = "0", value_name = "S", value_parser = seconds, conflicts_with = "rounds")]
+    warm_up: Duration,
+
+    /// Seconds that a connection or an answer may take
+    #[arg(long, default_value = "10", value_name = "S", value_parser = seconds)]
+    timeout: Duration,
+
+    /// Local addresses to connect from, in turn; each has some 28,000 ports
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    from: Vec<IpAddr>,
+
+    /// Compare every byte that comes back
+    #[arg(long)]
+    verify: bool,
+
+    /// Show the CPU time of the threads whose names begin so, and that of the load generator
+    #[arg(long, value_name = "NAME")]
+    watch: Option<String>,
+
+    /// No progress and no summary
+    #[arg(long, short)]
+    quiet: bool,
+
+    #[command(flatten)]
+    files: Files,
+}
+
+/// When it ends
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Until {
+    /// Seconds to count for [default: 10]
+    #[arg(long, short, value_name = "S", value_parser = seconds)]
+    duration: Option<Duration>,
+
+    /// Messages to count
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+
+    /// Times that all connections send one message at once and wait for all the answers
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: Option<u64>,
+}
+
+impl Until {
+    fn limit(&self) -> Limit {
+        match (self.requests, self.rounds) {
+            (Some(requests), _) => Limit::Requests(requests),
+            (_, Some(rounds)) => Limit::Rounds(rounds),
+            _ => Limit::Time(self.duration.unwrap_or(Duration::from_secs(10))),
+        }
+    }
+}
+
+/// Where the results go, beside the summary
+#[derive(Debug, Args)]
+struct Files {
+    /// Write the result as JSON; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Append the result as a line of CSV, after one with the names if the file is new
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let value: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
+    if !(0.0..=86_400.0).contains(&value) {
+        return Err("must be 0 to 86400 seconds".into());
+    }
+    Ok(Duration::from_secs_f64(value))
+}
+
+fn resolve(text: &str) -> Result<SocketAddr> {
+    let mut found = text
+        .to_socket_addrs()
+        .with_context(|| format!("--connect {text}: must be HOST:PORT"))?;
+    found
+        .next()
+        .with_context(|| format!("--connect {text}: the name has no address"))
+}
+
+impl Echo {
+    fn plan(&self) -> Result<Plan> {
+        let to = resolve(&self.connect)?;
+        if let Some(address) = self.from.iter().find(|a| a.is_ipv4() != to.is_ipv4()) {
+            bail!("--from {address}: the server {to} is of the other address family");
+        }
+        let connections = self.connections as usize;
+        let cpus = thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.map_or(cpus, |threads| threads as usize);
+        Ok(Plan {
+            to,
+            from: self.from.clone(),
+            connections,
+            idle: self.idle as usize,
+            size: self.size,
+            depth: self.depth,
+            limit: self.until.limit(),
+            warm_up: self.warm_up,
+            // A thread without a connection would only keep time.
+            threads: threads.min(connections),
+            verify: self.verify,
+            reconnect: self.reconnect,
+            timeout: self.timeout,
+        })
+    }
+
+    fn run(&self) -> Result<bool> {
+        let plan = self.plan()?;
+        let mut display = Display::new(&plan, self.quiet);
+        display.begin();
+        let outcome = run::run(&plan, &STOP, self.watch.as_deref(), &mut |progress| {
+            display.show(progress);
+        })?;
+        display.end();
+        let report = Report::new(&plan, &outcome);
+        self.files.write(&report)?;
+        if !self.quiet {
+            // Standard output may be that of the JSON.
+            eprint!("{report}");
+        }
+        explain(&outcome);
+        Ok(report.is_flawless())
+    }
+}
+
+/// What to do about failures whose reason is known
+fn explain(outcome: &Outcome) {
+    let tally = &outcome.tally;
+    if tally.not_connected.refused > 0 && tally.connects.is_empty() {
+        eprintln!("  -> nobody listens there: start the server, or look at --connect");
+    } else if tally.not_connected.local > 0 {
+        eprintln!("  -> more ports: --from 127.0.0.1,127.0.0.2,…; more files: ulimit -n");
+    }
+}
+
+impl Files {
+    fn write(&self, report: &Report) -> Result<()> {
+        if let Some(path) = &self.json {
+            let mut text = serde_json::to_vec_pretty(report)?;
+            text.push(b'\n');
+            if path == Path::new("-") {
+                io::stdout().write_all(&text)?;
+            } else {
+                std::fs::write(path, text).with_context(|| path.display().to_string())?;
+            }
+        }
+        if let Some(path) = &self.csv {
+            append_csv(path, report).with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn append_csv(path: &Path, report: &Report) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let [names, values] = report.csv();
+    if file.metadata()?.len() == 0 {
+        writeln!(file, "{names}")?;
+    }
+    writeln!(file, "{values}")
+}
+
+/// The moving line of a terminal
+struct Display {
+    title: String,
+    moving: bool,
+    quiet: bool,
+    last: u64,
+}
+
+impl Display {
+    fn new(plan: &Plan, quiet: bool) -> Self {
+        let idle = match plan.idle {
+            0 => String::new(),
+            idle => format!(" and {} idle ones", number(idle as u64)),
+        };
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        Self {
+            title: format!(
+                "{}: {} connection{}{idle}, {} bytes, {} thread{}",
+                plan.to,
+                number(plan.connections as u64),
+                plural(plan.connections),
+                number(plan.size),
+                plan.threads,
+                plural(plan.threads),
+            ),
+            moving: !quiet && io::stderr().is_terminal(),
+            quiet,
+            last: 0,
+        }
+    }
+
+    fn begin(&self) {
+        if !self.quiet {
+            eprintln!("{}", self.title);
+        }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        if !self.moving {
+            return;
+        }
+        let rate = (progress.answered - self.last) * 10;
+        self.last = progress.answered;
+        let what = match progress.counting {
+            None => format!("{} connected", number(progress.connected)),
+            Some(time) => format!(
+                "{:.1} s, {} echoes, {} a second",
+                time.as_secs_f64(),
+                number(progress.answered),
+                number(rate)
+            ),
+        };
+        let failed = match progress.failed {
+            0 => String::new(),
+            failed => format!(", {} failed", number(failed)),
+        };
+        eprint!("\r  {what}{failed}\x1b[K");
+    }
+
+    fn end(&self) {
+        if self.moving {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+impl Cli {
+    /// Does what was asked for; whether all of it went well.
+    pub fn run(&self) -> Result<bool> {
+        // A second Ctrl-C ends the process at once.
+        ctrlc::set_handler(|| {
+            if STOP.swap(true, Relaxed) {
+                std::process::exit(130);
+            }
+        })?;
+        match &self.command {
+            Command::Echo(echo) => echo.run(),
+        }
+    }
+}

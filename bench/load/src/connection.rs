@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One connection of the load: sends messages and takes what comes back.
+
+use crate::{
+    failure::Failure,
+    pattern::{Pattern, CHUNK},
+};
+use mio::{net::TcpStream, Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    collections::VecDeque,
+    io::{ErrorKind, Read, Write},
+    net::{IpAddr, SocketAddr},
+};
+
+/// A connection that is being made, or is open.
+///
+/// Readiness is told once for each change (edge-triggered), so both directions are watched from
+/// the beginning at no cost.
+pub struct Connection {
+    stream: TcpStream,
+    /// Where in the pattern its stream begins.
+    origin: u64,
+    /// Counts of bytes since the beginning.
+    sent: u64,
+    received: u64,
+    /// Bytes that may be sent before an answer has to come.
+    granted: u64,
+    /// When each message was issued whose answer is not complete.
+    issued: VecDeque<u64>,
+    /// How many bytes have come when the oldest of them is answered.
+    next_answer: u64,
+}
+
+impl Connection {
+    /// Begins to connect; the token's readiness to write tells how that ended.
+    pub fn open(
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        registry: &Registry,
+        token: Token,
+    ) -> Result<Self, Failure> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        if let Some(address) = from {
+            socket.bind(&SocketAddr::new(address, 0).into())?;
+        }
+        match socket.connect(&to.into()) {
+            Ok(()) => {}
+            Err(error) if is_in_progress(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut stream = TcpStream::from_std(socket.into());
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Self {
+            stream,
+            origin: token.0 as u64 * 7_919,
+            sent: 0,
+            received: 0,
+            granted: 0,
+            issued: VecDeque::new(),
+            next_answer: 0,
+        })
+    }
+
+    /// Whether the connection stands by now.
+    pub fn is_open(&self) -> Result<bool, Failure> {
+        if let Some(error) = self.stream.take_error()? {
+            return Err(error.into());
+        }
+        match self.stream.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How many messages have no answer, or none that is complete.
+    pub fn under_way(&self) -> usize {
+        self.issued.len()
+    }
+
+    /// When the oldest message was issued that is not answered.
+    pub fn oldest(&self) -> Option<u64> {
+        self.issued.front().copied()
+    }
+
+    /// Takes a message of `size` bytes into what is to be sent; `flush` sends it.
+    pub fn issue(&mut self, size: u64, now: u64) {
+        if self.issued.is_empty() {
+            self.next_answer = self.granted + size;
+        }
+        self.granted += size;
+        self.issued.push_back(now);
+    }
+
+    /// Sends what was issued, as far as the socket takes it.
+    pub fn flush(&mut self, pattern: &Pattern) -> Result<(), Failure> {
+        while self.sent < self.granted {
+            let chunk = pattern.at(self.origin + self.sent, self.granted - self.sent);
+            match self.stream.write(chunk) {
+                Ok(count) => self.sent += count as u64,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what has come. `to_the_end`: until nothing is left, for no further event will tell.
+    ///
+    /// # Errors
+    ///
+    /// An end of the stream is one as well: only the load generator closes connections.
+    pub fn receive(
+        &mut self,
+        buffer: &mut [u8; CHUNK],
+        verify: Option<&Pattern>,
+        to_the_end: bool,
+    ) -> Result<(), Failure> {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => return Err(Failure::Closed),
+                Ok(count) => {
+                    self.take(&buffer[..count], verify)?;
+                    // A short read has emptied the socket; what comes later is a new event.
+                    if count < buffer.len() && !to_the_end {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], verify: Option<&Pattern>) -> Result<(), Failure> {
+        let count = bytes.len() as u64;
+        if self.received + count > self.sent {
+            return Err(Failure::Surplus);
+        }
+        if verify.is_some_and(|pattern| pattern.at(self.origin + self.received, count) != bytes) {
+            return Err(Failure::Corrupt);
+        }
+        self.received += count;
+        Ok(())
+    }
+
+    /// If the answer to the oldest message is complete: when that message was issued.
+    pub fn answered(&mut self, size: u64) -> Option<u64> {
+        if self.received < self.next_answer {
+            return None;
+        }
+        let issued = self.issued.pop_front()?;
+        self.next_answer += size;
+        Some(issued)
+    }
+}
+
+fn is_in_progress(error: &std::io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::INPROGRESS)
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `ktcp-bench`, a load generator for TCP servers that answer with what they were sent.
+
+mod cli;
+mod connection;
+mod failure;
+mod pattern;
+mod plan;
+mod report;
+mod run;
+mod tally;
+mod watch;
+mod worker;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

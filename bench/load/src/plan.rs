@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is to be done, once the command line has been understood.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+/// When the load ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// After that time.
+    Time(Duration),
+    /// After that many answers.
+    Requests(u64),
+    /// All connections send a message at the same moment and wait until all are answered; that
+    /// many times.
+    Rounds(u64),
+}
+
+/// A load.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub to: SocketAddr,
+    /// Addresses to connect from, in turn; none lets the kernel choose.
+    pub from: Vec<IpAddr>,
+    pub connections: usize,
+    /// Connections that exchange one message before the load begins, and none afterwards.
+    pub idle: usize,
+    /// Bytes of a message.
+    pub size: u64,
+    /// Messages that a connection has under way.
+    pub depth: u64,
+    pub limit: Limit,
+    /// What happens in this time is not counted.
+    pub warm_up: Duration,
+    pub threads: usize,
+    /// Compare every byte.
+    pub verify: bool,
+    /// Connect, exchange one message, close, and again.
+    pub reconnect: bool,
+    /// How long a connection or an answer may take.
+    pub timeout: Duration,
+}
+
+/// The part of `total` that falls to number `index` of `parts`: they differ by one at most.
+pub fn share(total: usize, parts: usize, index: usize) -> usize {
+    total / parts + usize::from(index < total % parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn shares_add_up() {
+        for total in 0..50 {
+            for parts in 1..9 {
+                let shares: Vec<_> = (0..parts).map(|i| share(total, parts, i)).collect();
+                assert_eq!(shares.iter().sum::<usize>(), total);
+                assert!(shares[0] - shares[parts - 1] <= 1);
+            }
+        }
+    }
+}

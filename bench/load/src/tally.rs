@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a thread counts.
+
+use crate::failure::Failures;
+use hdrhistogram::Histogram;
+
+/// The longest time that is told apart: ten minutes.
+const LONGEST_NS: u64 = 600_000_000_000;
+
+/// Times in nanoseconds, with three significant digits.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds are constants that are valid")
+}
+
+/// What one thread saw; those of all threads are added up.
+pub struct Tally {
+    /// How long each connection took to be made.
+    pub connects: Histogram<u64>,
+    /// From each message to its answer; with `reconnect`, from the call of connect(2).
+    pub answers: Histogram<u64>,
+    /// Connections that could not be made.
+    pub not_connected: Failures,
+    /// Connections that ended badly after they had been made.
+    pub failures: Failures,
+    /// Connections that stood and never got an answer.
+    pub starved: u64,
+    /// Messages that had no answer when the time was over.
+    pub unanswered: u64,
+    /// When the last answer came that was counted.
+    pub last_answer: u64,
+}
+
+impl Tally {
+    pub fn new() -> Self {
+        Self {
+            connects: histogram(),
+            answers: histogram(),
+            not_connected: Failures::default(),
+            failures: Failures::default(),
+            starved: 0,
+            unanswered: 0,
+            last_answer: 0,
+        }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        // The bounds are the same.
+        self.connects += &other.connects;
+        self.answers += &other.answers;
+        self.not_connected.add(&other.not_connected);
+        self.failures.add(&other.failures);
+        self.starved += other.starved;
+        self.unanswered += other.unanswered;
+        self.last_answer = self.last_answer.max(other.last_answer);
+    }
+}

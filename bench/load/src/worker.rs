@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A thread of the load generator: one event loop over its share of the connections.
+
+use crate::{
+    connection::Connection,
+    failure::Failure,
+    pattern::{Pattern, CHUNK},
+    plan::{share, Limit, Plan},
+    tally::Tally,
+};
+use mio::{event::Event, Events, Poll, Token};
+use std::{
+    io::ErrorKind,
+    ops::Range,
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Barrier,
+    },
+    thread::Thread,
+    time::Instant,
+};
+
+/// The token of the waker with which the main thread tells that time has passed: a time-out of
+/// epoll_wait(2) would cost a timer for every wait.
+pub const TICK: Token = Token(usize::MAX);
+
+/// Connections that a thread makes at the same time: fewer than any server's backlog, for a
+/// connection that finds the backlog full tries again after a second.
+const CONNECTING: usize = 32;
+
+/// Events that are taken at once.
+const EVENTS: usize = 1024;
+
+/// What the threads have in common.
+pub struct Shared {
+    pub plan: Plan,
+    pub pattern: Pattern,
+    /// All times are nanoseconds since then.
+    pub base: Instant,
+    /// Passed by all when the connections stand, when the load begins, and at the end.
+    pub gate: Barrier,
+    /// Passed by the threads before each round.
+    pub round: Barrier,
+    /// When counting begins and ends; set between the two passings of the gate.
+    pub counts_from: AtomicU64,
+    pub counts_until: AtomicU64,
+    /// Somebody has lost patience.
+    pub stop: &'static AtomicBool,
+    /// Threads whose connections stand, and threads that are done.
+    pub ready: AtomicU64,
+    pub ended: AtomicU64,
+    /// For the display only.
+    pub connected: AtomicU64,
+    pub answered: AtomicU64,
+    pub failed: AtomicU64,
+}
+
+impl Shared {
+    /// Nanoseconds since the base.
+    pub fn now(&self) -> u64 {
+        self.base.elapsed().as_nanos() as u64
+    }
+}
+
+enum State {
+    /// There is no connection: it failed or is not needed any more.
+    Gone,
+    /// As `Gone`, but is to be opened again at the next tick.
+    Again,
+    Connecting(Connection),
+    Open(Connection),
+}
+
+struct Slot {
+    state: State,
+    /// When it began to connect.
+    since: u64,
+    is_answered: bool,
+    is_idle: bool,
+}
+
+/// One thread's share of the load.
+pub struct Worker<'a> {
+    shared: &'a Shared,
+    index: usize,
+    poll: Poll,
+    events: Events,
+    buffer: Box<[u8; CHUNK]>,
+    slots: Vec<Slot>,
+    tally: Tally,
+    counted: Range<u64>,
+    /// Whether an answer is followed by the next message.
+    issuing: bool,
+    /// How many messages may still be issued, of those that count.
+    quota: u64,
+    /// Slots that are `Connecting`.
+    connecting: usize,
+    /// Messages without an answer.
+    under_way: u64,
+    /// Answers that the display has not been told of.
+    untold: u64,
+}
+
+impl<'a> Worker<'a> {
+    pub fn new(shared: &'a Shared, index: usize, poll: Poll) -> Self {
+        let plan = &shared.plan;
+        let part = |total| share(total, plan.threads, index);
+        let slot = |is_idle| Slot {
+            state: State::Gone,
+            since: 0,
+            is_answered: false,
+            is_idle,
+        };
+        let (idle, active) = (part(plan.idle), part(plan.connections));
+        let slots = (0..idle + active).map(|i| slot(i < idle)).collect();
+        Self {
+            shared,
+            index,
+            poll,
+            events: Events::with_capacity(EVENTS),
+            buffer: vec![0; CHUNK]
+                .into_boxed_slice()
+                .try_into()
+                .expect("CHUNK bytes"),
+            slots,
+            tally: Tally::new(),
+            counted: 0..0,
+            issuing: false,
+            quota: 0,
+            connecting: 0,
+            under_way: 0,
+            untold: 0,
+        }
+    }
+
+    /// Connects, waits for the others, bears its part of the load, and tells what it saw.
+    ///
+    /// The thread `main` is woken at each of these steps.
+    pub fn run(mut self, main: &Thread) -> Tally {
+        let plan = &self.shared.plan;
+        let idle = 0..share(plan.idle, plan.threads, self.index);
+        let active = idle.end..self.slots.len();
+        self.connect();
+        self.exchange(idle);
+        self.shared.ready.fetch_add(1, Relaxed);
+        main.unpark();
+        self.shared.gate.wait();
+        // The main thread says when it begins.
+        self.shared.gate.wait();
+        self.counted =
+            self.shared.counts_from.load(Relaxed)..self.shared.counts_until.load(Relaxed);
+        match plan.limit {
+            Limit::Rounds(rounds) => {
+                for _ in 0..rounds {
+                    self.shared.round.wait();
+                    self.exchange(active.clone());
+                }
+            }
+            Limit::Requests(requests) => {
+                self.quota = share(requests as usize, plan.threads, self.index) as u64;
+                self.bear(active);
+            }
+            Limit::Time(_) => {
+                self.quota = u64::MAX;
+                self.bear(active);
+            }
+        }
+        self.close();
+        self.shared.ended.fetch_add(1, Relaxed);
+        main.unpark();
+        // A thread that ends takes its CPU time with it.
+        self.shared.gate.wait();
+        self.tally
+    }
+
+    // What it does, one after the other
+
+    fn connect(&mut self) {
+        let mut next = 0;
+        while !self.is_stopped() {
+            while self.connecting < CONNECTING && next < self.slots.len() {
+                self.open(next);
+                next += 1;
+            }
+            if self.connecting == 0 && next == self.slots.len() {
+                break;
+            }
+            self.pump();
+        }
+    }
+
+    /// Has each of those connections send one message, and waits for all the answers.
+    fn exchange(&mut self, slots: Range<usize>) {
+        if self.is_stopped() {
+            return;
+        }
+        let now = self.shared.now();
+        for index in slots {
+            self.issue(index, 1, now);
+        }
+        while self.under_way > 0 && !self.is_stopped() {
+            self.pump();
+        }
+        self.tell();
+    }
+
+    /// Keeps those connections busy until the limit is reached.
+    fn bear(&mut self, slots: Range<usize>) {
+        let is_open = |slot: &Slot| matches!(slot.state, State::Open(_));
+        // Of no use, if not a single connection could be made
+        self.issuing = self.slots[slots.clone()].iter().any(is_open);
+        if !self.issuing {
+            return;
+        }
+        let now = self.shared.now();
+        for index in slots.clone() {
+            if self.shared.plan.reconnect {
+                // The connections at hand were a test of whether any can be made.
+                self.open(index);
+            } else {
+                let count = self.grant(self.shared.plan.depth, now);
+                self.issue(index, count, now);
+            }
+        }
+        while self.is_bearing(&slots) {
+            self.pump();
+        }
+        // What is under way is waited for; the ticks see to it that this ends.
+        self.issuing = false;
+        while self.under_way > 0 && !self.is_stopped() {
+            self.pump();
+        }
+    }
+
+    fn is_bearing(&self, slots: &Range<usize>) -> bool {
+        let is_over = self.quota == 0 && self.under_way == 0;
+        let any_left = || {
+            let mut slots = self.slots[slots.clone()].iter();
+            slots.any(|slot| !matches!(slot.state, State::Gone))
+        };
+        // Something is under way nearly always, which makes the search for it rare.
+        self.issuing && !is_over && !self.is_stopped() && (self.under_way > 0 || any_left())
+    }
+
+    fn close(&mut self) {
+        for slot in &self.slots {
+            if let State::Open(connection) = &slot.state {
+                self.tally.starved += u64::from(!slot.is_answered && connection.under_way() > 0);
+                self.tally.unanswered += connection.under_way() as u64;
+            }
+        }
+        self.slots.clear();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.shared.stop.load(Relaxed)
+    }
+
+    // Events
+
+    fn pump(&mut self) {
+        // Taken out, for what handles an event may change everything else.
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        match self.poll.poll(&mut events, None) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => panic!("epoll_wait: {error}"),
+        }
+        for event in events.iter() {
+            match event.token() {
+                TICK => self.tick(),
+                Token(index) => self.handle(index, event),
+            }
+        }
+        self.events = events;
+    }
+
+    fn handle(&mut self, index: usize, event: &Event) {
+        let result = match &mut self.slots[index].state {
+            State::Open(_) => self.converse(index, event),
+            State::Connecting(connection) => match connection.is_open() {
+                Ok(true) => self.opened(index),
+                Ok(false) => Ok(()),
+                Err(failure) => Err(failure),
+            },
+            State::Gone | State::Again => Ok(()),
+        };
+        if let Err(failure) = result {
+            self.fail(index, failure);
+        }
+    }
+
+    fn converse(&mut self, index: usize, event: &Event) -> Result<(), Failure> {
+        let (shared, size) = (self.shared, self.shared.plan.size);
+        let slot = &mut self.slots[index];
+        let State::Open(connection) = &mut slot.state else {
+            return Ok(());
+        };
+        if event.is_readable() || event.is_error() {
+            let verify = shared.plan.verify.then_some(&shared.pattern);
+            let to_the_end = event.is_read_closed() || event.is_error();
+            connection.receive(&mut self.buffer, verify, to_the_end)?;
+            let mut count = 0;
+            let mut now = 0;
+            while let Some(issued) = connection.answered(size) {
+                if count == 0 {
+                    now = shared.now();
+                }
+                count += 1;
+                if !slot.is_idle && self.counted.contains(&now) {
+                    let since = if shared.plan.reconnect {
+                        slot.since
+                    } else {
+                        issued
+                    };
+                    self.tally.answers.saturating_record(now - since);
+                    self.tally.last_answer = now;
+                    self.untold += 1;
+                }
+            }
+            if count > 0 {
+                slot.is_answered = true;
+                self.under_way -= count;
+                return self.go_on(index, count, now);
+            }
+        }
+        // More of what was issued, now that there is room for it
+        connection.flush(&shared.pattern)
+    }
+
+    /// After `count` answers at the time `now`.
+    fn go_on(&mut self, index: usize, count: u64, now: u64) -> Result<(), Failure> {
+        if now >= self.counted.end {
+            self.issuing = false;
+        }
+        let slot = &mut self.slots[index];
+        if !self.issuing || slot.is_idle {
+            if self.shared.plan.reconnect && !slot.is_idle {
+                slot.state = State::Gone;
+            }
+            return Ok(());
+        }
+        if self.shared.plan.reconnect {
+            self.open(index);
+            return Ok(());
+        }
+        let count = self.grant(count, now);
+        let State::Open(connection) = &mut self.slots[index].state else {
+            return Ok(());
+        };
+        for _ in 0..count {
+            connection.issue(self.shared.plan.size, now);
+        }
+        self.under_way += count;
+        connection.flush(&self.shared.pattern)
+    }
+
+    /// How many of `count` messages the quota allows.
+    fn grant(&mut self, count: u64, now: u64) -> u64 {
+        let count = count.min(self.quota);
+        if now >= self.counted.start {
+            self.quota -= count;
+        }
+        count
+    }
+
+    // Connections
+
+    fn open(&mut self, index: usize) {
+        let plan = &self.shared.plan;
+        let now = self.shared.now();
+        let mut granted = true;
+        if self.issuing && plan.reconnect {
+            granted = self.grant(1, now) == 1;
+        }
+        let number = index * plan.threads + self.index;
+        let from = match plan.from.len() {
+            0 => None,
+            count => Some(plan.from[number % count]),
+        };
+        let slot = &mut self.slots[index];
+        // A socket that is closed is not watched any more.
+        slot.state = State::Gone;
+        slot.since = now;
+        if !granted {
+            return;
+        }
+        match Connection::open(plan.to, from, self.poll.registry(), Token(index)) {
+            Ok(connection) => {
+                slot.state = State::Connecting(connection);
+                self.connecting += 1;
+            }
+            Err(failure) => self.fail(index, failure),
+        }
+    }
+
+    fn opened(&mut self, index: usize) -> Result<(), Failure> {
+        let now = self.shared.now();
+        let slot = &mut self.slots[index];
+        let State::Connecting(connection) = std::mem::replace(&mut slot.state, State::Gone) else {
+            return Ok(());
+        };
+        slot.state = State::Open(connection);
+        self.connecting -= 1;
+        if self.counted.end == 0 || self.counted.contains(&now) {
+            self.tally.connects.saturating_record(now - slot.since);
+        }
+        self.shared.connected.fetch_add(1, Relaxed);
+        if self.issuing {
+            // A new connection for a new message
+            self.issue(index, 1, now);
+        }
+        Ok(())
+    }
+
+    fn issue(&mut self, index: usize, count: u64, now: u64) {
+        let State::Open(connection) = &mut self.slots[index].state else {
+            return;
+        };
+        for _ in 0..count {
+            connection.issue(self.shared.plan.size, now);
+        }
+        self.under_way += count;
+        if let Err(failure) = connection.flush(&self.shared.pattern) {
+            self.fail(index, failure);
+        }
+    }
+
+    fn fail(&mut self, index: usize, failure: Failure) {
+        let reopens = self.issuing && self.shared.plan.reconnect;
+        let slot = &mut self.slots[index];
+        let next = if reopens { State::Again } else { State::Gone };
+        match std::mem::replace(&mut slot.state, next) {
+            State::Open(connection) => {
+                let count = connection.under_way() as u64;
+                self.under_way -= count;
+                self.tally.starved += u64::from(!slot.is_answered && count > 0);
+                self.tally.unanswered += count;
+                self.tally.failures.count(failure);
+            }
+            State::Connecting(_) => {
+                self.connecting -= 1;
+                self.tally.not_connected.count(failure);
+            }
+            State::Gone | State::Again => self.tally.not_connected.count(failure),
+        }
+        self.shared.failed.fetch_add(1, Relaxed);
+    }
+
+    // Time
+
+    fn tick(&mut self) {
+        let now = self.shared.now();
+        self.tell();
+        if self.counted.end > 0 && now >= self.counted.end {
+            self.issuing = false;
+        }
+        let limit = self.shared.plan.timeout.as_nanos() as u64;
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            let since = match &slot.state {
+                State::Gone => continue,
+                State::Again => {
+                    if self.issuing {
+                        self.open(index);
+                    } else {
+                        self.slots[index].state = State::Gone;
+                    }
+                    continue;
+                }
+                State::Connecting(_) => Some(slot.since),
+                State::Open(connection) => connection.oldest(),
+            };
+            if since.is_some_and(|since| now.saturating_sub(since) > limit) {
+                self.fail(index, Failure::TimedOut);
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        self.shared.answered.fetch_add(self.untold, Relaxed);
+        self.untold = 0;
+    }
+}

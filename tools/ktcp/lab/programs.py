@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds the load generator and the servers to compare with, for this machine and for the guest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import cache, module, ui
+
+SOURCES = module.CHECKOUT / "bench"
+# As bench/.cargo/config.toml says
+OUTPUT = module.BUILD / "bench" / "x86_64-unknown-linux-gnu"
+NAMES = ("ktcp-bench", "ktcp-peer")
+
+
+def cargo(command: str, *arguments: str) -> list[str]:
+    """The command that runs cargo over our programs, with the versions of Cargo.lock."""
+    return ["cargo", command, "--locked", "--color=never", *arguments]
+
+
+def build(profile: str = "release") -> dict[str, Path]:
+    """Builds the programs; returns where each of them is. They need no library."""
+    with ui.Progress("build the load generator and the peers") as progress:
+        try:
+            with cache.locked(cache.root() / "locks" / "cargo"):
+                ui.run_logged(
+                    cargo("build", f"--profile={profile}"),
+                    cache.log("cargo"),
+                    progress,
+                    cwd=SOURCES,
+                    unit="crates",
+                )
+        except ui.Fail as failure:
+            raise _explained(failure) from failure
+        finally:
+            module.hand_over(module.BUILD)
+    return {name: OUTPUT / profile / name for name in NAMES}
+
+
+def _explained(failure: ui.Fail) -> ui.Fail:
+    if "index" in failure.message or "download" in failure.message:
+        hint = "cargo fetches published crates: check the network, or ~/.cargo/config.toml"
+        return ui.Fail(failure.message, f"{hint}; {failure.hint}")
+    return failure
+
+
+def files() -> dict[str, bytes]:
+    """The programs as files of the guest's root file system, in its PATH."""
+    return {f"bin/{name}": path.read_bytes() for name, path in build().items()}

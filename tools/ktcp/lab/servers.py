@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The servers that are measured. All of them are up at once, each on a port of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .. import ui, vm
+
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server in the guest."""
+
+    name: str
+    what: str
+    port: int
+    # How the names of its threads begin
+    threads: str
+    # The command that starts it, and does not wait for it; {port} and {cpus} are filled in
+    command: str
+
+    @property
+    def address(self) -> str:
+        return f"{vm.LOCALHOST}:{self.port}"
+
+    def start(self, guest: vm.Guest, cpus: int) -> None:
+        guest.must(self.command.format(port=self.port, cpus=cpus), timeout=START_SECONDS)
+        self._wait(guest)
+
+    def _wait(self, guest: vm.Guest) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        probe = f"ktcp-bench echo --connect {self.address} --requests 1 --quiet"
+        while (outcome := guest.run(probe)).status != 0:
+            if time.monotonic() > deadline:
+                said = guest.run(f"cat /run/{self.name}.log").output.strip()
+                raise ui.Fail(
+                    f"{self.name} does not answer: {said or outcome.output.strip()}",
+                    f"the guest's console is in {guest.log}",
+                )
+            time.sleep(0.1)
+
+
+def _peer(name: str, what: str, port: int, way: str) -> Server:
+    listen = f"--listen {vm.LOCALHOST}:{{port}} --threads {{cpus}}"
+    command = f"ktcp-peer {way} {listen} >/run/{name}.log 2>&1 &"
+    return Server(name, what, port, "ktcp-peer", command)
+
+
+KECHO = Server(
+    "kecho",
+    "this library, event loop",
+    12345,
+    "kecho",
+    "insmod /modules/ktcp_server.ko && insmod /modules/kecho.ko port={port}",
+)
+EPOLL = _peer("epoll", "user space, epoll", 12346, "epoll")
+TOKIO = _peer("tokio", "user space, tokio", 12347, "tokio")
+
+ALL = (KECHO, EPOLL, TOKIO)
+
+
+def start(guest: vm.Guest, servers: Iterable[Server], cpus: int) -> None:
+    """Starts the servers, user space's with a thread for each of `cpus`."""
+    for server in servers:
+        server.start(guest, cpus)
