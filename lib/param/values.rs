@@ -20,9 +20,12 @@ use core::{
         SocketAddr, //
     }, //
 };
-use kernel::str::{
-    parse_int::ParseInt,
-    BStr, //
+use kernel::{
+    prelude::*,
+    str::{
+        parse_int::ParseInt,
+        BStr, //
+    }, //
 };
 
 macro_rules! integers {
@@ -149,7 +152,7 @@ impl Parameter for BufferSize {
 ///
 /// # Invariants
 ///
-/// `length` is at most `CAPACITY`, and so many bytes of `bytes` are UTF-8.
+/// `length` is at most `CAPACITY`, and so many bytes of `bytes` are UTF-8; the others are 0.
 ///
 /// # Examples
 ///
@@ -158,8 +161,9 @@ impl Parameter for BufferSize {
 ///
 /// const ROOT: Text<64> = Text::new("/srv/www"); // checked by the compiler
 /// assert_eq!(ROOT.as_str(), "/srv/www");
+/// assert!(Text::<4>::try_from("hello").is_err()); // checked at run time
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text<const CAPACITY: usize> {
     bytes: [u8; CAPACITY],
     length: usize,
@@ -186,7 +190,7 @@ impl<const CAPACITY: usize> Text<CAPACITY> {
             bytes[index] = from[index];
             index += 1;
         }
-        // INVARIANT: It fits, and is UTF-8 as the string was.
+        // INVARIANT: It fits, and is UTF-8 as the string was; the rest is as it was made.
         Some(Self { bytes, length })
     }
 
@@ -195,6 +199,15 @@ impl<const CAPACITY: usize> Text<CAPACITY> {
         let bytes = self.bytes.get(..self.length).unwrap_or_default();
         // By the type invariants it is.
         core::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+/// `EINVAL` if it does not fit. Any context.
+impl<const CAPACITY: usize> TryFrom<&str> for Text<CAPACITY> {
+    type Error = Error;
+
+    fn try_from(text: &str) -> Result<Self> {
+        Self::copy_of(text).ok_or(EINVAL)
     }
 }
 

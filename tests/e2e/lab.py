@@ -45,7 +45,8 @@ class Lab:
         guest = self.lend()
         try:
             guest.run("killall -9 nc yes wget sleep 2>/dev/null")
-            for module in ("kecho", "ktcp_server"):
+            # The library last: it stays as long as it has users.
+            for module in ("kecho", "chat", "minimal", "ktcp_server"):
                 if module in loaded(guest):
                     guest.must(f"rmmod {module}")
             guest.check()

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A chat for people with `telnet` or `nc`: what one says, all the others hear.
+//!
+//! It shows what an echo server has no use for: a session for each connection, messages that are
+//! lines, and sending to connections other than the one that speaks. Who does not read holds up
+//! nobody, and costs no more than the buffer that the library has for it: when that is full, that one
+//! misses something, and is told so later.
+
+use core::net::{
+    IpAddr,
+    Ipv4Addr, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::Mutex,
+    time::Delta, //
+};
+use ktcp_server::{
+    error::ENOBUFS,
+    BufferSize,
+    CloseReason,
+    Handler,
+    Input,
+    KernelTcpServer,
+    Next,
+    Output,
+    Peer,
+    Sender,
+    SocketAddr,
+    Text, //
+};
+
+module! {
+    type: Chat,
+    name: "chat",
+    authors: ["The ktcp_server authors"],
+    description: "TCP chat inside the kernel",
+    license: "GPL",
+}
+
+ktcp_server::parameters! {
+    /// What the operator can set.
+    struct Parameters {
+        /// Address to listen on; 0.0.0.0 is every IPv4 address, :: every IPv6 and IPv4 address
+        addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
+        /// TCP port to listen on; 0 lets the kernel choose
+        port: u16 = 12348,
+        /// People who may be there at once
+        max_connections: u32 [1..=100_000] = 1000,
+    }
+}
+
+/// The longest line, with its end.
+const LINE: BufferSize = BufferSize::of::<1024>();
+/// What one may be behind with reading before one misses something, twice.
+const BACKLOG: BufferSize = BufferSize::of::<{ 16 << 10 }>();
+/// So many names are listed at most; all of them together fit into the output.
+const LISTED: usize = 100;
+
+const HELP: &[u8] = b"* say something, or: /who lists who is there, /quit leaves\n";
+
+type Name = Text<16>;
+
+/// Somebody who has a name, and hears what the others say.
+struct Member {
+    name: Name,
+    sender: Sender,
+    /// Lines that did not fit any more.
+    missed: usize,
+}
+
+impl Member {
+    /// Has a line sent; does not wait for that.
+    fn tell(&mut self, line: &[u8]) {
+        if self.missed > 0 {
+            match CString::try_from_fmt(fmt!("* lines that you have missed: {}\n", self.missed)) {
+                Ok(notice) if self.sender.send(notice.to_bytes()).is_ok() => self.missed = 0,
+                _ => {}
+            }
+        }
+        // Not out of its turn, nor to one whose connection is about to be closed.
+        if self.missed > 0 || self.sender.send(line).is_err() {
+            self.missed += 1;
+        }
+    }
+}
+
+/// The one room there is.
+struct Room {
+    members: Pin<KBox<Mutex<KVec<Member>>>>,
+}
+
+impl Room {
+    /// Tells all but `speaker`.
+    fn tell(&self, speaker: &Name, line: &[u8]) {
+        for member in self.members.lock().iter_mut() {
+            if member.name != *speaker {
+                member.tell(line);
+            }
+        }
+    }
+
+    /// Takes in a guest who has said a name; false if somebody else has it.
+    fn enter(&self, name: Name, sender: Sender) -> Result<bool> {
+        let arrival = CString::try_from_fmt(fmt!("* {} has come\n", name.as_str()))?;
+        let newcomer = Member {
+            name,
+            sender,
+            missed: 0,
+        };
+        let mut members = self.members.lock();
+        if members.iter().any(|member| member.name == name) {
+            return Ok(false);
+        }
+        members.push(newcomer, GFP_KERNEL)?;
+        drop(members);
+        self.tell(&name, arrival.to_bytes());
+        Ok(true)
+    }
+
+    /// A line that names those who are there.
+    fn list(&self) -> Result<KVec<u8>> {
+        let members = self.members.lock();
+        let mut line = KVec::new();
+        for member in members.iter().take(LISTED) {
+            let before: &[u8] = if line.is_empty() { b"* " } else { b", " };
+            line.extend_from_slice(before, GFP_KERNEL)?;
+            line.extend_from_slice(member.name.as_str().as_bytes(), GFP_KERNEL)?;
+        }
+        if members.len() > LISTED {
+            line.extend_from_slice(b" and others", GFP_KERNEL)?;
+        }
+        line.push(b'\n', GFP_KERNEL)?;
+        Ok(line)
+    }
+
+    /// What becomes of a line that `guest` has said. With `ENOBUFS` it is as if it had not been said.
+    fn hear(&self, guest: &mut Guest, line: &[u8], output: &mut Output<'_>) -> Result<Next> {
+        // Nobody is to play tricks with the terminals of the others.
+        let text = core::str::from_utf8(line).unwrap_or("\0").trim();
+        if text.contains(char::is_control) {
+            output.write(b"* that is no text\n")?;
+            return Ok(Next::Receive);
+        }
+        let Some(name) = guest.name else {
+            return self.introduce(guest, text, output);
+        };
+        match text {
+            "" => {}
+            "/quit" => return Ok(Next::Close),
+            "/who" => output.write(&self.list()?)?,
+            _ if text.starts_with('/') => output.write(HELP)?,
+            _ => {
+                let line = CString::try_from_fmt(fmt!("{}: {text}\n", name.as_str()))?;
+                self.tell(&name, line.to_bytes());
+            }
+        }
+        Ok(Next::Receive)
+    }
+
+    /// The first line is a name.
+    fn introduce(&self, guest: &mut Guest, text: &str, output: &mut Output<'_>) -> Result<Next> {
+        let name = match Name::try_from(text) {
+            Ok(name) if !text.is_empty() && text.chars().all(char::is_alphanumeric) => name,
+            _ => {
+                output.write(b"* 1 to 16 letters and digits, please\n")?;
+                return Ok(Next::Receive);
+            }
+        };
+        if output.room() < HELP.len() {
+            // One enters only once, so there has to be room for the answer. This fails, and has us
+            // called again when there is.
+            output.write(HELP)?;
+        }
+        if self.enter(name, guest.sender.clone())? {
+            guest.name = Some(name);
+            output.write(HELP)?;
+        } else {
+            output.write(b"* somebody has that name, give another\n")?;
+        }
+        Ok(Next::Receive)
+    }
+}
+
+/// One connection.
+struct Guest {
+    sender: Sender,
+    /// Nothing until it is said.
+    name: Option<Name>,
+}
+
+impl Handler for Room {
+    type Session = Guest;
+
+    fn open(&self, peer: &Peer<'_>) -> Result<Guest> {
+        let sender = peer.sender();
+        sender.send(b"* what is your name?\n")?;
+        Ok(Guest { sender, name: None })
+    }
+
+    fn receive(
+        &self,
+        guest: &mut Guest,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Next> {
+        while let Some(end) = input.iter().position(|&byte| byte == b'\n') {
+            let line = input.get(..end).unwrap_or_default();
+            match self.hear(guest, line, output) {
+                Ok(Next::Receive) => input.consume(end + 1),
+                // Called again when there is room.
+                Err(ENOBUFS) => break,
+                other => return other,
+            }
+        }
+        Ok(Next::Receive)
+    }
+
+    fn close(&self, guest: Guest, _reason: CloseReason) {
+        let Some(name) = guest.name else {
+            return;
+        };
+        self.members.lock().retain(|member| member.name != name);
+        // Without memory, nobody hears of it.
+        if let Ok(line) = CString::try_from_fmt(fmt!("* {} has gone\n", name.as_str())) {
+            self.tell(&name, line.to_bytes());
+        }
+    }
+}
+
+struct Chat {
+    _server: KernelTcpServer,
+}
+
+impl kernel::Module for Chat {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let set = Parameters::read()?;
+        let room = Room {
+            members: KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?,
+        };
+        let server = KernelTcpServer::builder(c"chat")
+            .listen(SocketAddr::new(set.addr, set.port))
+            .max_connections(set.max_connections)
+            .input_buffer(LINE)
+            .output_buffer(BACKLOG)
+            .send_timeout(Delta::from_secs(60))
+            .start(module, room)?;
+        pr_info!("listening on {:?}\n", server.local_addr());
+        Ok(Self { _server: server })
+    }
+}
