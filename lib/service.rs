@@ -180,17 +180,18 @@ impl Shared {
         stream: TcpStream,
         peer: SocketAddr,
     ) -> Result {
-        let counter = match self.add(service, stream, peer) {
-            Ok(()) => Counter::Accepted,
-            Err(Refusal::Full) => Counter::RefusedByLimit,
-            Err(Refusal::PeerFull) => Counter::RefusedByPeerLimit,
-            Err(Refusal::Failed(error)) => {
-                self.counters.add(Counter::OutOfMemory, 1);
-                return Err(error);
-            }
+        let Err(refusal) = self.add(service, stream, peer) else {
+            self.counters.add(Counter::Accepted, 1);
+            return Ok(());
+        };
+        trace::refuse(self.config.name, peer, &refusal);
+        let (counter, result) = match refusal {
+            Refusal::Full => (Counter::RefusedByLimit, Ok(())),
+            Refusal::PeerFull => (Counter::RefusedByPeerLimit, Ok(())),
+            Refusal::Failed(error) => (Counter::OutOfMemory, Err(error)),
         };
         self.counters.add(counter, 1);
-        Ok(())
+        result
     }
 
     fn add(

@@ -8,8 +8,11 @@
 
 use crate::{
     connection::Connection,
-    handler::CloseReason, //
+    handler::CloseReason,
+    limits::Refusal, //
 };
+use core::net::SocketAddr;
+use kernel::prelude::*;
 
 /// What C does when an event is on.
 #[cfg(CONFIG_TRACEPOINTS)]
@@ -25,6 +28,7 @@ mod raw {
     )]
     extern "C" {
         pub(super) static __tracepoint_ktcp_accept: bindings::tracepoint;
+        pub(super) static __tracepoint_ktcp_refuse: bindings::tracepoint;
         pub(super) static __tracepoint_ktcp_receive: bindings::tracepoint;
         pub(super) static __tracepoint_ktcp_send: bindings::tracepoint;
         pub(super) static __tracepoint_ktcp_close: bindings::tracepoint;
@@ -33,6 +37,12 @@ mod raw {
             server: *const c_char,
             connection: c_ulong,
             peer: *const c_void,
+        );
+        pub(super) fn rust_do_trace_ktcp_refuse(
+            server: *const c_char,
+            peer: *const c_void,
+            reason: *const c_char,
+            error: c_int,
         );
         pub(super) fn rust_do_trace_ktcp_receive(
             server: *const c_char,
@@ -80,6 +90,16 @@ pub(crate) fn accept(connection: &Connection) {
     let _ = connection;
 }
 
+/// A newcomer to `server` was not taken in.
+#[inline]
+pub(crate) fn refuse(server: &CStr, peer: SocketAddr, refusal: &Refusal) {
+    when_on!(
+        __tracepoint_ktcp_refuse,
+        slow::refuse(server, peer, refusal)
+    );
+    let _ = (server, peer, refusal);
+}
+
 /// So many bytes have come from the peer.
 #[inline]
 pub(crate) fn receive(connection: &Connection, bytes: usize) {
@@ -108,8 +128,10 @@ mod slow {
     use crate::{
         connection::Connection,
         handler::CloseReason,
+        limits::Refusal,
         net::RawAddr, //
     };
+    use core::net::SocketAddr;
     use kernel::prelude::*;
 
     #[cold]
@@ -122,6 +144,26 @@ mod slow {
                 connection.config().name.as_char_ptr(),
                 connection.number(),
                 peer.as_ptr(),
+            );
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refuse(server: &CStr, peer: SocketAddr, refusal: &Refusal) {
+        let peer = RawAddr::from(peer);
+        let (reason, error) = match refusal {
+            Refusal::Full => (c"limit", 0),
+            Refusal::PeerFull => (c"peer_limit", 0),
+            Refusal::Failed(error) => (c"failed", error.to_errno()),
+        };
+        // SAFETY: As in `accept`; `reason` ends with a NUL, too.
+        unsafe {
+            raw::rust_do_trace_ktcp_refuse(
+                server.as_char_ptr(),
+                peer.as_ptr(),
+                reason.as_char_ptr(),
+                error,
             );
         }
     }

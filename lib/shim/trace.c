@@ -8,6 +8,7 @@
 
 /* Handlers are compiled, with the branches around the calls, into other modules. */
 EXPORT_TRACEPOINT_SYMBOL_GPL(ktcp_accept);
+EXPORT_TRACEPOINT_SYMBOL_GPL(ktcp_refuse);
 EXPORT_TRACEPOINT_SYMBOL_GPL(ktcp_receive);
 EXPORT_TRACEPOINT_SYMBOL_GPL(ktcp_send);
 EXPORT_TRACEPOINT_SYMBOL_GPL(ktcp_close);

@@ -89,6 +89,26 @@ TRACE_EVENT(ktcp_close,
 		  __get_str(reason), __entry->error)
 );
 
+/* A newcomer was reset before the handler saw it; it has no number yet. */
+TRACE_EVENT(ktcp_refuse,
+	TP_PROTO(const char *server, const void *peer, const char *reason, int error),
+	TP_ARGS(server, peer, reason, error),
+	TP_STRUCT__entry(
+		__string(server, server)
+		__sockaddr(peer, sizeof(struct sockaddr_in6))
+		__string(reason, reason)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__assign_str(server);
+		__assign_sockaddr(peer, peer, sizeof(struct sockaddr_in6));
+		__assign_str(reason);
+		__entry->error = error;
+	),
+	TP_printk("server=%s peer=%pISpc reason=%s error=%d", __get_str(server),
+		  __get_sockaddr(peer), __get_str(reason), __entry->error)
+);
+
 #endif /* KTCP_TRACE_H */
 
 /* Not below include/trace/events/: Kbuild adds this folder to the path. */

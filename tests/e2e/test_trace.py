@@ -7,16 +7,18 @@ import re
 import socket
 import struct
 
-from ktcp import conversation, vm
+import pytest
+
+from ktcp import conversation, run, vm
 from ktcp.conversation import Address
-from .lab import echoed, eventually
+from .lab import Lab, echoed, eventually, is_ended, open_connections
 
 TRACING = "/sys/kernel/tracing"
 EVENTS = f"{TRACING}/events/ktcp_server"
 
 # `kecho/loop0-93  [000] ..... 12.345678: ktcp_send: server=kecho connection=0 peer=10.0.2.2:4 …`
 LINE = re.compile(
-    r": (?P<event>ktcp_\w+): server=(?P<server>\S+) connection=(?P<connection>\d+) "
+    r": (?P<event>ktcp_\w+): server=(?P<server>\S+) (?:connection=(?P<connection>\d+) )?"
     r"peer=(?P<peer>[\d.]+:\d+)(?: bytes=(?P<bytes>\d+))?"
     r"(?: reason=(?P<reason>\w+) error=(?P<error>-?\d+))?$"
 )
@@ -77,3 +79,23 @@ def test_nothing_is_traced_unless_asked_for(guest: vm.Guest, kecho: Address) -> 
     with echoed(kecho):
         pass
     assert not events(guest)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reason"), [("max_connections", "limit"), ("max_per_peer", "peer_limit")]
+)
+def test_refused_newcomers(lab: Lab, guest: vm.Guest, parameter: str, reason: str) -> None:
+    run.load(guest, **{parameter: 1})
+    run.wait_for_echo(guest, lab.address)
+    assert eventually(lambda: open_connections(guest) == 0)
+    with echoed(lab.address):
+        turn(guest, on=True)
+        try:
+            with conversation.connect(lab.address) as second:
+                assert is_ended(second)
+            seen = events(guest)
+        finally:
+            turn(guest, on=False)
+    (refusal,) = seen
+    assert (refusal["event"], refusal["server"]) == ("ktcp_refuse", "kecho")
+    assert (refusal["connection"], refusal["reason"], refusal["error"]) == (None, reason, "0")
