@@ -8,6 +8,7 @@
 
 use crate::{
     config::Config,
+    param::Value,
     service::Shared, //
 };
 use core::fmt::{
@@ -28,6 +29,9 @@ use kernel::{
 pub(crate) type Files = Pin<KBox<Scope<Arc<Shared>>>>;
 
 /// Makes the files of a server in its folder `name`. May sleep.
+///
+/// Files that cannot be made are missing, and the server starts without them: debugfs is for those
+/// who look at a system, and nothing must depend on it, as everywhere in the kernel.
 pub(crate) fn publish(root: &Dir, name: &CStr, server: Arc<Shared>) -> Result<Files> {
     let files = root.scope(server, name, |server, dir| {
         dir.read_callback_file(c"stats", server, &stats);
@@ -65,7 +69,7 @@ fn config(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
         drain,
     } = &server.config;
     writeln!(f, "{:<24} {:?}", "listen", server.local_addr())?;
-    writeln!(f, "{:<24} {:?}", "executor", executor)?;
+    writeln!(f, "{:<24} {:?}", "executor", Value(*executor))?;
     for (name, value) in [
         ("input_buffer", input.bytes() as i64),
         ("output_buffer", output.bytes() as i64),

@@ -409,7 +409,7 @@ impl<T: Parameter> Place<T> {
 }
 
 /// What a value looks like, for `{:?}`.
-struct Value<T>(T);
+pub(crate) struct Value<T>(pub(crate) T);
 
 impl<T: Parameter> Debug for Value<T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Written {
