@@ -2,7 +2,10 @@
 
 //! A TCP service that says everything back in capitals.
 
-use core::net::Ipv4Addr;
+use core::net::{
+    IpAddr,
+    Ipv4Addr, //
+};
 use kernel::prelude::*;
 use ktcp_server::{
     Handler,
@@ -22,8 +25,15 @@ module! {
     license: "GPL",
 }
 
-/// Where it listens: at this machine only. `Ipv4Addr::UNSPECIFIED` is for everybody.
-const ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 12347);
+ktcp_server::parameters! {
+    /// What the operator can set: `insmod @NAME@.ko addr=0.0.0.0` serves other machines, too.
+    struct Parameters {
+        /// Address to listen on
+        addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
+        /// TCP port to listen on; 0 lets the kernel choose
+        port: u16 = 12347,
+    }
+}
 
 /// The protocol: what to do with the bytes of one connection.
 struct Service;
@@ -64,8 +74,9 @@ struct Instance {
 
 impl kernel::Module for Instance {
     fn init(module: &'static ThisModule) -> Result<Self> {
+        let set = Parameters::read()?;
         let server = KernelTcpServer::builder(c"@NAME@")
-            .listen(SocketAddr::from(ADDRESS))
+            .listen(SocketAddr::new(set.addr, set.port))
             .start(module, Service)?;
         pr_info!("listening on {:?}\n", server.local_addr());
         Ok(Self { _server: server })
