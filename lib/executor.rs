@@ -4,6 +4,7 @@
 
 mod event_loop;
 mod kthread;
+mod spares;
 mod workqueue;
 
 use crate::{
@@ -24,8 +25,9 @@ use kernel::{
 
 /// The executor of a server.
 pub(crate) enum Engine {
-    /// Each connection has a thread, which the server keeps beside it.
-    Kthread,
+    /// Each connection has a thread, which the server keeps beside it. Buffers they share: an idle one
+    /// has none.
+    Kthread(Arc<spares::Spares>),
     Workqueue(workqueue::Pool),
     EventLoop(event_loop::Loops),
 }
@@ -34,7 +36,7 @@ impl Engine {
     /// May sleep.
     pub(crate) fn new(config: &Config) -> Result<Self> {
         Ok(match config.executor {
-            Executor::Kthread => Self::Kthread,
+            Executor::Kthread => Self::Kthread(Arc::new(spares::Spares::new()?, GFP_KERNEL)?),
             Executor::Workqueue => Self::Workqueue(workqueue::Pool::new(config.name)?),
             Executor::EventLoop => Self::EventLoop(event_loop::Loops::start(config.name)?),
         })
@@ -43,7 +45,7 @@ impl Engine {
     /// Has the connection, whose state has just become "queued", visited soon. Any context.
     pub(crate) fn enqueue(&self, connection: ArcBorrow<'_, Connection>) {
         match self {
-            Self::Kthread => connection.parker.unpark(),
+            Self::Kthread(_) => connection.parker.unpark(),
             Self::Workqueue(pool) => pool.enqueue(connection.into()),
             Self::EventLoop(loops) => loops.enqueue(connection.into()),
         }
@@ -63,17 +65,19 @@ impl Engine {
         connection: &Arc<Connection>,
     ) -> Result<Option<JoinHandle<()>>> {
         match self {
-            Self::Kthread => kthread::spawn(name, connection.clone()).map(Some),
+            Self::Kthread(spares) => {
+                kthread::spawn(name, connection.clone(), spares.clone()).map(Some)
+            }
             _ => Ok(None),
         }
     }
 
-    /// Returns when no task runs code of the handler any more. All connections are closed, and the
-    /// threads that [`thread_for`](Self::thread_for) made are the caller's to join. Sleeps.
+    /// Returns when no task runs code of the handler any more, and frees the buffers. All connections
+    /// are closed, and the threads that [`thread_for`](Self::thread_for) made are joined. Sleeps.
     pub(crate) fn stop(&self) {
         match self {
-            Self::Kthread => {}
-            Self::Workqueue(pool) => pool.flush(),
+            Self::Kthread(spares) => spares.clear(),
+            Self::Workqueue(pool) => pool.stop(),
             Self::EventLoop(loops) => loops.stop(),
         }
     }

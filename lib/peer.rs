@@ -35,7 +35,9 @@ impl<'a> Peer<'a> {
 /// Sends to a connection from outside its handler, for as long as the connection is there.
 ///
 /// It may be kept and used for longer than the connection, the server and the handler: it then says
-/// `ENOTCONN`. It keeps neither of them alive.
+/// `ENOTCONN`. It keeps neither of them alive, nor any socket, thread or buffer: until it is dropped
+/// it holds some 500 bytes for its connection and, once the server is gone, another 2 KiB and 64
+/// bytes for each CPU and counter for all of them.
 ///
 /// # Examples
 ///

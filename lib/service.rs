@@ -42,7 +42,10 @@ use crate::{
     timers::Clock,
     trace, //
 };
-use core::net::SocketAddr;
+use core::{
+    mem,
+    net::SocketAddr, //
+};
 use kernel::{
     debugfs::Dir,
     new_mutex,
@@ -358,9 +361,13 @@ impl Server {
         }
         self.shared
             .drain(within.unwrap_or(self.shared.config.drain));
+        // A `Sender` may keep what is shared for longer: it is to hold no more than it must.
+        let mut table = self.shared.table.lock();
+        let last = table.finished.take();
+        let entries = mem::replace(&mut table.entries, Slots::new());
+        drop(table);
+        drop((last, entries));
         self.shared.engine.stop();
-        let last = self.shared.table.lock().finished.take();
-        drop(last);
         self.files = None;
     }
 }

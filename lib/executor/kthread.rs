@@ -2,9 +2,9 @@
 
 //! A kernel thread for each connection, which sleeps while there is nothing to do.
 
+use super::spares::Spares;
 use crate::{
     connection::Connection,
-    conversation::Spare,
     kthread::{
         self,
         JoinHandle, //
@@ -17,15 +17,16 @@ use kernel::{
 };
 
 /// Starts the thread of a connection. May sleep.
-pub(super) fn spawn(server: &CStr, connection: Arc<Connection>) -> Result<JoinHandle<()>> {
+pub(super) fn spawn(
+    server: &CStr,
+    connection: Arc<Connection>,
+    spares: Arc<Spares>,
+) -> Result<JoinHandle<()>> {
     let name = CString::try_from_fmt(fmt!("{server}/{}", connection.peer().port()))?;
-    kthread::spawn_own(&name, move || {
-        let mut spare = Spare::default();
-        loop {
-            connection.parker.park_until(|| connection.is_queued());
-            if connection.visit(&mut spare) {
-                return;
-            }
+    kthread::spawn_own(&name, move || loop {
+        connection.parker.park_until(|| connection.is_queued());
+        if spares.visit(&connection) {
+            return;
         }
     })
 }
