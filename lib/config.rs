@@ -98,7 +98,7 @@ impl Config {
 /// | [`backlog`](Self::backlog) | 128 connections |
 /// | [`reuse_port`](Self::reuse_port), [`mptcp`](Self::mptcp) | no |
 /// | [`only_v6`](Self::only_v6), [`send_buffer_size`](Self::send_buffer_size), [`receive_buffer_size`](Self::receive_buffer_size) | as the kernel's sysctls say |
-/// | [`keepalive`](Self::keepalive), [`device`](Self::device) | none |
+/// | [`keepalive`](Self::keepalive), [`user_timeout`](Self::user_timeout), [`device`](Self::device) | none |
 /// | [`input_buffer`](Self::input_buffer), [`output_buffer`](Self::output_buffer) | 64 KiB |
 /// | [`max_connections`](Self::max_connections) | 10,000 |
 /// | [`max_per_peer`](Self::max_per_peer) | no limit |
@@ -190,6 +190,15 @@ impl Builder {
     /// not.
     pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
         self.options = self.options.keepalive(keepalive);
+        self
+    }
+
+    /// How long sent bytes may stay unacknowledged, and how long a peer may take none, before its
+    /// connection is reset; see [`ListenOptions::user_timeout`]. The kernel counts this for itself,
+    /// and knows more of the peer than [`send_timeout`](Self::send_timeout) does: that one runs from
+    /// the last byte that the kernel took.
+    pub fn user_timeout(mut self, timeout: Delta) -> Self {
+        self.options = self.options.user_timeout(timeout);
         self
     }
 
