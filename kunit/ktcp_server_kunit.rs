@@ -41,9 +41,9 @@ macro_rules! assert_eq {
 /// Suites of the functions `$case` for each executor, which they take as their argument.
 macro_rules! suites {
     ($kthread:ident, $workqueue:ident, $event_loop:ident; $($case:ident,)*) => {
-        suites! { @one $kthread kthread Kthread $($case)* }
-        suites! { @one $workqueue workqueue Workqueue $($case)* }
-        suites! { @one $event_loop event_loop EventLoop $($case)* }
+        suites! { @one $kthread on_kthread Kthread $($case)* }
+        suites! { @one $workqueue on_workqueue Workqueue $($case)* }
+        suites! { @one $event_loop on_event_loop EventLoop $($case)* }
     };
     (@one $suite:ident $module:ident $executor:ident $($case:ident)*) => {
         #[kunit_tests($suite)]
@@ -69,6 +69,8 @@ mod limits;
 mod memory;
 mod net;
 mod net_options;
+mod netns;
+mod peers;
 mod probe;
 mod push;
 mod registry;

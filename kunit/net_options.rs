@@ -25,6 +25,7 @@ mod tests {
         Instant,
         Monotonic, //
     };
+    use ktcp_server::error::EOPNOTSUPP;
     use ktcp_server::net::{
         Device,
         Keepalive,
@@ -327,8 +328,18 @@ mod tests {
                 .connect(&namespace()?, addr)?;
             let (server, peer) = listener.accept()?;
             assert_eq!(peer, client.local_addr()?);
-            // It has no way to read this back, which tells it apart.
-            assert_eq!(server.nodelay().is_err(), mptcp);
+            // It has no way to read these back, which tells it apart.
+            let missing = mptcp.then_some(EOPNOTSUPP);
+            for stream in [&server, &client] {
+                assert_eq!(stream.nodelay().err(), missing);
+                assert_eq!(stream.user_timeout().err(), missing);
+            }
+            assert_eq!(server.keepalive().err(), missing);
+            assert_eq!(server.send_buffer_size()?, 100_000);
+            assert!(client.receive_buffer_size()? > 0);
+            // Nor to be given a user timeout, but for what it is beneath when the peer has none.
+            let timeout = server.set_user_timeout(Some(Delta::from_secs(9)));
+            assert_eq!(timeout.err(), mptcp.then_some(ENOPROTOOPT));
             assert!(transfer(&client, &server, &data)?[..] == data[..]);
             server.abort();
             let end = client.read(&mut [0; 1]);

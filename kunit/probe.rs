@@ -97,6 +97,7 @@ pub(crate) struct Probe {
 pub(crate) struct Session {
     record: Arc<Record>,
     echo: bool,
+    deaf: bool,
 }
 
 impl Drop for Session {
@@ -131,6 +132,7 @@ impl Handler for Probe {
         Ok(Session {
             record: self.record.clone(),
             echo: false,
+            deaf: false,
         })
     }
 
@@ -140,7 +142,19 @@ impl Handler for Probe {
         input: &mut Input<'_>,
         output: &mut Output<'_>,
     ) -> Result<Next> {
+        if session.deaf {
+            let all = input.len();
+            input.consume(all);
+            return Ok(Next::Receive);
+        }
         match input.first().filter(|_| !session.echo) {
+            // Say nothing to anything that follows.
+            Some(b'N') => {
+                session.deaf = true;
+                let all = input.len();
+                input.consume(all);
+                Ok(Next::Receive)
+            }
             // Wait for a whole line.
             Some(b'L') => {
                 if let Some(end) = input.iter().position(|&byte| byte == b'\n') {

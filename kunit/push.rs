@@ -14,7 +14,8 @@ use crate::{
     support::{
         connect,
         exchange, //
-    }, //
+    },
+    THIS_MODULE, //
 };
 use core::net::SocketAddr;
 use kernel::{
@@ -29,7 +30,9 @@ use kernel::{
     },
     time::{
         delay::fsleep,
-        Delta, //
+        Delta,
+        Instant,
+        Monotonic, //
     }, //
 };
 use ktcp_server::{
@@ -37,6 +40,7 @@ use ktcp_server::{
         ENOBUFS,
         ENOTCONN, //
     },
+    kthread,
     net::TcpStream,
     BufferSize,
     Executor,
@@ -152,10 +156,46 @@ fn many_may_push_at_once(executor: Executor) -> Result {
     Ok(())
 }
 
+fn a_tireless_sender_does_not_delay_the_stop(executor: Executor) -> Result {
+    let (server, record, addr) = start(builder(executor))?;
+    let (client, sender) = client(&record, addr)?;
+    // One who pushes without a pause, little by little: there is always something more when a visit
+    // has sent what there was. And a peer who reads as fast as it can.
+    let pusher = kthread::spawn(&THIS_MODULE, c"ktcp-pusher", move |_| loop {
+        match sender.send(&[7; 16]) {
+            Ok(()) => {}
+            // The peer has to read first.
+            Err(ENOBUFS) => fsleep(Delta::from_micros(10)),
+            Err(error) => return error,
+        }
+    })?;
+    let reader = kthread::spawn(&THIS_MODULE, c"ktcp-reader", move |_| {
+        let mut block = KVVec::from_elem(0u8, 256 << 10, GFP_KERNEL)?;
+        let mut total = 0;
+        while let Ok(count @ 1..) = client.read(&mut block) {
+            if block[..count].iter().any(|&byte| byte != 7) {
+                return Err(EIO);
+            }
+            total += count;
+        }
+        Ok::<_, Error>(total)
+    })?;
+    assert!(eventually(|| server.statistics().bytes_out > 64 << 10));
+
+    let begin = Instant::<Monotonic>::now();
+    server.shutdown(Delta::from_millis(300));
+    assert!(begin.elapsed().as_millis() < 3000);
+    assert_eq!(record.handlers_dropped.load(Relaxed), 1);
+    assert_eq!(pusher.join()?, ENOTCONN);
+    assert!(reader.join()?? > 64 << 10);
+    Ok(())
+}
+
 suites! {
     ktcp_push_kthread, ktcp_push_workqueue, ktcp_push_event_loop;
     what_is_pushed_arrives_in_order,
     what_does_not_fit_is_refused_whole,
     after_the_end_there_is_nobody_to_send_to,
     many_may_push_at_once,
+    a_tireless_sender_does_not_delay_the_stop,
 }

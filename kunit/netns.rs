@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Servers in a network namespace of their own, and connections that are cut, on every executor.
+
+use crate::{
+    probe::{
+        builder,
+        eventually,
+        start,
+        Record, //
+    },
+    support::{
+        connect,
+        exchange, //
+    },
+    THIS_MODULE, //
+};
+use core::net::SocketAddr;
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::Arc,
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
+use ktcp_server::{
+    error::{
+        ECONNREFUSED,
+        ETIMEDOUT, //
+    },
+    kthread,
+    net::{
+        Keepalive,
+        Namespace,
+        TcpStream, //
+    },
+    Builder,
+    CloseReason,
+    Executor,
+    KernelTcpServer, //
+};
+
+extern "C" {
+    fn ktcp_kunit_unshare_net(cookie: *mut u64) -> c_int;
+    fn ktcp_kunit_net_exists(cookie: u64) -> bool;
+    fn ktcp_kunit_net_up(cookie: u64, up: bool) -> c_int;
+}
+
+/// A namespace without a reference on it.
+#[derive(Clone, Copy)]
+struct Nameless(u64);
+
+impl Nameless {
+    fn exists(self) -> bool {
+        // SAFETY: May be called from any task that can sleep.
+        unsafe { ktcp_kunit_net_exists(self.0) }
+    }
+
+    /// Cuts all connections within it: what is sent from now on does not arrive.
+    fn cut(self) -> Result {
+        // SAFETY: May be called from any task that can sleep.
+        to_result(unsafe { ktcp_kunit_net_up(self.0, false) })
+    }
+}
+
+/// Calls `f` in a task in a new namespace. That task has ended when this returns.
+fn in_new_namespace<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<(T, Nameless)> {
+    let task = kthread::spawn(&THIS_MODULE, c"ktcp-netns", move |_| {
+        let mut cookie = 0;
+        // SAFETY: `cookie` is valid for a write, and this task needs no other namespace.
+        to_result(unsafe { ktcp_kunit_unshare_net(&raw mut cookie) })?;
+        Ok::<_, Error>((f()?, Nameless(cookie)))
+    })?;
+    task.join()?
+}
+
+/// A server in a new namespace, and a client in it.
+struct Inside {
+    server: KernelTcpServer,
+    record: Arc<Record>,
+    addr: SocketAddr,
+    client: TcpStream,
+    namespace: Nameless,
+}
+
+fn inside(builder: Builder) -> Result<Inside> {
+    let ((server, record, addr, client), namespace) = in_new_namespace(move || {
+        // The builder takes that of the task which starts the server.
+        let (server, record, addr) = start(builder)?;
+        let client = TcpStream::connect(&Namespace::current()?, addr)?;
+        client.set_read_timeout(Some(Delta::from_secs(10)))?;
+        Ok((server, record, addr, client))
+    })?;
+    exchange(&client, b"hello")?;
+    Ok(Inside {
+        server,
+        record,
+        addr,
+        client,
+        namespace,
+    })
+}
+
+fn a_namespace_stays_as_long_as_its_server(executor: Executor) -> Result {
+    let Inside {
+        server,
+        client,
+        addr,
+        namespace,
+        record,
+    } = inside(builder(executor))?;
+    // No task is there any more, and nobody has a handle of the namespace.
+    fsleep(Delta::from_millis(50));
+    assert!(namespace.exists());
+    for _ in 0..10 {
+        assert!(exchange(&client, b"hello")?[..] == b"hello"[..]);
+    }
+    // Neither is the server to be seen from outside, nor is its port taken there.
+    assert_eq!(connect(addr).err(), Some(ECONNREFUSED));
+    let (outer, _, _) = start(builder(executor).listen(addr))?;
+    exchange(&connect(addr)?, b"hello")?;
+    drop(outer);
+
+    // The client's end is the last socket there.
+    drop(server);
+    assert_eq!(record.closed(), 1);
+    assert_eq!(client.read(&mut [0; 4])?, 0);
+    assert!(namespace.exists());
+    drop(client);
+    assert!(eventually(|| !namespace.exists()));
+    Ok(())
+}
+
+fn a_namespace_goes_after_its_server(executor: Executor) -> Result {
+    // In this order the server has the last word, and says it in its namespace.
+    let inside = inside(builder(executor))?;
+    drop(inside.client);
+    assert!(inside.namespace.exists());
+    drop(inside.server);
+    assert!(eventually(|| !inside.namespace.exists()));
+    Ok(())
+}
+
+/// Cuts the connection of `inside` and waits for its end; says after how many milliseconds.
+fn cut(inside: &Inside) -> Result<i64> {
+    let begin = Instant::<Monotonic>::now();
+    inside.namespace.cut()?;
+    let sender = inside.record.senders.lock().last().cloned().ok_or(EINVAL)?;
+    let _ = sender.send(b"is anybody there?");
+    assert!(eventually(|| inside.record.closed() == 1));
+    Ok(begin.elapsed().as_millis())
+}
+
+fn ended_by_timeout(inside: &Inside) -> Result {
+    let reason = inside.record.last_reason();
+    assert_eq!(reason, Some(CloseReason::Broken(ETIMEDOUT)));
+    assert_eq!(inside.server.statistics().closed_broken, 1);
+    Ok(())
+}
+
+fn a_user_timeout_ends_a_cut_connection(executor: Executor) -> Result {
+    let timeout = Delta::from_millis(500);
+    let inside = inside(builder(executor).user_timeout(timeout))?;
+    let millis = cut(&inside)?;
+    assert!((400..4000).contains(&millis));
+    ended_by_timeout(&inside)
+}
+
+fn keepalive_ends_a_cut_connection(executor: Executor) -> Result {
+    let inside = inside(builder(executor).keepalive(Keepalive::new(1, 1, 1)?))?;
+    // Nothing is sent: only the kernel asks.
+    let begin = Instant::<Monotonic>::now();
+    inside.namespace.cut()?;
+    assert!(eventually(|| inside.record.closed() == 1));
+    assert!(begin.elapsed().as_millis() >= 900);
+    ended_by_timeout(&inside)
+}
+
+fn without_either_a_cut_connection_stays(executor: Executor) -> Result {
+    // What the two above are compared with: TCP itself takes minutes.
+    let inside = inside(builder(executor))?;
+    inside.namespace.cut()?;
+    fsleep(Delta::from_millis(3000));
+    assert_eq!(inside.record.closed(), 0);
+    // Stopping does not wait for it either.
+    let begin = Instant::<Monotonic>::now();
+    drop(inside.server);
+    assert!(begin.elapsed().as_millis() < 5000);
+    assert_eq!(inside.record.closed(), 1);
+    Ok(())
+}
+
+suites! {
+    ktcp_netns_kthread, ktcp_netns_workqueue, ktcp_netns_event_loop;
+    a_namespace_stays_as_long_as_its_server,
+    a_namespace_goes_after_its_server,
+    a_user_timeout_ends_a_cut_connection,
+    keepalive_ends_a_cut_connection,
+    without_either_a_cut_connection_stays,
+}
