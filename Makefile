@@ -87,6 +87,9 @@ test-kernels: ## build for each series of the kernel (see KERNEL), and talk to k
 	@$(tool) test-kernels
 
 #@ Measure
+bench: ## how fast kecho is, beside servers in user space: all cases, 20 min
+	@$(tool) bench
+
 bench-quick: ## how fast kecho is, beside servers in user space: the main cases, 4 min
 	@$(tool) bench-quick
 
@@ -124,9 +127,13 @@ help: ## this table
 #= ACCEL: kvm or tcg; default: kvm if it runs a guest, else tcg
 #= LINT: the one lint to run
 #= CASE: the tests that `make test-unit`, `test-tools` or `test-e2e` runs: a part of their names
+#= CASE: for `make bench`: the cases that it measures, a part of their names
+#= SERVERS: the servers that `make bench` measures, with commas between: kecho,epoll,io_uring,tokio
+#= FIGURES: what `make bench` measures: instructions or rates; default: both
+#= BASE: the result that `make bench` compares with; default: the one before
 #= V: 1 shows the commands of the build
 #= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
 .PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-e2e test-kernels \
-	bench-quick new build-module test-module fmt shell buildroot update clean clean-cache help
+	bench bench-quick new build-module test-module fmt shell buildroot update clean clean-cache help

@@ -39,6 +39,7 @@ COMMANDS = {
     "test-tools": "testrun",
     "test-e2e": "testrun",
     "test-kernels": "testrun",
+    "bench": "lab.command",
     "bench-quick": "lab.command",
 }
 

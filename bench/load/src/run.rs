@@ -200,7 +200,7 @@ fn conduct(
     }
     let end = if in_time { until } else { tally.last_answer };
     Outcome {
-        counted: Duration::from_nanos(end.saturating_sub(begin)),
+        counted: Duration::from_nanos(end.saturating_sub(tally.first_counted)),
         connecting,
         busy: after
             .zip(before)

@@ -27,6 +27,8 @@ pub struct Tally {
     pub starved: u64,
     /// Messages that had no answer when the time was over.
     pub unanswered: u64,
+    /// When counting began.
+    pub first_counted: u64,
     /// When the last answer came that was counted.
     pub last_answer: u64,
 }
@@ -40,6 +42,7 @@ impl Tally {
             failures: Failures::default(),
             starved: 0,
             unanswered: 0,
+            first_counted: u64::MAX,
             last_answer: 0,
         }
     }
@@ -52,6 +55,7 @@ impl Tally {
         self.failures.add(&other.failures);
         self.starved += other.starved;
         self.unanswered += other.unanswered;
+        self.first_counted = self.first_counted.min(other.first_counted);
         self.last_answer = self.last_answer.max(other.last_answer);
     }
 }

@@ -89,7 +89,12 @@ pub struct Worker<'a> {
     buffer: Box<[u8; CHUNK]>,
     slots: Vec<Slot>,
     tally: Tally,
+    /// When answers are counted.
     counted: Range<u64>,
+    /// The first answer in that time is where counting begins.
+    aligns: bool,
+    /// Answers that are still to be counted.
+    left: u64,
     /// Whether an answer is followed by the next message.
     issuing: bool,
     /// How many messages may still be issued, of those that count.
@@ -126,6 +131,8 @@ impl<'a> Worker<'a> {
             slots,
             tally: Tally::new(),
             counted: 0..0,
+            aligns: false,
+            left: u64::MAX,
             issuing: false,
             quota: 0,
             connecting: 0,
@@ -158,7 +165,14 @@ impl<'a> Worker<'a> {
                 }
             }
             Limit::Requests(requests) => {
-                self.quota = share(requests as usize, plan.threads, self.index) as u64;
+                let requests = share(requests as usize, plan.threads, self.index) as u64;
+                if plan.warm_up.is_zero() {
+                    self.quota = requests;
+                } else {
+                    // From an answer to an answer: with the number of connections, or a multiple
+                    // of it, that is whole rounds, however unevenly answers come.
+                    (self.quota, self.left, self.aligns) = (u64::MAX, requests, true);
+                }
                 self.bear(active);
             }
             Limit::Time(_) => {
@@ -167,6 +181,7 @@ impl<'a> Worker<'a> {
             }
         }
         self.close();
+        self.tally.first_counted = self.counted.start;
         self.shared.ended.fetch_add(1, Relaxed);
         main.unpark();
         // A thread that ends takes its CPU time with it.
@@ -308,15 +323,25 @@ impl<'a> Worker<'a> {
                     now = shared.now();
                 }
                 count += 1;
-                if !slot.is_idle && self.counted.contains(&now) {
-                    let since = if shared.plan.reconnect {
-                        slot.since
-                    } else {
-                        issued
-                    };
-                    self.tally.answers.saturating_record(now - since);
-                    self.tally.last_answer = now;
-                    self.untold += 1;
+                if slot.is_idle || !self.counted.contains(&now) {
+                    continue;
+                }
+                if self.aligns {
+                    self.aligns = false;
+                    self.counted.start = now;
+                    continue;
+                }
+                let since = if shared.plan.reconnect {
+                    slot.since
+                } else {
+                    issued
+                };
+                self.tally.answers.saturating_record(now - since);
+                self.tally.last_answer = now;
+                self.untold += 1;
+                self.left -= 1;
+                if self.left == 0 {
+                    self.counted.end = now;
                 }
             }
             if count > 0 {

@@ -64,7 +64,6 @@ fn accept(listener: &TcpListener, poll: &Poll, connections: &mut Slab<Connection
     loop {
         match listener.accept() {
             Ok((mut stream, _)) => {
-                stream.set_nodelay(true)?;
                 let entry = connections.vacant_entry();
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 poll.registry()

@@ -15,6 +15,8 @@ pub fn open(addr: SocketAddr, threads: usize) -> Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(threads > 1)?;
     socket.set_nonblocking(true)?;
+    // Connections inherit it.
+    socket.set_tcp_nodelay(true)?;
     socket
         .bind(&addr.into())
         .with_context(|| format!("cannot listen on {addr}"))?;

@@ -3,9 +3,11 @@
 //! `ktcp-peer`: echo servers in user space, each as well written as its way of waiting allows, to
 //! compare the library with.
 
+mod buffers;
 mod epoll;
 mod listener;
 mod tokio;
+mod uring;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -32,6 +34,8 @@ struct Cli {
 enum Way {
     /// epoll(7), edge-triggered
     Epoll,
+    /// io_uring(7), multishot
+    Uring,
     /// The runtime of the crate tokio
     Tokio,
 }
@@ -42,13 +46,17 @@ fn main() -> Result<()> {
     if matches!(cli.way, Way::Tokio) {
         return tokio::serve(listener::open(cli.listen, 1)?, threads);
     }
+    let serve = match cli.way {
+        Way::Uring => uring::serve,
+        _ => epoll::serve,
+    };
     let listeners = (0..threads)
         .map(|_| listener::open(cli.listen, threads))
         .collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| {
         let handles: Vec<_> = listeners
             .into_iter()
-            .map(|listener| scope.spawn(move || epoll::serve(listener)))
+            .map(|listener| scope.spawn(move || serve(listener)))
             .collect();
         for handle in handles {
             handle.join().expect("a server's thread panicked")?;

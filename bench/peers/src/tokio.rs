@@ -16,6 +16,7 @@ const BUFFER: usize = 16 << 10;
 pub fn serve(listener: StdListener, threads: usize) -> Result<()> {
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(threads)
+        .thread_name("ktcp-peer")
         .enable_io()
         .build()?;
     runtime.block_on(async {
@@ -27,7 +28,6 @@ pub fn serve(listener: StdListener, threads: usize) -> Result<()> {
 async fn accept(listener: TcpListener) -> Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
         tokio::spawn(async move {
             // An error is the client's.
             let _ = echo(stream).await;

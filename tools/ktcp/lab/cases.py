@@ -3,7 +3,17 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from .. import ui
+
+
+# What is counted at least
+COUNTED_ROUNDS = 6
+COUNTED_INSTRUCTIONS = 300_000_000
 
 
 @dataclass(frozen=True)
@@ -12,19 +22,74 @@ class Case:
 
     name: str
     arguments: str
+    # The group that it is shown in: cases that differ in one thing
+    group: str = ""
+    # That thing: connections or bytes
+    x: int = 0
+    # How many echoes tell what one costs: whole rounds of the connections
+    echoes: int = 0
 
 
-def _echo(connections: int, size: int) -> Case:
-    plural = "" if connections == 1 else "s"
-    name = f"{connections:,} connection{plural}, {_bytes(size)}"
-    return Case(name, f"--connections {connections} --size {size}")
+def count(number: int, of: str) -> str:
+    return f"{number:,} {of}{'' if number == 1 else 's'}"
 
 
-def _bytes(size: int) -> str:
+def size_of(size: int) -> str:
     for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
         if size % unit == 0:
             return f"{size // unit} {name}"
     return f"{size:,} B"
 
 
-QUICK = (_echo(1, 64), _echo(64, 64), _echo(1000, 64))
+def _rounds(connections: int, size: int) -> int:
+    # The estimate need not be good: it only says for how long to look.
+    estimate = 30_000 + 3 * size
+    rounds = max(COUNTED_ROUNDS, COUNTED_INSTRUCTIONS // (estimate * connections))
+    return rounds * connections
+
+
+def _echo(connections: int, size: int, group: str) -> Case:
+    name = f"{count(connections, 'connection')}, {size_of(size)}"
+    x = connections if group == "connections" else size
+    arguments = f"--connections {connections} --size {size}"
+    return Case(name, arguments, group, x, _rounds(connections, size))
+
+
+QUICK = tuple(_echo(connections, 64, "connections") for connections in (1, 64, 1000))
+
+CONNECTIONS = tuple(
+    _echo(connections, 64, "connections") for connections in (1, 16, 64, 256, 1000, 4000)
+)
+# Fewer connections the larger the messages are, so that all of them fit into the caches.
+SIZES = tuple(
+    _echo(connections, size, "sizes")
+    for connections, size in (
+        (64, 13),
+        (64, 1 << 10),
+        (16, 4000),
+        (16, 16 << 10),
+        (16, 64 << 10),
+        (4, 1 << 20),
+    )
+)
+BUSY = "--connections 64 --size 64"
+OTHERS = (
+    Case("64 clients, connect, 64 B, close", f"{BUSY} --reconnect", echoes=64 * 30),
+    Case("64 connections, 64 B, 16 under way", f"{BUSY} --depth 16", echoes=64 * 16 * 20),
+    Case("64 of 10,064 connections, 64 B", f"{BUSY} --idle 10000", echoes=_rounds(64, 64)),
+)
+
+FULL = (*CONNECTIONS, *SIZES, *OTHERS)
+
+
+def chosen(cases: Iterable[Case]) -> tuple[Case, ...]:
+    """Those of the cases that the variable CASE names, a part of their names or a glob."""
+    cases = tuple(cases)
+    wish = os.environ.get("CASE", "")
+    found = tuple(case for case in cases if fnmatch.fnmatch(case.name, f"*{wish}*"))
+    if not found:
+        raise ui.Fail(
+            f"there is no case CASE={wish}",
+            f"they are: {'; '.join(case.name for case in cases)}",
+        )
+    return found

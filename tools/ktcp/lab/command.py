@@ -4,23 +4,110 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterable, Sequence
 
-from .. import cli
-from . import cases, measure, servers, table
+from .. import cli, ui
+from . import cases, compare, measure, results, servers, table
+from .cases import Case
+from .measure import Counts, Laboratory, Report, Reports
+from .results import Result
+from .servers import Server
 
-QUICK_SERVERS = (servers.KECHO, servers.EPOLL)
-QUICK_RUNS = 5
+QUICK_SERVERS = (servers.KECHO, servers.EPOLL, servers.URING)
+
+# Runs of the servers that alternate; the median counts.
+RATE_RUNS = 5
+# One more than needed, to see that they agree
+COUNT_RUNS = 2
+
+FIGURES = ("instructions", "rates")
+
+# Other work of this machine, in CPUs, with which rates and latencies say little
+BUSY = 0.5
 
 
-def _quick(_arguments: argparse.Namespace) -> int:
-    lab = measure.prepare()
-    counts = measure.all_instructions(lab, QUICK_SERVERS, cases.QUICK, runs=2)
-    print(f"\n{table.instructions(counts)}\n", flush=True)
-    rates = measure.all_rates(lab, QUICK_SERVERS, cases.QUICK, QUICK_RUNS)
-    print(f"\n{table.rates(rates)}", flush=True)
+def _wanted(figure: str) -> bool:
+    wish = os.environ.get("FIGURES", "")
+    if wish and wish not in FIGURES:
+        raise ui.Fail(f"FIGURES={wish} is not known", f"use one of: {', '.join(FIGURES)}")
+    return wish in ("", figure)
+
+
+def _put_counts(result: Result, counts: Counts) -> None:
+    result["instructions"] = counts
+    print(f"\n{table.instructions(result)}\n", flush=True)
+
+
+def _run(report: Report) -> dict[str, float]:
+    """What is kept of a report."""
+    times, busy = report["echo"]["times_ns"], report["busy"]
+    kept = {f"{name}_ns": times[name] for name in ("mean", "p50", "p90", "p99", "p99_9", "max")}
+    return {**kept, "load": busy["load"], "server": busy["watched"], "machine": busy["machine"]}
+
+
+def _put_rates(result: Result, reports: Reports) -> None:
+    def each(figure: str) -> dict[str, dict[str, list[float]]]:
+        values: dict[str, dict[str, list[float]]] = {}
+        for case, found in reports.items():
+            for server, runs in found.items():
+                picked = [
+                    run["echo"]["per_second" if figure == "rate" else "times_ns"] for run in runs
+                ]
+                values.setdefault(case, {})[server] = [
+                    value if figure == "rate" else value["p50"] for value in picked
+                ]
+        return values
+
+    result["cpus"] = measure.CPUS
+    result["rate"], result["median_ns"] = each("rate"), each("median_ns")
+    result["runs"] = {
+        case: {server: [_run(run) for run in runs] for server, runs in found.items()}
+        for case, found in reports.items()
+    }
+    print(f"\n{table.rates(result)}\n", flush=True)
+
+
+def _warn_if_busy() -> float:
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        ui.warn(
+            f"this machine is busy with other work (load {load:.1f}): "
+            "instructions are right all the same, rates and latencies are not"
+        )
+    return load
+
+
+def _bench(kind: str, chosen: Sequence[Server], wanted: Iterable[Case]) -> int:
+    wanted = cases.chosen(wanted)
+    chosen = servers.chosen(chosen)
+    load = _warn_if_busy()
+    lab = Laboratory.prepare()
+    result = results.begin(lab.kernel, kind)
+    result["load_before"] = load
+    if _wanted("instructions"):
+        _put_counts(result, measure.count_all(lab, chosen, wanted, COUNT_RUNS))
+    if _wanted("rates"):
+        _put_rates(result, measure.rate_all(lab, chosen, wanted, RATE_RUNS))
+    before = results.previous(result)
+    path = results.keep(result)
+    results.prune()
+    if before is not None:
+        print(compare.report(before, result))
+    print(f"kept as {path}", flush=True)
     return 0
+
+
+def _quick_command(_arguments: argparse.Namespace) -> int:
+    return _bench("quick", QUICK_SERVERS, cases.QUICK)
+
+
+def _full_command(_arguments: argparse.Namespace) -> int:
+    return _bench("full", servers.ALL, cases.FULL)
 
 
 def register(subparsers: cli.Subparsers) -> None:
     command = subparsers.add_parser("bench-quick", help="measure the main cases")
-    command.set_defaults(call=_quick)
+    command.set_defaults(call=_quick_command)
+    command = subparsers.add_parser("bench", help="measure everything")
+    command.set_defaults(call=_full_command)

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import json
-import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +23,19 @@ CPUS = 2
 SETTLE_SECONDS = 30
 BOOT_SECONDS = 300.0
 
-# Guest seconds; with one CPU at one instruction a nanosecond, some thousand echoes.
-COUNT_SECONDS = 0.3
-COUNT_WARM_UP = 0.1
+# Guest seconds
+COUNT_WARM_UP = 0.2
 RATE_SECONDS = 1.0
 RATE_WARM_UP = 0.3
 
-# A limit for a call of the load generator, in seconds of this machine
+# A limit for a call of the load generator, in seconds of the guest
 CALL_SECONDS = 300.0
 
-# A report of `ktcp-bench --json -`
+# A report of `ktcp-bench --json`
 Report = dict[str, Any]
+# By case, server and run
+Counts = dict[str, dict[str, list[float]]]
+Reports = dict[str, dict[str, list[Report]]]
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,16 @@ class Laboratory:
     modules: tuple[Path, ...]
     programs: dict[str, bytes]
 
+    @staticmethod
+    def prepare() -> Laboratory:
+        """Builds everything that the guests need."""
+        chosen = kernel.prepare()
+        modules = module.build(chosen, quiet=True)
+        return Laboratory(chosen, tuple(modules.glob("*.ko")), programs.files())
+
     @contextmanager
-    def guest(self, name: str, *, icount: bool) -> Iterator[vm.Guest]:
+    def guest(self, name: str, *, icount: bool = False) -> Iterator[vm.Guest]:
+        """A guest that is set up as one sets up a server."""
         guest = vm.Guest(
             self.kernel,
             self.modules,
@@ -85,7 +94,7 @@ def load(guest: vm.Guest, server: Server, arguments: str) -> Report:
 
 def instructions(guest: vm.Guest, server: Server, case: Case) -> float:
     """How many instructions an echo costs, the client's part included."""
-    times = f"--duration {COUNT_SECONDS} --warm-up {COUNT_WARM_UP} --threads 1"
+    times = f"--requests {case.echoes} --warm-up {COUNT_WARM_UP} --threads 1"
     report = load(guest, server, f"{case.arguments} {times}")
     # A nanosecond is an instruction, and the CPU is never idle under load.
     return float(1e9 / report["echo"]["per_second"])
@@ -97,14 +106,10 @@ def rate(guest: vm.Guest, server: Server, case: Case) -> Report:
     return load(guest, server, f"{case.arguments} {times} --watch {server.threads}")
 
 
-Counts = dict[str, dict[str, list[float]]]
-Rates = dict[str, dict[str, list[Report]]]
-
-
-def all_instructions(
+def count_all(
     lab: Laboratory, chosen: Sequence[Server], cases: Iterable[Case], runs: int
 ) -> Counts:
-    """For each case and server the instructions of each run."""
+    """For each case and server the instructions of an echo in each run."""
     found: Counts = {}
     with ui.Progress("count instructions (one CPU)") as progress:
         progress.detail("boot")
@@ -119,12 +124,14 @@ def all_instructions(
     return found
 
 
-def all_rates(lab: Laboratory, chosen: Sequence[Server], cases: Iterable[Case], runs: int) -> Rates:
+def rate_all(
+    lab: Laboratory, chosen: Sequence[Server], cases: Iterable[Case], runs: int
+) -> Reports:
     """For each case and server the reports of runs that alternate."""
-    found: Rates = {}
+    found: Reports = {}
     with ui.Progress("measure rates and latencies (two CPUs)") as progress:
         progress.detail("boot")
-        with lab.guest("bench-rate", icount=False) as guest:
+        with lab.guest("bench-rate") as guest:
             servers.start(guest, chosen, cpus=CPUS)
             for case in cases:
                 for run in range(runs):
@@ -133,14 +140,3 @@ def all_rates(lab: Laboratory, chosen: Sequence[Server], cases: Iterable[Case], 
                         report = rate(guest, server, case)
                         found.setdefault(case.name, {}).setdefault(server.name, []).append(report)
     return found
-
-
-def median(reports: Iterable[Report], figure: Callable[[Report], float]) -> float:
-    return statistics.median(figure(report) for report in reports)
-
-
-def prepare() -> Laboratory:
-    """Builds everything that the guests need."""
-    chosen = kernel.prepare()
-    modules = module.build(chosen, quiet=True)
-    return Laboratory(chosen, tuple(modules.glob("*.ko")), programs.files())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from .. import ui, vm
 
 START_SECONDS = 60.0
+DESCRIPTORS = 200_000
+BACKLOG = 65_535
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class Server:
 
 def _peer(name: str, what: str, port: int, way: str) -> Server:
     listen = f"--listen {vm.LOCALHOST}:{{port}} --threads {{cpus}}"
-    command = f"ktcp-peer {way} {listen} >/run/{name}.log 2>&1 &"
-    return Server(name, what, port, "ktcp-peer", command)
+    command = f"ulimit -n {DESCRIPTORS}; exec ktcp-peer {way} {listen} >/run/{name}.log 2>&1"
+    return Server(name, what, port, "ktcp-peer", f"( {command} ) &")
 
 
 KECHO = Server(
@@ -56,12 +59,27 @@ KECHO = Server(
     "this library, event loop",
     12345,
     "kecho",
-    "insmod /modules/ktcp_server.ko && insmod /modules/kecho.ko port={port}",
+    "insmod /modules/ktcp_server.ko && insmod /modules/kecho.ko port={port} "
+    f"backlog={BACKLOG} max_connections={DESCRIPTORS}",
 )
 EPOLL = _peer("epoll", "user space, epoll", 12346, "epoll")
-TOKIO = _peer("tokio", "user space, tokio", 12347, "tokio")
+URING = _peer("io_uring", "user space, io_uring", 12347, "uring")
+TOKIO = _peer("tokio", "user space, tokio", 12348, "tokio")
 
-ALL = (KECHO, EPOLL, TOKIO)
+ALL = (KECHO, EPOLL, URING, TOKIO)
+
+
+def chosen(among: Iterable[Server]) -> tuple[Server, ...]:
+    """Those of the servers that the variable SERVERS names, or else all."""
+    among = tuple(among)
+    names = [name for name in os.environ.get("SERVERS", "").split(",") if name]
+    known = {server.name: server for server in ALL}
+    if unknown := [name for name in names if name not in known]:
+        raise ui.Fail(
+            f"SERVERS names {', '.join(unknown)}, and there is no such server",
+            f"they are, with commas between: {', '.join(known)}",
+        )
+    return tuple(known[name] for name in names) or among
 
 
 def start(guest: vm.Guest, servers: Iterable[Server], cpus: int) -> None:

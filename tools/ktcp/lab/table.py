@@ -4,20 +4,26 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from .measure import Counts, Rates, Report, median
+from .results import Result
 
 # The server that others are compared with
 BASELINE = "epoll"
 
+# A side that leaves less than that of the CPUs it may use idle is at its limit.
+SATURATED = 0.93
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns that line up: the first to the left, the others to the right."""
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns that line up: the first two to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
-        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]
+        cells = [
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        ]
         lines.append("  " + "  ".join(cells).rstrip())
     return "\n".join(lines)
 
@@ -26,9 +32,10 @@ def _ratio(value: float, baseline: float | None) -> str:
     return f"{value / baseline:.3f}" if baseline else ""
 
 
-def instructions(counts: Counts) -> str:
+def instructions(result: Result) -> str:
+    """Thousand instructions per echo."""
     rows = [["instructions per echo", "", "thousand", f"to {BASELINE}", "spread"]]
-    for case, found in counts.items():
+    for case, found in result["instructions"].items():
         middle = {server: statistics.median(values) for server, values in found.items()}
         for server, value in middle.items():
             values = found[server]
@@ -36,35 +43,46 @@ def instructions(counts: Counts) -> str:
             ratio = _ratio(value, middle.get(BASELINE))
             rows.append([case, server, f"{value / 1000:.2f}", ratio, spread])
             case = ""
-    return _aligned(rows)
+    return aligned(rows)
 
 
-def _per_second(report: Report) -> float:
-    return float(report["echo"]["per_second"])
+def saturated(busy: Sequence[float], cpus: int) -> str:
+    """Which side had no more to give, from how busy each was, in CPUs: load, server, all."""
+    load, server, machine = busy
+    full = SATURATED * cpus
+    if machine >= full:
+        # The machine is full: who has the larger part of it is the one to blame.
+        larger = "load" if load > server else "server"
+        return f"machine ({larger} more)"
+    for side, part in (("server", server), ("load", load)):
+        if part >= SATURATED:
+            return f"{side} (a CPU)"
+    return "none: waiting"
 
 
-def _micros(reports: Iterable[Report], quantile: str) -> str:
-    return f"{median(reports, lambda r: float(r['echo']['times_ns'][quantile])) / 1000:,.0f}"
+def _median(runs: Sequence[dict[str, float]], name: str) -> float:
+    return statistics.median(run[name] for run in runs)
 
 
-def saturated(reports: Sequence[Report]) -> str:
-    """Which side had no more to give: the median use of CPUs tells."""
-    load, server, machine = (
-        statistics.median(float(report["busy"][side]) for report in reports)
-        for side in ("load", "watched", "machine")
-    )
-    return f"{load:.2f} {server:.2f} {machine:.2f}"
-
-
-def rates(found: Rates) -> str:
-    head = ["rate and latency", "", "echoes/s", f"to {BASELINE}", "p50 µs", "p90", "p99", "p99.9"]
-    rows = [[*head, "CPUs: load server all"]]
-    for case, by_server in found.items():
-        middle = {server: median(runs, _per_second) for server, runs in by_server.items()}
+def rates(result: Result) -> str:
+    """Echoes a second and latencies, medians of the runs."""
+    head = ["rate and latency", "", "echoes/s", f"to {BASELINE}", "±"]
+    times = {"p50": "p50_ns", "p90": "p90_ns", "p99": "p99_ns", "p99.9": "p99_9_ns"}
+    rows = [[*head, *(f"{name} µs" for name in times), "load", "server", "CPUs", "saturated"]]
+    for case, found in result["rate"].items():
+        middle = {server: statistics.median(values) for server, values in found.items()}
         for server, value in middle.items():
-            runs = by_server[server]
-            times = [_micros(runs, quantile) for quantile in ("p50", "p90", "p99", "p99_9")]
-            ratio = _ratio(value, middle.get(BASELINE))
-            rows.append([case, server, f"{value:,.0f}", ratio, *times, saturated(runs)])
+            runs = result["runs"][case][server]
+            busy = [_median(runs, side) for side in ("load", "server", "machine")]
+            values = found[server]
+            spread = f"{50 * (max(values) - min(values)) / value:.0f} %"
+            rows.append(
+                [
+                    *(case, server, f"{value:,.0f}", _ratio(value, middle.get(BASELINE)), spread),
+                    *(f"{_median(runs, name) / 1000:,.0f}" for name in times.values()),
+                    *(f"{side:.2f}" for side in busy),
+                    saturated(busy, result["cpus"]),
+                ]
+            )
             case = ""
-    return _aligned(rows)
+    return aligned(rows)
