@@ -80,6 +80,9 @@ test-unit: ## KUnit on user-mode Linux only
 test-tools: ## the tests of the tools only
 	@$(tool) test-tools
 
+test-bench: ## the tests of the load generator, and of the servers to compare with, only
+	@$(tool) test-bench
+
 test-e2e: ## the tests that boot the distribution's kernel only
 	@$(tool) test-e2e
 
@@ -126,7 +129,7 @@ help: ## this table
 #= PORT: the port of this machine that `make run` forwards; default: 12345
 #= ACCEL: kvm or tcg; default: kvm if it runs a guest, else tcg
 #= LINT: the one lint to run
-#= CASE: the tests that `make test-unit`, `test-tools` or `test-e2e` runs: a part of their names
+#= CASE: the tests that `make test-unit`, `test-tools`, … runs: a part of their names
 #= CASE: for `make bench`: the cases that it measures, a part of their names
 #= SERVERS: the servers that `make bench` measures, with commas between: kecho,epoll,io_uring,tokio
 #= FIGURES: what `make bench` measures: instructions or rates; default: both
@@ -135,5 +138,5 @@ help: ## this table
 #= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
-.PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-e2e test-kernels \
-	bench bench-quick new build-module test-module fmt shell buildroot update clean clean-cache help
+.PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-bench test-e2e \
+	test-kernels bench bench-quick new build-module test-module fmt shell buildroot update clean clean-cache help

@@ -37,6 +37,7 @@ COMMANDS = {
     "test": "testrun",
     "test-unit": "testrun",
     "test-tools": "testrun",
+    "test-bench": "testrun",
     "test-e2e": "testrun",
     "test-kernels": "testrun",
     "bench": "lab.command",

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import cache, cli, index, kunit, lint, ui, vm
+from .lab import programs
 from .module import CHECKOUT
 
 # How pytest's exit status says that there was nothing to run.
@@ -158,6 +159,11 @@ def _kunit(case: str) -> Counts:
     return Counts(result.passed, result.failed, result.skipped, cache.log("kunit"))
 
 
+def _bench(case: str) -> Counts:
+    result = programs.test(case)
+    return Counts(result.passed, result.failed, result.skipped, cache.log(programs.LOG))
+
+
 def _talks(series: str) -> bool:
     """Whether `make run` holds its conversation on the newest kernel of that series."""
     environment = {**os.environ, "KERNEL": series, "PORT": str(vm.free_port())}
@@ -173,6 +179,7 @@ def _kernels(_case: str) -> Counts:
 
 LINT = Ring("lint", "formatting, lints, licence lines", _lints)
 TOOLS = Ring("tools", "the tooling itself", lambda case: pytest("tools", "tests/tools", case))
+BENCH = Ring("bench", "the load generator, and the servers to compare with", _bench)
 KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit)
 E2E = Ring("e2e", "real clients on the real kernel", lambda case: pytest("e2e", "tests/e2e", case))
 KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
@@ -217,9 +224,10 @@ def run(rings: Sequence[Ring], case: str = "") -> int:
 def register(subparsers: cli.Subparsers) -> None:
     case = os.environ.get("CASE", "")
     for name, what, rings, selected in (
-        ("test", "run all tests", (LINT, TOOLS, KUNIT, E2E), ""),
+        ("test", "run all tests", (LINT, TOOLS, BENCH, KUNIT, E2E), ""),
         ("test-unit", "run the KUnit suites; CASE: a glob, SUITE.TEST", (KUNIT,), case),
         ("test-tools", "run the tests of the tools; CASE: pytest's -k", (TOOLS,), case),
+        ("test-bench", "run the tests of bench/; CASE: a part of a name", (BENCH,), case),
         ("test-e2e", "run the end-to-end tests; CASE: pytest's -k", (E2E,), case),
         ("test-kernels", "build for each series, and talk to kecho there", (KERNELS,), ""),
     ):

@@ -249,7 +249,7 @@ impl<'a> Worker<'a> {
     }
 
     fn is_bearing(&self, slots: &Range<usize>) -> bool {
-        let is_over = self.quota == 0 && self.under_way == 0;
+        let is_over = self.quota == 0 && self.under_way == 0 && self.connecting == 0;
         let any_left = || {
             let mut slots = self.slots[slots.clone()].iter();
             slots.any(|slot| !matches!(slot.state, State::Gone))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import cache, module, ui
@@ -47,3 +49,42 @@ def _explained(failure: ui.Fail) -> ui.Fail:
 def files() -> dict[str, bytes]:
     """The programs as files of the guest's root file system, in its PATH."""
     return {f"bin/{name}": path.read_bytes() for name, path in build().items()}
+
+
+# The closing line of one of the test programs that cargo runs
+RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
+LOG = "test-bench"
+
+
+@dataclass(frozen=True)
+class Tested:
+    passed: int
+    failed: int
+    skipped: int
+
+
+def counts(output: str) -> Tested:
+    """Adds up the closing lines of cargo's tests."""
+    lines = [[int(number) for number in found] for found in RESULT.findall(output)]
+    return Tested(*(sum(column) for column in zip(*lines))) if lines else Tested(0, 0, 0)
+
+
+def test(case: str) -> Tested:
+    """Runs the tests of our programs whose names have `case` in them."""
+    log = cache.log(LOG)
+    failure: ui.Fail | None = None
+    with ui.Progress("bench: the load generator and the peers") as progress:
+        command = cargo("test", "--no-fail-fast", "--", *([case] if case else []))
+        try:
+            ui.run_logged(command, log, progress, cwd=SOURCES)
+        except ui.Fail as caught:
+            failure = caught
+        finally:
+            module.hand_over(module.BUILD)
+    found = counts(log.read_text(errors="replace"))
+    if failure is not None:
+        if not found.failed:
+            # It does not build, or a test program died.
+            raise failure
+        print(failure.message, flush=True)
+    return found

@@ -104,5 +104,6 @@ def previous(result: Result) -> Result | None:
 
 def prune(keep_last: int = 200) -> None:
     """Removes the oldest results."""
-    for path in sorted(folder().glob("*.json"))[:-keep_last]:
+    found = sorted(folder().glob("*.json"))
+    for path in found[: max(0, len(found) - keep_last)]:
         path.unlink(missing_ok=True)
