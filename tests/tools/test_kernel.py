@@ -135,12 +135,13 @@ def test_no_network_and_nothing_prepared(no_network: Path) -> None:
 def test_no_network_but_a_prepared_kernel(
     no_network: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build = no_network / "kernels" / f"{CANDIDATE.release}_{CANDIDATE.version}" / "build"
+    folder = no_network / "kernels" / f"{CANDIDATE.release}_{CANDIDATE.version}"
+    build = folder / f"build-{kernel.compilers()}"
     build.mkdir(parents=True)
     with pytest.raises(ui.Fail):
         kernel.resolve()  # It is not complete.
-    key = f"{kernel.LAYOUT} {CANDIDATE.version} {CANDIDATE.release} "
-    (build / ".complete").write_text(key + os.environ.get("KTCP_BUILDROOT", ""))
+    key = f"{kernel.LAYOUT} {CANDIDATE.version} {CANDIDATE.release}"
+    (build / ".complete").write_text(key)
     assert kernel.resolve().release == CANDIDATE.release
     assert "in the cache" in capsys.readouterr().err
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import functools
+import hashlib
 import os
 import re
 import shutil
@@ -43,10 +45,17 @@ class Kernel:
     image: Path
     # `/lib/modules/<release>` of this kernel
     modules: Path
+    # What chooses its compilers; by default, those of the distribution.
+    toolchain: tuple[str, ...] = ()
 
     def make(self, *arguments: str) -> list[str]:
         """The command that runs the kernel's build system in the build directory."""
-        return _make(self.build, self.release, *arguments)
+        toolchain = self.toolchain or _toolchain(self.build, self.release)
+        return run_make(self.build, *toolchain, *arguments)
+
+    def has(self, option: str) -> bool:
+        """Whether the option is built in."""
+        return _config(self.build / ".config").get(option) == "y"
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,9 @@ class _Paths:
     @staticmethod
     def of(version: str, release: str) -> _Paths:
         folder = cache.root() / "kernels" / f"{release}_{version}"
-        return _Paths(cache.root() / "sources" / version, folder / "packages", folder / "build")
+        # Checkouts whose build roots have different compilers must not undo each other's work.
+        build = f"build-{compilers()}"
+        return _Paths(cache.root() / "sources" / version, folder / "packages", folder / build)
 
 
 def _config(config: Path) -> dict[str, str]:
@@ -79,20 +90,34 @@ def _compiler(config: dict[str, str]) -> str:
     return name
 
 
-def _make(build: Path, release: str, *arguments: str) -> list[str]:
+@functools.cache
+def compilers() -> str:
+    """A name for the versions of all that makes code for a kernel in this build root."""
+    versions = ""
+    for name in ("gcc", "clang", "ld", "ld.lld", "rustc", "bindgen", "pahole"):
+        versions += subprocess.run(
+            [name, "--version"], stdout=subprocess.PIPE, check=False, text=True
+        ).stdout
+    return hashlib.sha256(versions.encode()).hexdigest()[:8]
+
+
+def run_make(build: Path, *arguments: str) -> list[str]:
+    """The command that runs the kernel's build system in a folder."""
+    jobs = f"-j{os.cpu_count()}"
+    return ["make", "--no-print-directory", jobs, "-C", str(build), "ARCH=x86", *arguments]
+
+
+def _toolchain(build: Path, release: str) -> tuple[str, ...]:
     match = index.RELEASE.fullmatch(release)
     assert match is not None
-    return [
-        "make",
-        "--no-print-directory",
-        f"-j{os.cpu_count()}",
-        "-C",
-        str(build),
-        "ARCH=x86",
+    return (
         f"CC={_compiler(_config(build / '.config'))}",
         f"LOCALVERSION={release.removeprefix(match['upstream'])}",
-        *arguments,
-    ]
+    )
+
+
+def _make(build: Path, release: str, *arguments: str) -> list[str]:
+    return run_make(build, *_toolchain(build, release), *arguments)
 
 
 # --- The parts, each made once ---
@@ -263,12 +288,13 @@ def _make_source(kernel: index.Candidate, paths: _Paths, steps: ui.Steps) -> Non
         _fetch_source(kernel, paths.source, progress)
 
 
-def _check_disk() -> None:
+def check_disk(needed_gib: int = NEEDED_GIB) -> None:
+    """Raises `Fail` unless there is that much room for a kernel."""
     free = shutil.disk_usage(cache.root()).free
-    if free < NEEDED_GIB << 30:
+    if free < needed_gib << 30:
         raise ui.Fail(
             f"only {free >> 20} MiB are free in {cache.root()}, and a kernel needs "
-            f"{NEEDED_GIB << 10} MiB",
+            f"{needed_gib << 10} MiB",
             "free some space, or set KTCP_CACHE= to a folder on a larger disk",
         )
 
@@ -276,16 +302,14 @@ def _check_disk() -> None:
 def _fill(kernel: index.Candidate) -> Kernel:
     paths = _Paths.of(kernel.version, kernel.release)
     key = f"{LAYOUT} {kernel.version} {kernel.release}"
-    # The metadata depends on the compilers too.
-    build_key = f"{key} {os.environ.get('KTCP_BUILDROOT', '')}"
     parts = (
         (paths.packages, key, _make_packages, 2),
         (paths.source, f"{LAYOUT} {kernel.version}", _make_source, 1),
-        (paths.build, build_key, _make_build, 3),
+        (paths.build, key, _make_build, 3),
     )
     missing = sum(n for folder, part, _, n in parts if not cache.is_complete(folder, part))
     if missing:
-        _check_disk()
+        check_disk()
     steps = ui.Steps(missing)
     for folder, part, make, _ in parts:
         with cache.once(folder, part) as needed:
@@ -314,8 +338,8 @@ def _prepared() -> list[index.Candidate]:
     for folder in (cache.root() / "kernels").glob("*_*"):
         release, version = folder.name.split("_", 1)
         match = index.RELEASE.fullmatch(release)
-        key = f"{LAYOUT} {version} {release} {os.environ.get('KTCP_BUILDROOT', '')}"
-        if match and cache.is_complete(folder / "build", key):
+        key = f"{LAYOUT} {version} {release}"
+        if match and cache.is_complete(_Paths.of(version, release).build, key):
             found.append(index.Candidate(match["series"], match["flavour"], version, release, ()))
     return sorted(found, key=index.by_version)
 
