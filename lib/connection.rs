@@ -20,6 +20,10 @@ use crate::{
         ENOTCONN, //
     },
     handler::CloseReason,
+    lock_class::{
+        new_mutex,
+        new_work, //
+    },
     net::{
         TcpStream,
         Watch,
@@ -41,8 +45,6 @@ use core::{
 };
 use kernel::{
     impl_has_work,
-    new_mutex,
-    new_work,
     prelude::*,
     sync::{
         atomic::{

@@ -58,7 +58,7 @@
 //! | `param` | [`parameters!`]: what an operator sets |
 //! | [`kthread`], [`workqueue`] | threads and queues of one's own, for closures |
 //! | `registry` | that no server, thread or queue outlives its module |
-//! | `outcome`, `parker`, `latch`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
+//! | `outcome`, `parker`, `latch`, `lock_class`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
 //! | `testing` | for the KUnit tests of services |
 //! | [`error`], `compat` | what the `kernel` crate of older kernels lacks |
 //! | `shim` | functions of C that Rust cannot reach otherwise |
@@ -76,6 +76,7 @@ mod handler;
 pub mod kthread;
 mod latch;
 mod limits;
+mod lock_class;
 pub mod net;
 mod outcome;
 #[doc(hidden)]

@@ -52,6 +52,10 @@
 
 use crate::{
     latch::Latch,
+    lock_class::{
+        new_mutex,
+        new_work, //
+    },
     outcome::{
         self,
         Expected,
@@ -69,8 +73,6 @@ use kernel::{
     bindings,
     error::from_err_ptr,
     impl_has_work,
-    new_mutex,
-    new_work,
     prelude::*,
     str::CString,
     sync::{

@@ -13,6 +13,10 @@
 
 use crate::{
     latch::Latch,
+    lock_class::{
+        new_mutex,
+        new_work, //
+    },
     service::Server,
     shim,
     slots::Slots,
@@ -22,8 +26,6 @@ use kernel::{
     bindings,
     debugfs::Dir,
     impl_has_work,
-    new_mutex,
-    new_work,
     prelude::*,
     str::CString,
     sync::{

@@ -29,6 +29,7 @@ use crate::{
         Refusal,
         Shares, //
     },
+    lock_class::new_mutex,
     net::{
         TcpListener,
         TcpStream, //
@@ -48,7 +49,6 @@ use core::{
 };
 use kernel::{
     debugfs::Dir,
-    new_mutex,
     prelude::*,
     str::CString,
     sync::{

@@ -36,6 +36,10 @@
 
 use crate::{
     error::ESHUTDOWN,
+    lock_class::{
+        new_mutex,
+        new_work, //
+    },
     outcome::{
         self,
         Expected, //
@@ -54,8 +58,6 @@ use core::{
 use kernel::{
     bindings,
     impl_has_work,
-    new_mutex,
-    new_work,
     prelude::*,
     str::CString,
     sync::{
@@ -75,6 +77,29 @@ use kernel::{
         WorkItem, //
     }, //
 };
+
+/// A closure as a work item. That of the `kernel` crate has a class which
+/// [lockdep does not recognise](crate::lock_class).
+#[pin_data]
+struct Closure<F> {
+    #[pin]
+    work: Work<Closure<F>>,
+    function: Option<F>,
+}
+
+impl_has_work! {
+    impl{F} HasWork<Self> for Closure<F> { self.work }
+}
+
+impl<F: FnOnce() + Send + 'static> WorkItem for Closure<F> {
+    type Pointer = Pin<KBox<Self>>;
+
+    fn run(mut this: Pin<KBox<Self>>) {
+        if let Some(function) = this.as_mut().project().function.take() {
+            function();
+        }
+    }
+}
 
 /// A workqueue of the library, which sees to it that it is dropped in time. That sleeps until every
 /// item on it has run.
@@ -172,7 +197,14 @@ impl OwnedQueue {
     {
         let queue = self.0.open_queue().ok_or(ESHUTDOWN)?;
         let (promise, expected) = outcome::pair()?;
-        queue.try_spawn(GFP_KERNEL, move || promise.keep(function))?;
+        let closure = KBox::pin_init(
+            pin_init!(Closure {
+                work <- new_work!("ktcp_server::Closure"),
+                function: Some(move || promise.keep(function)),
+            }),
+            GFP_KERNEL,
+        )?;
+        queue.enqueue(closure);
         Ok(Pending(expected))
     }
 

@@ -15,6 +15,7 @@ use crate::{
         JoinHandle, //
     },
     latch::Latch,
+    lock_class::new_mutex,
     parker::Parker,
     ready::ReadyQueue, //
 };
@@ -23,7 +24,6 @@ use kernel::{
         self,
         CpuId, //
     },
-    new_mutex,
     prelude::*,
     str::CString,
     sync::{

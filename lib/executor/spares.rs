@@ -4,10 +4,10 @@
 
 use crate::{
     connection::Connection,
-    conversation::Spare, //
+    conversation::Spare,
+    lock_class::new_spinlock, //
 };
 use kernel::{
-    new_spinlock,
     prelude::*,
     sync::{
         Arc,
