@@ -125,6 +125,10 @@ impl Socket {
         // kernel made it without a reference on the namespace; `sk_net_refcnt_upgrade` adds it
         // once, outside the socket lock. Accepted sockets inherit that.
         unsafe { shim::sk_net_refcnt_upgrade((*raw).sk) };
+        if protocol == IPPROTO_MPTCP {
+            // SAFETY: As above: nobody else knows the socket.
+            unsafe { shim::ktcp_mptcp_lock_class(raw) };
+        }
 
         // INVARIANT: The socket is new, ours, and has just been given its reference.
         // SAFETY: `sock_create_kern` succeeded, so `raw` is not null.

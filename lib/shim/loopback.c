@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* For tests: without user space nobody brings the loopback device up. */
+/*
+ * For tests: without user space nobody brings the loopback device up, and suites that are
+ * modules play the end of a module.
+ */
 
 #include <linux/export.h>
 #include <linux/netdevice.h>
@@ -21,3 +24,5 @@ int ktcp_kunit_loopback_up(void)
 	return err;
 }
 EXPORT_SYMBOL_GPL(ktcp_kunit_loopback_up);
+
+EXPORT_SYMBOL_GPL(ktcp_module_going);

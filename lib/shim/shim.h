@@ -32,6 +32,7 @@ bool ktcp_sock_ended(const struct socket *sock);
 struct net *ktcp_get_net(struct net *net);
 struct net *ktcp_get_current_net(void);
 void ktcp_put_net(struct net *net);
+void ktcp_mptcp_lock_class(struct socket *sock);
 int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
 		    unsigned int len);
 int ktcp_getsockopt(struct socket *sock, int level, int name, int *value);

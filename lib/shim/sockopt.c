@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * setsockopt(2) and getsockopt(2) with values in kernel memory.
+ * setsockopt(2) and getsockopt(2) with values in kernel memory, and what lockdep has to
+ * know.
  */
 
 #include <linux/export.h>
@@ -12,6 +13,25 @@
 #include <net/tcp.h>
 
 #include "shim.h"
+
+/*
+ * MPTCP takes the lock of a subflow, which is a kernel socket, within its own. Where that is
+ * one of a kernel socket, too, lockdep takes them for one and the same; see
+ * mptcp_pm_nl_create_listen_socket(). To be called before anybody else knows of the socket.
+ */
+void ktcp_mptcp_lock_class(struct socket *sock)
+{
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	static struct lock_class_key keys[2];
+	struct sock *sk = sock->sk;
+
+	sock_lock_init_class_and_name(sk, "slock-KTCP_MPTCP", &keys[0],
+				      "sk_lock-KTCP_MPTCP", &keys[1]);
+	/* Sockets that it accepts are clones, with the locks of user space's then. */
+	sk->sk_kern_sock = 0;
+#endif
+}
+EXPORT_SYMBOL_GPL(ktcp_mptcp_lock_class);
 
 /* The value is only read: a sockptr_t has no const of its own. */
 int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
