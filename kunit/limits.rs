@@ -66,8 +66,9 @@ fn one_connection_too_many_is_reset(executor: Executor) -> Result {
     for client in &clients {
         exchange(client, b"still here")?;
     }
+    // What the peers see may be faster than what is counted.
+    assert!(eventually(|| server.statistics().refused_by_limit == 2));
     let statistics = server.statistics();
-    assert_eq!(statistics.refused_by_limit, 2);
     assert_eq!(statistics.accepted, 3);
     assert_eq!((statistics.open, statistics.most_open), (3, 3));
     // Those that were refused are none of the handler's business.
@@ -93,7 +94,7 @@ fn an_address_has_its_share_by_v4_and_v6_together(executor: Executor) -> Result 
     exchange(&other, b"hello")?;
     assert!(is_refused(four));
     assert!(is_refused(mapped));
-    assert_eq!(server.statistics().refused_by_peer_limit, 2);
+    assert!(eventually(|| server.statistics().refused_by_peer_limit == 2));
 
     // Others have a share of their own.
     exchange(&connect(to(Ipv6Addr::LOCALHOST.into()))?, b"hello")?;
@@ -123,7 +124,7 @@ fn an_idle_connection_is_closed(executor: Executor) -> Result {
     assert_eq!(idle.read(&mut [0; 4])?, 0);
     assert_eq!(record.closed(), 1);
     assert_eq!(record.last_reason(), Some(CloseReason::Idle));
-    assert_eq!(server.statistics().closed_idle, 1);
+    assert!(eventually(|| server.statistics().closed_idle == 1));
     exchange(&busy, b"still here")?;
     Ok(())
 }
@@ -141,7 +142,9 @@ fn a_message_that_comes_in_drips_is_not_waited_for(executor: Executor) -> Result
     assert!(begin.elapsed().as_millis() >= 250);
     assert!(is_reset(&slow));
     assert_eq!(record.last_reason(), Some(CloseReason::ReceiveTimeout));
-    assert_eq!(server.statistics().closed_receive_timeout, 1);
+    assert!(eventually(
+        || server.statistics().closed_receive_timeout == 1
+    ));
     exchange(&silent, b"L\n")?;
     Ok(())
 }
@@ -154,7 +157,7 @@ fn a_peer_that_does_not_read_is_not_waited_for(executor: Executor) -> Result {
     let _ = fill(&bad);
     assert!(eventually(|| record.closed() == 1));
     assert_eq!(record.last_reason(), Some(CloseReason::SendTimeout));
-    assert_eq!(server.statistics().closed_send_timeout, 1);
+    assert!(eventually(|| server.statistics().closed_send_timeout == 1));
     exchange(&good, b"still here")?;
     Ok(())
 }
@@ -221,7 +224,10 @@ fn two_hundred_at_once_are_all_served(executor: Executor) -> Result {
     let statistics = server.statistics();
     assert_eq!(statistics.open, COUNT as u64);
     assert_eq!(statistics.bytes_in, 3 * 4 * COUNT as u64);
-    assert_eq!(statistics.bytes_out, 3 * 4 * COUNT as u64);
+    // Counted when it is sent, and a client may be faster than that.
+    assert!(eventually(
+        || server.statistics().bytes_out == 3 * 4 * COUNT as u64
+    ));
     Ok(())
 }
 

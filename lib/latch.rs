@@ -92,8 +92,9 @@ mod tests {
         let latch = Arc::pin_init(Latch::new(), GFP_KERNEL)?;
         let begin = Instant::<Monotonic>::now();
         assert!(!latch.is_open());
-        assert!(!latch.wait_timeout(Delta::from_millis(30)));
-        assert!(begin.elapsed().as_millis() >= 25);
+        assert!(!latch.wait_timeout(Delta::from_millis(200)));
+        // Where the kernel is itself a guest, its ticks may lag behind.
+        assert!(begin.elapsed().as_millis() >= 100);
         assert!(!latch.wait_timeout(Delta::from_millis(-1)));
 
         latch.open();
