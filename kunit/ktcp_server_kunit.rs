@@ -69,6 +69,8 @@ mod limits;
 mod memory;
 mod net;
 mod net_options;
+// Modules cannot make namespaces.
+#[cfg(not(MODULE))]
 mod netns;
 mod peers;
 mod probe;
@@ -78,19 +80,31 @@ mod support;
 mod talk;
 mod workqueue;
 
-/// There is no module around code that is built into the kernel.
+/// The module of the suites. There is none around code that is built into the kernel.
+#[cfg(MODULE)]
+static THIS_MODULE: kernel::ThisModule = {
+    extern "C" {
+        // Only its address is of interest.
+        static __this_module: u8;
+    }
+
+    // SAFETY: The kernel's build system makes it, and it lives as long as this code.
+    unsafe { kernel::ThisModule::from_ptr((&raw const __this_module).cast_mut().cast()) }
+};
+
+#[cfg(not(MODULE))]
 // SAFETY: Built in, `THIS_MODULE` is null.
 static THIS_MODULE: kernel::ThisModule =
     unsafe { kernel::ThisModule::from_ptr(core::ptr::null_mut()) };
 
 extern "C" {
-    fn ktcp_module_going(module: *mut kernel::bindings::module);
+    fn ktcp_module_going(module: *mut kernel::ffi::c_void);
 }
 
 /// Ends what is left of it, as when a module is unloaded.
 fn module_going() {
-    // SAFETY: Null stands for built-in code; only compared.
-    unsafe { ktcp_module_going(core::ptr::null_mut()) }
+    // SAFETY: The pointer is only compared.
+    unsafe { ktcp_module_going(THIS_MODULE.as_ptr().cast()) }
 }
 
 /// What the `pr_` macros put before each line.

@@ -46,6 +46,18 @@ HEAD = """\
 
 const __LOG_PREFIX: &[u8] = b"ktcp_server_doctests\\0";
 
+#[cfg(MODULE)]
+static THIS_MODULE: kernel::ThisModule = {
+    extern "C" {
+        // Only its address is of interest.
+        static __this_module: u8;
+    }
+
+    // SAFETY: The kernel's build system makes it, and it lives as long as this code.
+    unsafe { kernel::ThisModule::from_ptr((&raw const __this_module).cast_mut().cast()) }
+};
+
+#[cfg(not(MODULE))]
 // SAFETY: Built in, `THIS_MODULE` is null.
 static THIS_MODULE: kernel::ThisModule =
     unsafe { kernel::ThisModule::from_ptr(core::ptr::null_mut()) };

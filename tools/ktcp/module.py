@@ -38,7 +38,9 @@ def run(command: list[str]) -> None:
 def external(prepared: kernel.Kernel, output: Path, *arguments: str) -> list[str]:
     """The command that runs the kernel's build system over this checkout."""
     # Out of the kernel tree, where no Kconfig is read, the pieces are chosen here.
-    pieces = ("CONFIG_KTCP_SERVER=m", "CONFIG_KTCP_KECHO=m")
+    pieces = ["CONFIG_KTCP_SERVER=m", "CONFIG_KTCP_KECHO=m"]
+    if prepared.has("CONFIG_KUNIT"):
+        pieces.append("CONFIG_KTCP_KUNIT_TEST=m")
     return prepared.make(f"M={CHECKOUT}", f"MO={output}", *pieces, *arguments)
 
 
