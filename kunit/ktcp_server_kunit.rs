@@ -63,6 +63,7 @@ macro_rules! suites {
 
 mod config;
 mod fault;
+mod files;
 mod kthread;
 mod lifecycle;
 mod limits;

@@ -4,6 +4,10 @@
 
 use crate::{
     error::ENOBUFS,
+    fs::{
+        File,
+        Wait, //
+    },
     net::TcpStream,
     shim, //
 };
@@ -63,7 +67,7 @@ impl BufferSize {
 /// # Invariants
 ///
 /// `start <= end <= memory.len()`, and each byte of `memory[start..end]` was received from a
-/// stream or copied from a slice.
+/// stream, read from a file or copied from a slice.
 pub(crate) struct Buffer {
     memory: KVVec<u8>,
     start: usize,
@@ -141,6 +145,28 @@ impl Buffer {
         // INVARIANT: The stream wrote that many bytes to the start of `spare`.
         self.end += count.min(spare.len());
         Ok((count, more))
+    }
+
+    /// Appends what `file` has from `position` on, as much as fits but at most `most` bytes; says
+    /// how much that was.
+    pub(crate) fn read_from(
+        &mut self,
+        file: &File,
+        position: u64,
+        most: u64,
+        wait: Wait,
+    ) -> Result<usize> {
+        self.compact();
+        let spare = &mut self.memory[self.end..];
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(spare.len());
+        let spare = &mut spare[..most];
+        if spare.is_empty() {
+            return Ok(0);
+        }
+        let count = file.read_at(spare, position, wait)?.min(spare.len());
+        // INVARIANT: The file was read to the start of `spare`, that many bytes.
+        self.end += count;
+        Ok(count)
     }
 
     /// Moves as much of `other` here as fits, and says how much that was.

@@ -5,6 +5,10 @@
 use crate::{
     buffer::Buffer,
     error::ENOBUFS,
+    fs::{
+        File,
+        Wait, //
+    },
     peer::Peer, //
 };
 use core::ops::Deref;
@@ -194,6 +198,31 @@ impl<'a> Output<'a> {
         let count = self.buffer.append_from(input.buffer);
         self.short |= !input.is_empty();
         count
+    }
+
+    /// Notes that there is more to say than there is [room](Self::room) for, as a
+    /// [`write`](Self::write) that fails does: the handler is called again when what is here has
+    /// been sent.
+    pub fn wait_for_room(&mut self) {
+        self.short = true;
+    }
+
+    /// Reads from `file`, from byte `position` on and at most `most` bytes, as many as there is
+    /// [room](Self::room) for, and says how many; 0 is the end of the file, or no room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`File::read_at`].
+    ///
+    /// May sleep.
+    pub fn read_from(
+        &mut self,
+        file: &File,
+        position: u64,
+        most: u64,
+        wait: Wait,
+    ) -> Result<usize> {
+        self.buffer.read_from(file, position, most, wait)
     }
 
     /// Whether the handler wanted to put more here than there was room for.

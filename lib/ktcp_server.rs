@@ -48,6 +48,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`net`] | sockets like those of `std::net`; the only code that touches raw ones |
+//! | [`fs`] | files below a directory, for services that give them out |
 //! | `buffer` | memory from which only received bytes come out |
 //! | `handler` | [`Handler`] and what it is given |
 //! | `conversation` | what one peer and the handler have to say to each other |
@@ -72,6 +73,7 @@ mod conversation;
 mod debugfs;
 pub mod error;
 mod executor;
+pub mod fs;
 mod handler;
 pub mod kthread;
 mod latch;

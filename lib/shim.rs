@@ -5,7 +5,10 @@
 //! The `ktcp_` functions are inline functions or macros in C, for which `shim/shim.c` gives a
 //! symbol; the others are exported by the kernel itself. Keep in step with `shim/shim.h`.
 
-use crate::net::RawWatch;
+use crate::{
+    fs::RawStat,
+    net::RawWatch, //
+};
 use kernel::{
     bindings,
     prelude::*, //
@@ -53,5 +56,38 @@ extern "C" {
     pub(crate) fn ktcp_finish_park();
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn ktcp_kunit_loopback_up() -> c_int;
+
+    pub(crate) fn ktcp_open_root(name: *const c_char, root: *mut bindings::path) -> c_int;
+    pub(crate) fn ktcp_put_path(path: *const bindings::path);
+    pub(crate) fn ktcp_nobody() -> *const bindings::cred;
+    pub(crate) fn ktcp_put_cred(cred: *const bindings::cred);
+    pub(crate) fn ktcp_lookup(
+        root: *const bindings::path,
+        cred: *const bindings::cred,
+        name: *const c_char,
+        cached: bool,
+        found: *mut bindings::path,
+    ) -> c_int;
+    pub(crate) fn ktcp_stat(path: *const bindings::path, cached: bool, stat: *mut RawStat)
+        -> c_int;
+    pub(crate) fn ktcp_open(
+        path: *const bindings::path,
+        cred: *const bindings::cred,
+    ) -> *mut bindings::file;
+    pub(crate) fn ktcp_get_file(file: *mut bindings::file) -> *mut bindings::file;
+    pub(crate) fn ktcp_read(
+        file: *mut bindings::file,
+        buffer: *mut c_void,
+        len: usize,
+        pos: i64,
+        cached: bool,
+    ) -> isize;
+    pub(crate) fn ktcp_read_dir(
+        path: *const bindings::path,
+        cred: *const bindings::cred,
+        entry: unsafe extern "C" fn(*mut c_void, *const c_char, c_int) -> bool,
+        data: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn ktcp_now(seconds: *mut i64, nanos: *mut u32);
     pub(crate) fn ktcp_wipe(memory: *mut c_void, len: usize);
 }

@@ -8,8 +8,12 @@
 
 #include <linux/types.h>
 
+struct cred;
+struct file;
+struct fs_struct;
 struct module;
 struct net;
+struct path;
 struct sock;
 struct socket;
 struct task_struct;
@@ -45,8 +49,42 @@ void ktcp_finish_park(void);
 void ktcp_wipe(void *memory, size_t len);
 struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name);
 
+/* In step with `RawStat` in ../fs.rs. */
+struct ktcp_stat {
+	u64 size;
+	u64 inode;
+	s64 modified_seconds;
+	s64 changed_seconds;
+	u32 modified_nanos;
+	u32 changed_nanos;
+	u32 device;
+	u32 mode;
+};
+
+typedef bool (*ktcp_read_dir_entry)(void *data, const char *name, int len);
+
+int ktcp_open_root(const char *name, struct path *root);
+void ktcp_put_path(const struct path *path);
+const struct cred *ktcp_nobody(void);
+void ktcp_put_cred(const struct cred *cred);
+int ktcp_lookup(const struct path *root, const struct cred *cred,
+		const char *name, bool cached, struct path *found);
+int ktcp_stat(const struct path *path, bool cached, struct ktcp_stat *stat);
+struct file *ktcp_open(const struct path *path, const struct cred *cred);
+struct file *ktcp_get_file(struct file *file);
+ssize_t ktcp_read(struct file *file, void *buffer, size_t len, loff_t pos,
+		  bool cached);
+int ktcp_read_dir(const struct path *path, const struct cred *cred,
+		  ktcp_read_dir_entry entry, void *data);
+void ktcp_now(s64 *seconds, u32 *nanos);
+
 /* With CONFIG_KUNIT=y only. */
 int ktcp_kunit_loopback_up(void);
+struct fs_struct *ktcp_kunit_enter_files(void);
+void ktcp_kunit_leave_files(struct fs_struct *old);
+int ktcp_kunit_make_dir(const char *path, umode_t mode);
+int ktcp_kunit_make_link(const char *path, const char *target);
+int ktcp_kunit_write(const char *path, umode_t mode, const void *data, size_t len);
 
 /* In ../registry.rs. */
 int ktcp_library_init(void);

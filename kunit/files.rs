@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files below a directory, and nothing else.
+
+use core::ffi::CStr;
+use kernel::{
+    error::to_result,
+    prelude::*,
+    str::CStrExt,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+use ktcp_server::fs::{
+    Directory,
+    Kind,
+    Timestamp,
+    Wait, //
+};
+
+extern "C" {
+    fn ktcp_kunit_enter_files() -> *mut c_void;
+    fn ktcp_kunit_leave_files(old: *mut c_void);
+    fn ktcp_kunit_make_dir(path: *const c_char, mode: u16) -> c_int;
+    fn ktcp_kunit_make_link(path: *const c_char, target: *const c_char) -> c_int;
+    fn ktcp_kunit_write(path: *const c_char, mode: u16, data: *const c_void, len: usize) -> c_int;
+}
+
+/// Does something that looks names up as user space does.
+fn among_files<T>(what: impl FnOnce() -> T) -> T {
+    // SAFETY: Undone below, by the same task.
+    let old = unsafe { ktcp_kunit_enter_files() };
+    let result = what();
+    // SAFETY: `old` is what the task had before.
+    unsafe { ktcp_kunit_leave_files(old) };
+    result
+}
+
+fn make_dir(path: &CStr, mode: u16) -> Result {
+    // SAFETY: The name ends with a NUL.
+    match to_result(unsafe { ktcp_kunit_make_dir(path.as_char_ptr(), mode) }) {
+        Err(EEXIST) => Ok(()),
+        result => result,
+    }
+}
+
+fn make_link(path: &CStr, target: &CStr) -> Result {
+    // SAFETY: Both end with a NUL.
+    match to_result(unsafe { ktcp_kunit_make_link(path.as_char_ptr(), target.as_char_ptr()) }) {
+        Err(EEXIST) => Ok(()),
+        result => result,
+    }
+}
+
+fn write(path: &CStr, mode: u16, data: &[u8]) -> Result {
+    // SAFETY: The name ends with a NUL, and C reads the stated number of bytes.
+    to_result(unsafe {
+        ktcp_kunit_write(path.as_char_ptr(), mode, data.as_ptr().cast(), data.len())
+    })
+}
+
+/// A tree, and its root:
+///
+/// ```text
+/// /ktcp/secret
+/// /ktcp/www/file
+/// /ktcp/www/private      nobody may not read it
+/// /ktcp/www/closed/file  nor look into that folder
+/// /ktcp/www/sub/file
+/// /ktcp/www/...          links
+/// ```
+fn tree() -> Result<Directory> {
+    among_files(|| {
+        make_tree()?;
+        Directory::open(c"/ktcp/www")
+    })
+}
+
+fn make_tree() -> Result {
+    make_dir(c"/ktcp", 0o755)?;
+    write(c"/ktcp/secret", 0o644, b"secret")?;
+    make_dir(c"/ktcp/www", 0o755)?;
+    write(c"/ktcp/www/file", 0o644, b"0123456789")?;
+    write(c"/ktcp/www/private", 0o600, b"private")?;
+    make_dir(c"/ktcp/www/closed", 0o700)?;
+    write(c"/ktcp/www/closed/file", 0o644, b"closed")?;
+    make_dir(c"/ktcp/www/sub", 0o755)?;
+    write(c"/ktcp/www/sub/file", 0o644, b"sub")?;
+    for (name, target) in [
+        (c"/ktcp/www/link", c"sub/../file"),
+        (c"/ktcp/www/sub/up", c"../file"),
+        (c"/ktcp/www/out", c"../secret"),
+        (c"/ktcp/www/absolute", c"/ktcp/www/file"),
+        (c"/ktcp/www/loop", c"loop"),
+        (c"/ktcp/www/dangling", c"nothing"),
+    ] {
+        make_link(name, target)?;
+    }
+    Ok(())
+}
+
+fn content(root: &Directory, name: &CStr) -> Result<KVec<u8>> {
+    let file = root.find(name, Wait::Yes)?.open()?;
+    let mut buffer = KVec::from_elem(0, 100, GFP_KERNEL)?;
+    let count = file.read_at(&mut buffer, 0, Wait::Yes)?;
+    buffer.truncate(count);
+    Ok(buffer)
+}
+
+/// Logs the error of a test: KUnit only tells that there is one.
+fn told(result: Result) -> Result {
+    result.inspect_err(|error| pr_err!("ktcp_files: {error:?}\n"))
+}
+
+fn check_names() -> Result {
+    let root = tree()?;
+    for (name, expected) in [
+        (c"file", &b"0123456789"[..]),
+        (c"sub/file", b"sub"),
+        (c"link", b"0123456789"),
+        (c"sub/up", b"0123456789"),
+        (c"./sub/../file", b"0123456789"),
+    ] {
+        assert!(content(&root, name)?[..] == *expected);
+    }
+    for (name, error) in [
+        (c"nothing", ENOENT),
+        (c"dangling", ENOENT),
+        (c"file/x", ENOTDIR),
+        (c"loop", ELOOP),
+        (c"private", EACCES),
+        (c"closed/file", EACCES),
+        (c"..", EXDEV),
+        (c"../secret", EXDEV),
+        (c"sub/../../secret", EXDEV),
+        (c"out", EXDEV),
+        (c"absolute", EXDEV),
+    ] {
+        assert_eq!(content(&root, name).err(), Some(error));
+    }
+    Ok(())
+}
+
+fn check_reading() -> Result {
+    let root = tree()?;
+    let file = root.find(c"file", Wait::Yes)?.open()?;
+    let clone = file.clone();
+    drop(file);
+    let mut buffer = [b'x'; 4];
+    assert_eq!(clone.read_at(&mut buffer, 8, Wait::Yes)?, 2);
+    assert_eq!(&buffer, b"89xx");
+    assert_eq!(clone.read_at(&mut buffer, 10, Wait::Yes)?, 0);
+    assert_eq!(clone.read_at(&mut buffer, 1 << 40, Wait::Yes)?, 0);
+    assert_eq!(clone.read_at(&mut [], 0, Wait::Yes)?, 0);
+    assert_eq!(
+        clone.read_at(&mut buffer, u64::MAX, Wait::Yes).err(),
+        Some(EINVAL)
+    );
+    // Either at once or not at all.
+    match clone.read_at(&mut buffer, 0, Wait::No) {
+        Ok(count) => assert_eq!(&buffer[..count], &b"0123"[..count]),
+        Err(error) => assert_eq!(error, EAGAIN),
+    }
+    let directory = root.find(c"sub", Wait::Yes)?.open()?;
+    assert_eq!(directory.read_at(&mut buffer, 0, Wait::Yes).is_err(), true);
+    Ok(())
+}
+
+fn check_metadata() -> Result {
+    let root = tree()?;
+    let of = |name| root.find(name, Wait::Yes)?.metadata(Wait::Yes);
+    let file = of(c"file")?;
+    assert_eq!((file.kind, file.size), (Kind::File, 10));
+    assert_eq!(of(c"sub")?.kind, Kind::Directory);
+    assert_eq!(of(c".")?.kind, Kind::Directory);
+    assert!(file.modified <= Timestamp::now());
+    // The cache of names knows it by now.
+    let again = root.find(c"file", Wait::No)?.metadata(Wait::No)?;
+    assert_eq!(again, file);
+
+    // Another state of it is another one, a few ticks later.
+    fsleep(Delta::from_millis(50));
+    among_files(|| write(c"/ktcp/www/file", 0o644, b"9876543210"))?;
+    let changed = of(c"file")?;
+    assert!(changed.changed != file.changed);
+    assert_eq!(changed.inode, file.inode);
+    among_files(|| write(c"/ktcp/www/file", 0o644, b"0123456789"))
+}
+
+fn check_listing() -> Result {
+    let root = tree()?;
+    let (names, complete) = root.find(c".", Wait::Yes)?.names(100)?;
+    assert_eq!((names.len(), complete), (9, true));
+    assert!(names.iter().any(|name| **name == *c"private"));
+    assert!(!names.iter().any(|name| **name == *c"."));
+    let (names, complete) = root.find(c".", Wait::Yes)?.names(3)?;
+    assert_eq!((names.len(), complete), (3, false));
+    assert_eq!(root.find(c"file", Wait::Yes)?.names(3).err(), Some(ENOTDIR));
+    assert_eq!(
+        root.find(c"closed", Wait::Yes)?.names(3).err(),
+        Some(EACCES)
+    );
+    let open = |name| among_files(|| Directory::open(name));
+    assert_eq!(open(c"/ktcp/www/file").err(), Some(ENOTDIR));
+    assert_eq!(open(c"/nothing").err(), Some(ENOENT));
+    Ok(())
+}
+
+#[kunit_tests(ktcp_files)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_outside_is_found() -> Result {
+        told(check_names())
+    }
+
+    #[test]
+    fn reads_at_any_place() -> Result {
+        told(check_reading())
+    }
+
+    #[test]
+    fn metadata_tells_states_apart() -> Result {
+        told(check_metadata())
+    }
+
+    #[test]
+    fn directories_are_listed() -> Result {
+        told(check_listing())
+    }
+}
