@@ -32,7 +32,7 @@ else
 release = $(shell cat '$(KDIR)/include/config/kernel.release')
 # Out of the kernel tree, where no Kconfig is read, the pieces are chosen here.
 kbuild = $(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/$(release)$(1)' \
-	CONFIG_KTCP_SERVER=m CONFIG_KTCP_KECHO=m
+	CONFIG_KTCP_SERVER=m CONFIG_KTCP_KECHO=m $(if $(KTCP_CRATES),KTCP_CRATES='$(abspath $(KTCP_CRATES))')
 
 .PHONY: kdir
 kdir:
@@ -96,6 +96,9 @@ bench: ## how fast kecho is, beside servers in user space: all cases, 20 min
 bench-quick: ## how fast kecho is, beside servers in user space: the main cases, 4 min
 	@$(tool) bench-quick
 
+fuzz: ## feed khttpd's protocol what a fuzzer comes up with, for FUZZ_SECONDS
+	@$(tool) fuzz
+
 #@ Keep in order
 doc: ## write the documentation of the library into build/doc/
 	@$(tool) doc
@@ -125,6 +128,7 @@ help: ## this table
 #= KERNEL: series (7.3, 7.2), full release or `running`; default: the newest one that is tested
 #= FLAVOUR: cloud-amd64, amd64 or rt-amd64; default: cloud-amd64
 #= KDIR: a Rust-enabled kernel build tree to build against, with no build root
+#= KTCP_CRATES: with KDIR, where cargo has put the crates of khttpd; without it khttpd is left out
 #= DESTDIR: where `make install` puts everything; default: /
 #= PORT: the port of this machine that `make run` forwards; default: 12345
 #= ACCEL: kvm or tcg; default: kvm if it runs a guest, else tcg
@@ -134,9 +138,10 @@ help: ## this table
 #= SERVERS: the servers that `make bench` measures, with commas between: kecho,epoll,io_uring,tokio
 #= FIGURES: what `make bench` measures: instructions or rates; default: both
 #= BASE: the result that `make bench` compares with; default: the one before
+#= FUZZ_SECONDS: how long `make fuzz` runs; default: 600
 #= V: 1 shows the commands of the build
 #= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
 .PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-bench test-e2e \
-	test-kernels bench bench-quick new build-module test-module fmt shell buildroot update clean clean-cache help
+	test-kernels bench bench-quick new build-module test-module fuzz fmt shell buildroot update clean clean-cache help

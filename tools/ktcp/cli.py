@@ -31,6 +31,7 @@ COMMANDS = {
     "lint": "lint",
     "fmt": "lint",
     "run": "run",
+    "fuzz": "fuzz",
     "kunit": "kunit",
     "join": "join",
     "leave": "join",

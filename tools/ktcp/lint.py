@@ -19,7 +19,7 @@ CHECKOUT = module.CHECKOUT
 SHELL = re.compile(rb"#! ?/(usr/)?bin/(env |busybox )?(ba|da)?sh\b")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 # Files that cannot hold a line of comment, or are texts of others
-WITHOUT_SPDX = re.compile(r"LICENSE|.*\.(md|json|txt|lock|png|svg|bin)")
+WITHOUT_SPDX = re.compile(r"LICENSE|.*\.(md|json|txt|lock|png|svg|bin)|[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import analyzer, cache, cli, kernel, ui
+from . import analyzer, cache, cli, crates, kernel, ui
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD = CHECKOUT / "build"
@@ -41,6 +41,10 @@ def external(prepared: kernel.Kernel, output: Path, *arguments: str) -> list[str
     pieces = ["CONFIG_KTCP_SERVER=m", "CONFIG_KTCP_KECHO=m"]
     if prepared.has("CONFIG_KUNIT"):
         pieces.append("CONFIG_KTCP_KUNIT_TEST=m")
+    try:
+        pieces.append(f"KTCP_CRATES={crates.fetch()}")
+    except ui.Fail as failure:
+        ui.warn(f"khttpd, the one module that uses a published crate, is left out: {failure}")
     return prepared.make(f"M={CHECKOUT}", f"MO={output}", *pieces, *arguments)
 
 

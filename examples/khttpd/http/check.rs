@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A client and a site for tests and for fuzzing, and what always has to hold.
+
+use super::{
+    conditions::{
+        Tag,
+        Validators, //
+    },
+    conversation::{
+        Broken,
+        Content,
+        Conversation,
+        Limits,
+        Sink,
+        Site,
+        Step,
+        MIN_ROOM, //
+    },
+    path::Path,
+    range::{
+        self,
+        Selection, //
+    },
+    request::{
+        Request,
+        Target, //
+    },
+    response::Reply,
+    status::Status, //
+};
+use std::cell::Cell;
+
+/// Bytes of the one file that there is.
+pub const FILE: &[u8] = b"0123456789";
+
+/// What a client gets.
+pub struct Out {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// How many more bytes can be sent.
+    pub room: usize,
+    /// Whether the conversation waits for that to grow.
+    pub waits: bool,
+}
+
+impl Sink for Out {
+    fn room(&self) -> usize {
+        self.room
+    }
+    fn write(&mut self, data: &[u8]) {
+        self.room = self.room.checked_sub(data.len()).expect("there is no room");
+        self.bytes.extend_from_slice(data);
+    }
+    fn wait_for_room(&mut self) {
+        self.waits = true;
+    }
+}
+
+/// A content.
+pub enum Slice {
+    /// These bytes.
+    Bytes(&'static [u8]),
+    /// The path of a directory.
+    Moved(Vec<u8>),
+}
+
+impl Content<Out> for Slice {
+    fn send(&mut self, sink: &mut Out) -> Result<bool, Broken> {
+        let Self::Bytes(bytes) = self else {
+            return Ok(true);
+        };
+        let (now, later) = bytes.split_at(bytes.len().min(sink.room));
+        sink.write(now);
+        *bytes = later;
+        if !later.is_empty() {
+            sink.wait_for_room();
+        }
+        Ok(later.is_empty())
+    }
+
+    fn location(&self) -> Option<&[u8]> {
+        match self {
+            Self::Moved(path) => Some(path),
+            Self::Bytes(_) => None,
+        }
+    }
+}
+
+/// A site with one file and one folder.
+pub struct OneFile {
+    /// The time.
+    pub now: Cell<i64>,
+}
+
+impl Site for OneFile {
+    type Content = Slice;
+
+    fn now(&self) -> i64 {
+        self.now.get()
+    }
+
+    fn reply(&self, request: &Request<'_>) -> Reply<Slice> {
+        let Target::Path(target) = request.target else {
+            return Reply::of(Status::NO_CONTENT);
+        };
+        let mut path = Path::root();
+        if let Err(status) = path.decode(target) {
+            return Reply::of(status);
+        }
+        check_path(&path);
+        match path.as_bytes() {
+            b"file" => {}
+            b"folder" => {
+                return Reply {
+                    content: Some(Slice::Moved(path.as_bytes().to_vec())),
+                    ..Reply::of(Status::MOVED_PERMANENTLY)
+                };
+            }
+            _ => return Reply::of(Status::NOT_FOUND),
+        }
+        let state = Validators {
+            tag: Tag::new(1, 2, 10),
+            modified: 1,
+        };
+        if let Err(status) = request
+            .conditions
+            .evaluate(&state, request.method, self.now())
+        {
+            return Reply::of(status);
+        }
+        let part = match request.range.map(|value| range::select(value, 10)) {
+            Some(Selection::Part(part)) => part,
+            Some(Selection::Unsatisfiable) => return Reply::of(Status::RANGE_NOT_SATISFIABLE),
+            _ => 0..10,
+        };
+        Reply {
+            length: part.end - part.start,
+            content: Some(Slice::Bytes(&FILE[part.start as usize..part.end as usize])),
+            ..Reply::of(Status::OK)
+        }
+    }
+}
+
+/// A path has names and nothing else.
+fn check_path(path: &Path) {
+    let (text, with_nul) = (path.as_bytes(), path.as_bytes_with_nul());
+    assert_eq!(with_nul.strip_suffix(b"\0"), Some(text));
+    assert!(!text.contains(&0));
+    if !text.is_empty() {
+        let mut names = text.split(|&byte| byte == b'/');
+        assert!(names.all(|name| !matches!(name, b"" | b"." | b"..")));
+    }
+}
+
+/// The limits of the site.
+pub const LIMITS: Limits = Limits {
+    content: 100,
+    seconds: 10,
+};
+
+/// What comes back for `said`, said in pieces of `piece` bytes to a sink that grows by `room`.
+pub fn talk(said: &[u8], piece: usize, room: usize) -> (Vec<u8>, Step) {
+    let site = OneFile {
+        now: Cell::new(784_111_777),
+    };
+    let mut conversation = Conversation::default();
+    let mut out = Out {
+        bytes: Vec::new(),
+        room,
+        waits: false,
+    };
+    let (mut input, mut said) = (Vec::new(), said.chunks(piece));
+    loop {
+        out.waits = false;
+        let (consumed, step) = conversation.advance(&site, &LIMITS, &input, &mut out);
+        input.drain(..consumed);
+        if step != Step::Wait {
+            return (out.bytes, step);
+        }
+        if out.waits {
+            out.room += room;
+            continue;
+        }
+        match said.next() {
+            Some(piece) => input.extend_from_slice(piece),
+            None => return (out.bytes, step),
+        }
+    }
+}
+
+/// The statuses and contents in what came back: nothing but whole responses.
+pub fn responses(mut text: &[u8]) -> Vec<(u16, String)> {
+    let mut all = Vec::new();
+    while !text.is_empty() {
+        let mut fields = [httparse::EMPTY_HEADER; 32];
+        let mut response = httparse::Response::new(&mut fields);
+        let length = response.parse(text).unwrap().unwrap();
+        let code = response.code.unwrap();
+        let content = response
+            .headers
+            .iter()
+            .find(|field| field.name == "Content-Length")
+            .map_or(0, |field| {
+                std::str::from_utf8(field.value).unwrap().parse().unwrap()
+            });
+        text = &text[length..];
+        // The response to HEAD tells of more than there is.
+        let content = if text.starts_with(b"HTTP/1.1 ") || text.len() < content {
+            0
+        } else {
+            content
+        };
+        all.push((code, String::from_utf8(text[..content].to_vec()).unwrap()));
+        text = &text[content..];
+    }
+    all
+}
+
+/// Checks what has to hold for everything that a client can send: the first two bytes of `data` say
+/// in what pieces, and how much there is room for.
+///
+/// - However it is cut, the same comes back.
+/// - Nothing but whole responses comes back.
+/// - After a request that cannot be understood, nothing more is answered.
+/// - No path leads out of the root (see [`OneFile`]).
+pub fn check(data: &[u8]) {
+    let [piece, room, said @ ..] = data else {
+        return;
+    };
+    let mut said = said.to_vec();
+    // Heads are looked at when a line ends, so that they do not have to be for each byte.
+    said.push(b'\n');
+    let whole = talk(&said, usize::MAX, 1 << 20);
+    let pieces = talk(
+        &said,
+        1 + usize::from(*piece),
+        MIN_ROOM + usize::from(*room),
+    );
+    assert_eq!(whole, pieces);
+
+    let responses = responses(&whole.0);
+    let closing = |code| matches!(code, 400 | 408 | 413 | 431 | 505);
+    let before_last = responses.len().saturating_sub(1);
+    for (code, _) in &responses[..before_last] {
+        // 400 is also said of a path, which closes nothing.
+        assert!(*code == 400 || !closing(*code));
+    }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Conditional requests (RFC 9110, section 13).
+
+use super::{
+    date,
+    request::Method,
+    status::Status, //
+};
+
+/// An entity tag: a strong one, its quotes included.
+///
+/// Made of a file's size and the time of its last change, to the nanosecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    bytes: [u8; Self::MAX],
+    length: u8,
+}
+
+impl Tag {
+    const MAX: usize = 2 + 16 + 1 + 8 + 1 + 16;
+
+    /// The tag of a file of `size` bytes that was last changed at that time.
+    pub fn new(seconds: i64, nanos: u32, size: u64) -> Self {
+        let mut tag = Self {
+            bytes: [0; Self::MAX],
+            length: 0,
+        };
+        tag.push(b'"');
+        tag.push_hex(seconds as u64);
+        tag.push(b'.');
+        tag.push_hex(nanos.into());
+        tag.push(b'-');
+        tag.push_hex(size);
+        tag.push(b'"');
+        tag
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+
+    fn push_hex(&mut self, number: u64) {
+        let digits = (16 - number.leading_zeros() / 4).max(1);
+        for place in (0..digits).rev() {
+            let digit = (number >> (4 * place) & 15) as u8;
+            self.push(if digit < 10 {
+                b'0' + digit
+            } else {
+                b'a' + digit - 10
+            });
+        }
+    }
+
+    /// As it stands in a field.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    /// Whether it is in a list of tags. `weak` also takes those that only mean the same content.
+    fn is_in(&self, list: &[u8], weak: bool) -> bool {
+        if list == b"*" {
+            return true;
+        }
+        // No tag of ours has a comma in it.
+        list.split(|&byte| byte == b',').any(|tag| {
+            let tag = tag.trim_ascii();
+            match tag.strip_prefix(b"W/") {
+                Some(tag) => weak && tag == self.as_bytes(),
+                None => tag == self.as_bytes(),
+            }
+        })
+    }
+}
+
+/// What tells one state of a content from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validators {
+    /// The entity tag.
+    pub tag: Tag,
+    /// When it was last changed, in seconds since 1970.
+    pub modified: i64,
+}
+
+/// The conditions of a request, as they stand in its fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Conditions<'a> {
+    /// Do it only for one of these.
+    pub if_match: Option<&'a [u8]>,
+    /// Do it only for others than these.
+    pub if_none_match: Option<&'a [u8]>,
+    /// Do it only if it was changed after that.
+    pub if_modified_since: Option<&'a [u8]>,
+    /// Do it only if it was not changed after that.
+    pub if_unmodified_since: Option<&'a [u8]>,
+    /// Give a part of it only if it is still this one, or all of it.
+    pub if_range: Option<&'a [u8]>,
+}
+
+impl Conditions<'_> {
+    /// The status that the conditions demand, in the order of section 13.2.2.
+    pub fn evaluate(&self, state: &Validators, method: Method, now: i64) -> Result<(), Status> {
+        let date = |text: Option<&[u8]>| date::parse(text?, now);
+        match (self.if_match, date(self.if_unmodified_since)) {
+            (Some(tags), _) if !state.tag.is_in(tags, false) => {
+                return Err(Status::PRECONDITION_FAILED);
+            }
+            (None, Some(date)) if state.modified > date => {
+                return Err(Status::PRECONDITION_FAILED);
+            }
+            _ => {}
+        }
+        let is_read = matches!(method, Method::Get | Method::Head);
+        match (self.if_none_match, date(self.if_modified_since)) {
+            (Some(tags), _) if state.tag.is_in(tags, true) => Err(if is_read {
+                Status::NOT_MODIFIED
+            } else {
+                Status::PRECONDITION_FAILED
+            }),
+            (None, Some(date)) if is_read && state.modified <= date => Err(Status::NOT_MODIFIED),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the part that is wanted is one of this content.
+    pub fn range_is_of(&self, state: &Validators, now: i64) -> bool {
+        match self.if_range {
+            None => true,
+            Some(tag @ [b'"' | b'W', ..]) if tag.ends_with(b"\"") => state.tag.as_bytes() == tag,
+            Some(text) => date::parse(text, now) == Some(state.modified),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000_000_000;
+    const BEFORE: &[u8] = b"Sun, 09 Sep 2001 01:46:39 GMT";
+    const AT: &[u8] = b"Sun, 09 Sep 2001 01:46:40 GMT";
+
+    fn state() -> Validators {
+        Validators {
+            tag: Tag::new(NOW, 0xabc, 0x10),
+            modified: NOW,
+        }
+    }
+
+    #[test]
+    fn tags() {
+        assert_eq!(state().tag.as_bytes(), b"\"3b9aca00.abc-10\"");
+        assert_eq!(Tag::new(0, 0, 0).as_bytes(), b"\"0.0-0\"");
+        assert_eq!(Tag::new(-1, u32::MAX, u64::MAX).as_bytes().len(), Tag::MAX);
+    }
+
+    #[test]
+    fn none_match() {
+        for (tags, matches) in [
+            (&b"*"[..], true),
+            (b"\"3b9aca00.abc-10\"", true),
+            (b"W/\"3b9aca00.abc-10\"", true),
+            (b"\"x\" , \"3b9aca00.abc-10\"", true),
+            (b"\"3b9aca00.abc-1\"", false),
+            (b"3b9aca00.abc-10", false),
+            (b"", false),
+        ] {
+            let conditions = Conditions {
+                if_none_match: Some(tags),
+                // Not looked at beside the other.
+                if_modified_since: Some(AT),
+                ..Default::default()
+            };
+            let wanted = |status| if matches { Err(status) } else { Ok(()) };
+            let get = conditions.evaluate(&state(), Method::Get, NOW);
+            assert_eq!(get, wanted(Status::NOT_MODIFIED));
+            let options = conditions.evaluate(&state(), Method::Options, NOW);
+            assert_eq!(options, wanted(Status::PRECONDITION_FAILED));
+        }
+    }
+
+    #[test]
+    fn modified_since() {
+        for (date, result) in [
+            (BEFORE, Ok(())),
+            (AT, Err(Status::NOT_MODIFIED)),
+            (&b"yesterday"[..], Ok(())),
+        ] {
+            let conditions = Conditions {
+                if_modified_since: Some(date),
+                ..Default::default()
+            };
+            assert_eq!(conditions.evaluate(&state(), Method::Head, NOW), result);
+        }
+    }
+
+    #[test]
+    fn preconditions() {
+        let failed = Err(Status::PRECONDITION_FAILED);
+        for (tags, date, result) in [
+            (Some(&b"*"[..]), None, Ok(())),
+            (Some(b"\"3b9aca00.abc-10\""), Some(BEFORE), Ok(())),
+            (Some(b"W/\"3b9aca00.abc-10\""), None, failed),
+            (None, Some(BEFORE), failed),
+            (None, Some(AT), Ok(())),
+        ] {
+            let conditions = Conditions {
+                if_match: tags,
+                if_unmodified_since: date,
+                ..Default::default()
+            };
+            assert_eq!(conditions.evaluate(&state(), Method::Get, NOW), result);
+        }
+    }
+
+    #[test]
+    fn ranges_of() {
+        for (value, is_of) in [
+            (&b"\"3b9aca00.abc-10\""[..], true),
+            (b"W/\"3b9aca00.abc-10\"", false),
+            (b"\"other\"", false),
+            (AT, true),
+            (BEFORE, false),
+        ] {
+            let conditions = Conditions {
+                if_range: Some(value),
+                ..Default::default()
+            };
+            assert_eq!(conditions.range_is_of(&state(), NOW), is_of);
+        }
+    }
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One connection: requests in, responses out, in the same order.
+
+use super::{
+    body::{
+        Framing,
+        Receiver, //
+    },
+    html,
+    path,
+    request::{
+        self,
+        Method,
+        Request, //
+    },
+    response::{
+        Head,
+        Persistence,
+        Reply,
+        MAX_HEAD, //
+    },
+    status::Status, //
+};
+use core::convert::Infallible;
+
+/// Where responses go. It takes what there is room for.
+pub trait Sink {
+    /// How many more bytes it takes now.
+    fn room(&self) -> usize;
+    /// Takes `data`, for which there is room.
+    fn write(&mut self, data: &[u8]);
+    /// Notes that we go on when there is room again.
+    fn wait_for_room(&mut self);
+}
+
+/// The content of a response.
+pub trait Content<S> {
+    /// Puts the next bytes into `sink`; says whether these were the last. If not, it has
+    /// [waited for room](Sink::wait_for_room).
+    ///
+    /// An error is one that the client must not take for the end.
+    fn send(&mut self, sink: &mut S) -> Result<bool, Broken>;
+
+    /// The path of a directory, of which this is only the place.
+    fn location(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// The content of a response is not to be had to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken;
+
+/// What there is to be had.
+pub trait Site {
+    /// The content of a response.
+    type Content;
+
+    /// The time, in seconds since 1970.
+    fn now(&self) -> i64;
+
+    /// The reply to a request.
+    fn reply(&self, request: &Request<'_>) -> Reply<Self::Content>;
+
+    /// A response is under way.
+    fn note(&self, _status: Status) {}
+}
+
+/// How long what a request brings may be, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of content: 413 beyond.
+    pub content: u64,
+    /// Seconds for a content: 408 after that.
+    pub seconds: i64,
+}
+
+/// What is to be done with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing until more comes, or until there is room.
+    Wait,
+    /// Close it when all is sent.
+    Close,
+    /// Reset it: the client must not take what it got for all.
+    Reset,
+}
+
+/// A reply on its way, and what follows it.
+#[derive(Debug)]
+struct Pending<C> {
+    reply: Reply<C>,
+    persistence: Persistence,
+    /// Whether the content is only talked about.
+    head_only: bool,
+}
+
+/// What a connection is at.
+#[derive(Debug)]
+enum State<C> {
+    /// At the start of a request, of which so much has been looked at.
+    Ready { seen: usize },
+    /// In the content of one, the reply to which is known.
+    Receiving {
+        receiver: Receiver,
+        since: i64,
+        /// Whether the client is still to hear that the content is wanted.
+        encourage: bool,
+        pending: Pending<C>,
+    },
+    /// At the start of a reply.
+    Replying(Pending<C>),
+    /// In the content of one.
+    Sending { content: C, close: bool },
+    /// Behind the last reply.
+    Closing,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Conversation<C> {
+    state: State<C>,
+}
+
+impl<C> Default for Conversation<C> {
+    fn default() -> Self {
+        Self {
+            state: State::Ready { seen: 0 },
+        }
+    }
+}
+
+/// How much of the sink a head takes, whatever is in it.
+const HEAD_ROOM: usize = MAX_HEAD + LOCATION_ROOM + 128;
+const LOCATION_ROOM: usize = 3 * path::MAX + 32;
+/// The smallest sink that a conversation gets along with.
+pub const MIN_ROOM: usize = HEAD_ROOM;
+
+impl<C> Conversation<C> {
+    /// Goes on as far as `input` and `sink` allow; returns how many bytes of `input` it has
+    /// consumed, and what is to be done next.
+    pub fn advance<T, S>(
+        &mut self,
+        site: &T,
+        limits: &Limits,
+        input: &[u8],
+        sink: &mut S,
+    ) -> (usize, Step)
+    where
+        T: Site<Content = C>,
+        S: Sink,
+        C: Content<S>,
+    {
+        let mut consumed = 0;
+        loop {
+            let rest = &input[consumed..];
+            // Replaced by what comes next; if that cannot be, nothing more is said.
+            match core::mem::replace(&mut self.state, State::Closing) {
+                State::Ready { seen } if !is_worth_a_look(rest, seen) => {
+                    self.state = State::Ready { seen };
+                    return (consumed, Step::Wait);
+                }
+                State::Ready { .. } => match request::parse(rest) {
+                    Ok(None) => {
+                        self.state = State::Ready { seen: rest.len() };
+                        return (consumed, Step::Wait);
+                    }
+                    Ok(Some((request, length))) => {
+                        consumed += length;
+                        self.state = begin(site, limits, &request);
+                    }
+                    Err(status) => self.state = State::Replying(last(status)),
+                },
+                State::Receiving {
+                    mut receiver,
+                    since,
+                    mut encourage,
+                    pending,
+                } => {
+                    if encourage {
+                        const ANSWER: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+                        if sink.room() >= ANSWER.len() {
+                            sink.write(ANSWER);
+                            encourage = false;
+                        } else {
+                            sink.wait_for_room();
+                        }
+                    }
+                    let (count, done) = match receiver.take(rest) {
+                        _ if site.now() - since > limits.seconds => {
+                            self.state = State::Replying(last(Status::REQUEST_TIMEOUT));
+                            continue;
+                        }
+                        Ok(taken) => taken,
+                        Err(status) => {
+                            self.state = State::Replying(last(status));
+                            continue;
+                        }
+                    };
+                    consumed += count;
+                    if done {
+                        self.state = State::Replying(pending);
+                    } else {
+                        self.state = State::Receiving {
+                            receiver,
+                            since,
+                            encourage,
+                            pending,
+                        };
+                        return (consumed, Step::Wait);
+                    }
+                }
+                State::Replying(pending) => {
+                    if sink.room() < HEAD_ROOM {
+                        sink.wait_for_room();
+                        self.state = State::Replying(pending);
+                        return (consumed, Step::Wait);
+                    }
+                    site.note(pending.reply.status);
+                    self.state = write_head(pending, site.now(), sink);
+                }
+                State::Sending { mut content, close } => match content.send(sink) {
+                    Ok(true) => self.state = after(close),
+                    Ok(false) => {
+                        self.state = State::Sending { content, close };
+                        return (consumed, Step::Wait);
+                    }
+                    Err(Broken) => return (consumed, Step::Reset),
+                },
+                State::Closing => return (consumed, Step::Close),
+            }
+        }
+    }
+
+    /// The client has taken too long; `has_input` is whether it has begun a request. What is
+    /// put into `sink` is the last that it hears.
+    pub fn time_out<T, S>(&mut self, site: &T, has_input: bool, sink: &mut S)
+    where
+        T: Site<Content = C>,
+        S: Sink,
+        C: Content<S>,
+    {
+        let waits = match self.state {
+            State::Ready { .. } => has_input,
+            State::Receiving { .. } => true,
+            _ => false,
+        };
+        if waits && sink.room() >= HEAD_ROOM {
+            site.note(Status::REQUEST_TIMEOUT);
+            write_head(last::<C>(Status::REQUEST_TIMEOUT), site.now(), sink);
+        }
+        self.state = State::Closing;
+    }
+}
+
+/// The last reply of a connection.
+fn last<C>(status: Status) -> Pending<C> {
+    Pending {
+        reply: Reply::of(status),
+        persistence: Persistence::Close,
+        head_only: false,
+    }
+}
+
+fn after<C>(close: bool) -> State<C> {
+    if close {
+        State::Closing
+    } else {
+        State::Ready { seen: 0 }
+    }
+}
+
+/// Whether a head that was incomplete with its first `seen` bytes can be complete now, or is to be
+/// refused early: one that comes byte by byte is not parsed for each.
+fn is_worth_a_look(input: &[u8], seen: usize) -> bool {
+    const FEW: usize = 256;
+
+    let fresh = input.get(seen..).unwrap_or(input);
+    let passes = |limit| seen < limit && input.len() >= limit;
+    !input.is_empty()
+        && (input.len() < FEW
+            || fresh.len() >= FEW
+            || fresh.contains(&b'\n')
+            || passes(request::MAX_LINE)
+            || passes(request::MAX_HEAD))
+}
+
+/// What follows the head of a request.
+#[inline(never)]
+fn begin<T: Site>(site: &T, limits: &Limits, request: &Request<'_>) -> State<T::Content> {
+    let receiver = match Receiver::new(request.framing, limits.content) {
+        Ok(receiver) => receiver,
+        Err(status) => return State::Replying(last(status)),
+    };
+    let reply = match request.method {
+        Method::NotAllowed => Reply::of(Status::METHOD_NOT_ALLOWED),
+        Method::Unknown => Reply::of(Status::NOT_IMPLEMENTED),
+        _ => site.reply(request),
+    };
+    let is_refused = request.expects_continue && reply.status.is_error();
+    let persistence = match request.keep_alive {
+        // Whether the client still sends the content is not known.
+        _ if is_refused => Persistence::Close,
+        false => Persistence::Close,
+        true if request.is_http10 => Persistence::KeepHttp10,
+        true => Persistence::Keep,
+    };
+    let pending = Pending {
+        reply,
+        persistence,
+        head_only: request.method == Method::Head,
+    };
+    if request.framing == Framing::None || is_refused {
+        State::Replying(pending)
+    } else {
+        State::Receiving {
+            receiver,
+            since: site.now(),
+            encourage: request.expects_continue,
+            pending,
+        }
+    }
+}
+
+/// Writes the head of a reply, and all of one that says nothing but its status.
+#[inline(never)]
+fn write_head<C: Content<S>, S: Sink>(pending: Pending<C>, now: i64, sink: &mut S) -> State<C> {
+    let Pending {
+        mut reply,
+        persistence,
+        head_only,
+    } = pending;
+    let status = reply.status;
+    let close = persistence == Persistence::Close;
+    // For a person who looks at it: `404 Not Found`.
+    let explain = reply.content.is_none()
+        && !status.is_without_content()
+        && reply.length == 0
+        && status != Status::OK;
+    if explain {
+        reply.media = "text/plain; charset=utf-8";
+        reply.length = (3 + 1 + status.reason.len() + 1) as u64;
+    }
+    let head = Head::new(&reply, persistence, now);
+    sink.write(head.as_bytes());
+    if let Some(path) = reply.content.as_ref().and_then(C::location) {
+        write_location(path, sink);
+    }
+    sink.write(b"\r\n");
+    if explain && !head_only {
+        let mut code = [0; 3];
+        super::date::digits(&mut code, status.code.into());
+        sink.write(&code);
+        sink.write(b" ");
+        sink.write(status.reason.as_bytes());
+        sink.write(b"\n");
+    }
+    match reply.content {
+        Some(content) if !head_only => State::Sending { content, close },
+        _ => after(close),
+    }
+}
+
+fn write_location<S: Sink>(path: &[u8], sink: &mut S) {
+    sink.write(b"Location: /");
+    let _: Result<(), Infallible> = html::encode(path, |piece| {
+        sink.write(piece);
+        Ok(())
+    });
+    sink.write(b"/\r\n");
+}

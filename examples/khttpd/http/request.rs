@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The head of a request: what stands in it, and what is refused.
+//!
+//! `httparse` takes the bytes apart. It is lenient where a server behind a proxy must not be (a bare
+//! line feed ends a line, and fields may contradict each other), so the rest is checked here.
+
+use super::{
+    body::Framing,
+    conditions::Conditions,
+    status::Status, //
+};
+use core::mem::MaybeUninit;
+use httparse::Status::{
+    Complete,
+    Partial, //
+};
+
+/// How long a head may be: 431 beyond.
+pub const MAX_HEAD: usize = 16 << 10;
+/// How long the first line of it may be: 414 beyond.
+pub const MAX_LINE: usize = 4 << 10;
+/// How many fields it may have: 431 beyond.
+pub const MAX_FIELDS: usize = 64;
+
+/// What the client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The content.
+    Get,
+    /// All but the content.
+    Head,
+    /// What can be asked for.
+    Options,
+    /// One that RFC 9110 or 5789 defines, and that nothing here allows.
+    NotAllowed,
+    /// One that we do not know.
+    Unknown,
+}
+
+impl Method {
+    fn of(name: &str) -> Self {
+        match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "OPTIONS" => Self::Options,
+            "POST" | "PUT" | "DELETE" | "CONNECT" | "TRACE" | "PATCH" => Self::NotAllowed,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What the request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// The server as a whole: `*`.
+    Server,
+    /// The path, percent-encoded and beginning with a slash; without the query.
+    Path(&'a [u8]),
+}
+
+/// The head of a request.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What the client wants.
+    pub method: Method,
+    /// Of what.
+    pub target: Target<'a>,
+    /// Whether it is of HTTP/1.0, which has no persistent connections unless one asks for them.
+    pub is_http10: bool,
+    /// Whether the connection is to stay open after the response.
+    pub keep_alive: bool,
+    /// How long the content is that follows.
+    pub framing: Framing,
+    /// Whether the client waits to hear that it is wanted.
+    pub expects_continue: bool,
+    /// What must be so for the request to be done.
+    pub conditions: Conditions<'a>,
+    /// The part of the content that is wanted.
+    pub range: Option<&'a [u8]>,
+}
+
+/// Parses the head at the start of `input`.
+///
+/// Returns it and its length, or `None` if the end of it is still to come. An error cannot be
+/// recovered from: where the next request begins is not known.
+// Its fields take 2 KiB of a stack that, in a kernel, has no more than 16: not to be there any more
+// when a file is read.
+#[inline(never)]
+pub fn parse(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
+    let skipped = leading_empty_lines(input);
+    let input = &input[..input.len().min(MAX_HEAD)];
+    let head = &input[skipped.min(input.len())..];
+    // Of a line that is too long as much is looked at as is when it comes in pieces.
+    let start = &head[..head.len().min(MAX_LINE)];
+    let line_is_too_long = start.len() == MAX_LINE && !start.contains(&b'\n');
+    let head = if line_is_too_long { start } else { head };
+
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut raw = httparse::Request::new(&mut []);
+    let length = match raw.parse_with_uninit_headers(head, &mut fields) {
+        Ok(Complete(length)) => length,
+        Ok(Partial) if line_is_too_long => return Err(Status::URI_TOO_LONG),
+        Ok(Partial) if input.len() == MAX_HEAD => return Err(Status::FIELDS_TOO_LARGE),
+        Ok(Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(Status::FIELDS_TOO_LARGE),
+        Err(httparse::Error::Version) => return Err(unsupported_version(head)),
+        Err(_) => return Err(Status::BAD_REQUEST),
+    };
+    if has_bare_line_feed(&head[..length]) {
+        return Err(Status::BAD_REQUEST);
+    }
+    Ok(Some((understand(&raw)?, skipped + length)))
+}
+
+/// Empty lines that clients are known to send before a request (RFC 9112, section 2.2).
+fn leading_empty_lines(input: &[u8]) -> usize {
+    2 * input
+        .chunks_exact(2)
+        .take_while(|&line| line == b"\r\n")
+        .count()
+}
+
+/// A recipient may take a line feed alone for the end of a line. Two that do not agree on it see
+/// different requests in the same bytes.
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    let mut lines = head.split(|&byte| byte == b'\n');
+    // What stands behind the last line feed: nothing.
+    lines.next_back();
+    lines.any(|line| line.last() != Some(&b'\r'))
+}
+
+/// 505 for a version of HTTP that is none of ours, 400 for something else.
+fn unsupported_version(head: &[u8]) -> Status {
+    let line = head.split(|&byte| byte == b'\r' || byte == b'\n').next();
+    // What stands third, as httparse sees it.
+    let version = line.and_then(|line| line.split(|&byte| byte == b' ').nth(2));
+    match version.and_then(|version| version.strip_prefix(b"HTTP/")) {
+        Some([b'1', b'.', b'2'..=b'9', ..] | [b'0' | b'2'..=b'9', ..]) => {
+            Status::VERSION_NOT_SUPPORTED
+        }
+        _ => Status::BAD_REQUEST,
+    }
+}
+
+fn understand<'a>(raw: &httparse::Request<'_, 'a>) -> Result<Request<'a>, Status> {
+    let (Some(method), Some(target), Some(version)) = (raw.method, raw.path, raw.version) else {
+        return Err(Status::BAD_REQUEST);
+    };
+    let method = Method::of(method);
+    let is_http10 = version == 0;
+    let fields = Fields::gather(raw.headers)?;
+    if fields.host.is_none() && !is_http10 {
+        return Err(Status::BAD_REQUEST);
+    }
+    Ok(Request {
+        method,
+        target: target_of(target.as_bytes(), method)?,
+        is_http10,
+        keep_alive: !fields.close && (!is_http10 || fields.keep_alive),
+        framing: fields.framing(is_http10)?,
+        expects_continue: fields.expects_continue && !is_http10,
+        conditions: fields.conditions,
+        range: fields.range,
+    })
+}
+
+/// The forms of RFC 9112, section 3.2.
+fn target_of(target: &[u8], method: Method) -> Result<Target<'_>, Status> {
+    if target.contains(&b'#') {
+        return Err(Status::BAD_REQUEST);
+    }
+    let without_query = target.split(|&byte| byte == b'?').next().unwrap_or(target);
+    match without_query {
+        [b'/', ..] => Ok(Target::Path(without_query)),
+        b"*" if method == Method::Options && target == b"*" => Ok(Target::Server),
+        // Its status stands in for whatever it names.
+        _ if method == Method::NotAllowed => Ok(Target::Server),
+        _ => absolute_path(without_query).map(Target::Path),
+    }
+}
+
+/// The path of a target that names a server, too, as those for a proxy do.
+fn absolute_path(target: &[u8]) -> Result<&[u8], Status> {
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| {
+            let (start, rest) = target.split_at_checked(scheme.len())?;
+            start
+                .eq_ignore_ascii_case(scheme.as_bytes())
+                .then_some(rest)
+        })
+        .ok_or(Status::BAD_REQUEST)?;
+    let end = rest.iter().position(|&byte| byte == b'/');
+    let authority = &rest[..end.unwrap_or(rest.len())];
+    if authority.is_empty() || !is_host(authority) {
+        return Err(Status::BAD_REQUEST);
+    }
+    Ok(end.map_or(b"/", |end| &rest[end..]))
+}
+
+fn is_host(value: &[u8]) -> bool {
+    value
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte))
+}
+
+/// The fields that mean something to us.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a [u8]>,
+    content_length: Option<u64>,
+    transfer_encoding: Option<&'a [u8]>,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+    conditions: Conditions<'a>,
+    range: Option<&'a [u8]>,
+}
+
+impl<'a> Fields<'a> {
+    fn gather(raw: &[httparse::Header<'a>]) -> Result<Self, Status> {
+        let mut fields = Self::default();
+        for field in raw {
+            fields.take(field.name.as_bytes(), field.value.trim_ascii())?;
+        }
+        Ok(fields)
+    }
+
+    fn take(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Status> {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        // By length, so that most fields are compared with one name at most.
+        match name.len() {
+            4 if is("host") => {
+                if !is_host(value) {
+                    return Err(Status::BAD_REQUEST);
+                }
+                once(&mut self.host, value)?;
+            }
+            5 if is("range") => self.range = Some(value),
+            6 if is("expect") => self.expect(value)?,
+            8 if is("if-match") => self.conditions.if_match = Some(value),
+            8 if is("if-range") => self.conditions.if_range = Some(value),
+            10 if is("connection") => self.connection(value),
+            13 if is("if-none-match") => self.conditions.if_none_match = Some(value),
+            14 if is("content-length") => once(&mut self.content_length, decimal(value)?)?,
+            17 if is("if-modified-since") => self.conditions.if_modified_since = Some(value),
+            17 if is("transfer-encoding") => once(&mut self.transfer_encoding, value)?,
+            19 if is("if-unmodified-since") => self.conditions.if_unmodified_since = Some(value),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, value: &[u8]) -> Result<(), Status> {
+        if !value.eq_ignore_ascii_case(b"100-continue") {
+            return Err(Status::EXPECTATION_FAILED);
+        }
+        self.expects_continue = true;
+        Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// RFC 9112, section 6.3, and of its choices those that leave nothing to guess.
+    fn framing(&self, is_http10: bool) -> Result<Framing, Status> {
+        match (self.transfer_encoding, self.content_length) {
+            (None, None | Some(0)) => Ok(Framing::None),
+            (None, Some(length)) => Ok(Framing::Fixed(length)),
+            // Each is a way to have two recipients see different requests.
+            (Some(_), Some(_)) => Err(Status::BAD_REQUEST),
+            (Some(_), None) if is_http10 => Err(Status::BAD_REQUEST),
+            (Some(codings), None) => transfer_coding(codings),
+        }
+    }
+}
+
+/// Sets what may be there only once.
+fn once<T>(field: &mut Option<T>, value: T) -> Result<(), Status> {
+    match field.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Status::BAD_REQUEST),
+    }
+}
+
+/// Digits and nothing else: no sign, no list.
+fn decimal(value: &[u8]) -> Result<u64, Status> {
+    if value.is_empty() {
+        return Err(Status::BAD_REQUEST);
+    }
+    let mut number = 0_u64;
+    for byte in value {
+        if !byte.is_ascii_digit() {
+            return Err(Status::BAD_REQUEST);
+        }
+        number = number
+            .checked_mul(10)
+            .and_then(|number| number.checked_add(u64::from(byte - b'0')))
+            .ok_or(Status::CONTENT_TOO_LARGE)?;
+    }
+    Ok(number)
+}
+
+/// 501 for codings that we do not know, 400 for `chunked` in a wrong place.
+fn transfer_coding(codings: &[u8]) -> Result<Framing, Status> {
+    if codings.eq_ignore_ascii_case(b"chunked") {
+        return Ok(Framing::Chunked);
+    }
+    let mut codings = codings.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    if codings.all(|coding| coding.eq_ignore_ascii_case(b"chunked") || coding.is_empty()) {
+        Err(Status::BAD_REQUEST)
+    } else {
+        Err(Status::NOT_IMPLEMENTED)
+    }
+}

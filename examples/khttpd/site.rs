@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What there is to be had: files, listings, and the status page.
+
+use crate::{
+    cache::{
+        self,
+        Cache,
+        Entry, //
+    },
+    http::{
+        conditions::{
+            Tag,
+            Validators, //
+        },
+        conversation::{
+            Broken,
+            Content,
+            Sink,
+            Site, //
+        },
+        media,
+        path::Path,
+        range::{
+            self,
+            Selection, //
+        },
+        request::{
+            Method,
+            Request,
+            Target, //
+        },
+        response::Reply,
+        status::Status, //
+    },
+    listing,
+    stats::{
+        Counters,
+        Form, //
+    }, //
+};
+use core::ops::Range;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use ktcp_server::{
+    fs::{
+        Directory,
+        File,
+        Found,
+        Kind,
+        Metadata,
+        Timestamp,
+        Wait, //
+    },
+    Output, //
+};
+
+/// The file that stands for a directory.
+const INDEX: &[u8] = b"index.html";
+
+/// A file that was changed longer ago than this changes its time with its content.
+const SETTLED_SECONDS: i64 = 2;
+
+/// The content of a response.
+pub(crate) enum Body {
+    /// Of a small file.
+    Kept {
+        entry: Arc<Entry>,
+        range: Range<usize>,
+    },
+    /// Of a page that was made for it.
+    Made { page: KVVec<u8>, sent: usize },
+    /// Of a large file.
+    File { file: File, range: Range<u64> },
+    /// None: there is a directory, the path of which is this and a slash.
+    Moved(KVec<u8>),
+}
+
+/// Where responses go.
+pub(crate) struct Out<'a, 'b>(pub(crate) &'a mut Output<'b>);
+
+impl Sink for Out<'_, '_> {
+    fn room(&self) -> usize {
+        self.0.room()
+    }
+
+    fn write(&mut self, data: &[u8]) {
+        // There is room.
+        let _ = self.0.write(data);
+    }
+
+    fn wait_for_room(&mut self) {
+        self.0.wait_for_room();
+    }
+}
+
+impl Out<'_, '_> {
+    /// Writes as much of `data` as there is room for; says how much.
+    fn write_some(&mut self, data: &[u8]) -> usize {
+        let count = data.len().min(self.room());
+        self.write(&data[..count]);
+        if count < data.len() {
+            self.wait_for_room();
+        }
+        count
+    }
+}
+
+impl Content<Out<'_, '_>> for Body {
+    fn send(&mut self, sink: &mut Out<'_, '_>) -> Result<bool, Broken> {
+        match self {
+            Self::Kept { entry, range } => {
+                let rest = entry.content().get(range.clone()).ok_or(Broken)?;
+                range.start += sink.write_some(rest);
+                Ok(range.start == range.end)
+            }
+            Self::Made { page, sent } => {
+                *sent += sink.write_some(page.get(*sent..).ok_or(Broken)?);
+                Ok(*sent == page.len())
+            }
+            Self::File { file, range } => {
+                while !range.is_empty() {
+                    let left = range.end - range.start;
+                    match sink.0.read_from(file, range.start, left, Wait::Yes) {
+                        // Somebody has cut the file short.
+                        Ok(0) if sink.room() > 0 => return Err(Broken),
+                        Ok(0) => {
+                            sink.wait_for_room();
+                            return Ok(false);
+                        }
+                        Ok(count) => range.start += count as u64,
+                        Err(_) => return Err(Broken),
+                    }
+                }
+                Ok(true)
+            }
+            Self::Moved(_) => Ok(true),
+        }
+    }
+
+    fn location(&self) -> Option<&[u8]> {
+        match self {
+            Self::Moved(path) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+/// A directory tree.
+pub(crate) struct Tree {
+    pub(crate) root: Directory,
+    pub(crate) cache: Cache,
+    pub(crate) counters: Counters,
+    /// Whether directories are listed that have no page of their own.
+    pub(crate) listings: bool,
+    /// Whether there is a status page.
+    pub(crate) stats: bool,
+}
+
+impl Site for Tree {
+    type Content = Body;
+
+    fn now(&self) -> i64 {
+        Timestamp::now().seconds
+    }
+
+    fn reply(&self, request: &Request<'_>) -> Reply<Body> {
+        let Target::Path(target) = request.target else {
+            return Reply::of(Status::NO_CONTENT);
+        };
+        let mut path = Path::root();
+        if let Err(status) = path.decode(target) {
+            return Reply::of(status);
+        }
+        if request.method == Method::Options {
+            return Reply::of(Status::NO_CONTENT);
+        }
+        let reply = match path.as_bytes() {
+            b"_ktcp/stats" if self.stats => self.stats(Form::Page),
+            b"_ktcp/stats.json" if self.stats => self.stats(Form::Json),
+            _ => self.find(&mut path, request),
+        };
+        reply.unwrap_or_else(|error| Reply::of(status_of(error)))
+    }
+
+    fn note(&self, status: Status) {
+        self.counters.note(status, self.now());
+    }
+}
+
+impl Tree {
+    #[inline(never)]
+    fn stats(&self, form: Form) -> Result<Reply<Body>> {
+        let page = self.counters.page(form, self.now())?;
+        let media = match form {
+            Form::Page => "text/html; charset=utf-8",
+            Form::Json => "application/json",
+        };
+        Ok(Reply {
+            media,
+            ..made(page)
+        })
+    }
+
+    /// What is at `path`. May sleep.
+    fn find(&self, path: &mut Path, request: &Request<'_>) -> Result<Reply<Body>> {
+        let found = self.root.find(name_of(path)?, Wait::Yes)?;
+        let state = found.metadata(Wait::Yes)?;
+        match state.kind {
+            Kind::File if path.is_directory() => Err(ENOTDIR),
+            Kind::File => self.file(&found, state, path, request),
+            Kind::Directory if !path.is_directory() => moved(path),
+            Kind::Directory => self.directory(&found, path, request),
+            Kind::Other => Err(EACCES),
+        }
+    }
+
+    fn directory(
+        &self,
+        found: &Found<'_>,
+        path: &mut Path,
+        request: &Request<'_>,
+    ) -> Result<Reply<Body>> {
+        let back = path.enter(INDEX).map_err(|_| ENAMETOOLONG)?;
+        match self.root.find(name_of(path)?, Wait::Yes) {
+            Ok(page) => {
+                let state = page.metadata(Wait::Yes)?;
+                if state.kind == Kind::File {
+                    return self.file(&page, state, path, request);
+                }
+            }
+            Err(ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+        path.leave(back);
+        if !self.listings {
+            return Err(EACCES);
+        }
+        Ok(Reply {
+            media: "text/html; charset=utf-8",
+            ..made(listing::page(&self.root, found, path)?)
+        })
+    }
+
+    /// A file, as far as the conditions of the request allow.
+    fn file(
+        &self,
+        found: &Found<'_>,
+        state: Metadata,
+        path: &Path,
+        request: &Request<'_>,
+    ) -> Result<Reply<Body>> {
+        let validators = Validators {
+            tag: Tag::new(state.changed.seconds, state.changed.nanos, state.size),
+            modified: state.modified.seconds,
+        };
+        let reply = |status| Reply {
+            tag: Some(validators.tag),
+            modified: Some(validators.modified),
+            accepts_ranges: true,
+            ..Reply::of(status)
+        };
+        let now = self.now();
+        if let Err(status) = request
+            .conditions
+            .evaluate(&validators, request.method, now)
+        {
+            return Ok(reply(status));
+        }
+        let wanted = request.range.filter(|_| {
+            request.method == Method::Get && request.conditions.range_is_of(&validators, now)
+        });
+        let selection = wanted.map_or(Selection::Whole, |text| range::select(text, state.size));
+        let (status, range, part) = match selection {
+            Selection::Whole => (Status::OK, 0..state.size, None),
+            Selection::Part(range) => {
+                let part = Some((range.clone(), state.size));
+                (Status::PARTIAL_CONTENT, range, part)
+            }
+            Selection::Unsatisfiable => {
+                return Ok(Reply {
+                    part: Some((0..0, state.size)),
+                    ..reply(Status::RANGE_NOT_SATISFIABLE)
+                });
+            }
+        };
+        Ok(Reply {
+            length: range.end - range.start,
+            content: Some(self.content(found, state, path, range)?),
+            media: media::of(path.as_bytes()),
+            part,
+            ..reply(status)
+        })
+    }
+
+    fn content(
+        &self,
+        found: &Found<'_>,
+        state: Metadata,
+        path: &Path,
+        range: Range<u64>,
+    ) -> Result<Body> {
+        if state.size > cache::LARGEST as u64 {
+            let file = found.open()?;
+            return Ok(Body::File { file, range });
+        }
+        let entry = match self.cache.get(path.as_bytes(), &state) {
+            Some(entry) => entry,
+            None => self.keep(found, state, path)?,
+        };
+        self.counters.note_content(entry.content().len());
+        Ok(Body::Kept {
+            entry,
+            range: range.start as usize..range.end as usize,
+        })
+    }
+
+    /// Reads a small file, and keeps it.
+    fn keep(&self, found: &Found<'_>, state: Metadata, path: &Path) -> Result<Arc<Entry>> {
+        let file = found.open()?;
+        let mut content = KVVec::from_elem(0, state.size as usize, GFP_KERNEL)?;
+        let mut filled = 0;
+        while filled < content.len() {
+            match file.read_at(&mut content[filled..], filled as u64, Wait::Yes)? {
+                // It has changed since we looked.
+                0 => return Err(EAGAIN),
+                count => filled += count,
+            }
+        }
+        let entry = Entry::new(path.as_bytes(), state, content)?;
+        // What was changed just now could change again, and have the same time.
+        if self.now() - state.changed.seconds >= SETTLED_SECONDS {
+            self.cache.put(entry.clone());
+        }
+        Ok(entry)
+    }
+}
+
+/// The reply that a directory is meant. May sleep.
+fn moved(path: &Path) -> Result<Reply<Body>> {
+    let mut copy = KVec::with_capacity(path.as_bytes().len(), GFP_KERNEL)?;
+    copy.extend_from_slice(path.as_bytes(), GFP_KERNEL)?;
+    Ok(Reply {
+        content: Some(Body::Moved(copy)),
+        ..Reply::of(Status::MOVED_PERMANENTLY)
+    })
+}
+
+/// The reply with a page that was made for it.
+fn made(page: KVVec<u8>) -> Reply<Body> {
+    Reply {
+        length: page.len() as u64,
+        content: Some(Body::Made { page, sent: 0 }),
+        is_fleeting: true,
+        ..Reply::of(Status::OK)
+    }
+}
+
+/// The path as the kernel takes it.
+pub(crate) fn name_of(path: &Path) -> Result<&CStr> {
+    if path.as_bytes().is_empty() {
+        return Ok(c".");
+    }
+    // What was decoded has no NUL in it.
+    CStr::from_bytes_with_nul(path.as_bytes_with_nul()).map_err(|_| EINVAL)
+}
+
+fn status_of(error: Error) -> Status {
+    match error {
+        // What lies outside is as if it were not there.
+        ENOENT | ENOTDIR | EXDEV | ELOOP | ENAMETOOLONG => Status::NOT_FOUND,
+        EACCES | EPERM => Status::FORBIDDEN,
+        ENOMEM | ENFILE | EMFILE | EAGAIN => Status::SERVICE_UNAVAILABLE,
+        _ => Status::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Programs for the guest, beside its busybox: those of the build root, and our own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import cache, module, ui
+
+# `	libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, `	/lib64/ld-linux-x86-64.so.2 (0x…)`
+LIBRARY = re.compile(r"(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
+
+
+def libraries(listing: str) -> list[Path]:
+    """The files that the output of `ldd` names."""
+    return [Path(match) for match in LIBRARY.findall(listing)]
+
+
+def programs(names: Iterable[str]) -> dict[str, bytes]:
+    """The files of these programs, with the libraries that they need, for a guest."""
+    files: dict[str, bytes] = {}
+    for name in names:
+        place = shutil.which(name)
+        if place is None:
+            raise ui.Fail(
+                f"the build root has no `{name}`",
+                "`make clean-cache` and run again: the build root is made anew",
+            )
+        # Not where busybox puts the link of the same name.
+        files[f"/usr/bin/{name}"] = Path(place).read_bytes()
+        listing = subprocess.run(["ldd", place], capture_output=True, text=True, check=False)
+        for library in libraries(listing.stdout):
+            files[str(library)] = library.read_bytes()
+    return files
+
+
+def compiled(source: Path) -> bytes:
+    """The program of a single file of Rust, which needs no library."""
+    output = module.BUILD / "userland" / source.stem
+    with cache.locked(cache.root() / "locks" / "userland"):
+        if not output.exists() or output.stat().st_mtime < source.stat().st_mtime:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            fresh = output.with_suffix(".new")
+            flags = ["--edition=2021", "-O", "-Dwarnings", "-Cpanic=abort", "-Cstrip=symbols"]
+            command = ["rustc", *flags, "-Ctarget-feature=+crt-static", "-o", str(fresh)]
+            subprocess.run([*command, str(source)], check=True)
+            fresh.rename(output)
+            module.hand_over(module.BUILD)
+    return output.read_bytes()
