@@ -13,7 +13,8 @@ use crate::{
         connect,
         exchange,
         namespace,
-        pattern, //
+        pattern,
+        read_to_end, //
     }, //
 };
 use core::net::{
@@ -149,6 +150,19 @@ fn a_message_that_comes_in_drips_is_not_waited_for(executor: Executor) -> Result
     Ok(())
 }
 
+fn a_slow_peer_is_told(executor: Executor) -> Result {
+    let (server, record, addr) = start(builder(executor).receive_timeout(TIMEOUT))?;
+    let slow = connect(addr)?;
+    slow.write_all(b"LP")?;
+    assert!(read_to_end(&slow, 100)?[..] == b"too slow"[..]);
+    assert!(eventually(|| record.closed() == 1));
+    assert_eq!(record.last_reason(), Some(CloseReason::ReceiveTimeout));
+    assert!(eventually(
+        || server.statistics().closed_receive_timeout == 1
+    ));
+    Ok(())
+}
+
 fn a_peer_that_does_not_read_is_not_waited_for(executor: Executor) -> Result {
     let (server, record, addr) = start(builder(executor).send_timeout(TIMEOUT))?;
     let (good, bad) = (connect(addr)?, connect(addr)?);
@@ -237,6 +251,7 @@ suites! {
     an_address_has_its_share_by_v4_and_v6_together,
     an_idle_connection_is_closed,
     a_message_that_comes_in_drips_is_not_waited_for,
+    a_slow_peer_is_told,
     a_peer_that_does_not_read_is_not_waited_for,
     who_is_not_read_from_is_not_received_from,
     two_hundred_at_once_are_all_served,

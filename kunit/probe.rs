@@ -226,6 +226,19 @@ impl Handler for Probe {
         Ok(())
     }
 
+    fn time_out(
+        &self,
+        _session: &mut Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+        _reason: CloseReason,
+    ) {
+        // To those who were polite.
+        if input.starts_with(b"LP") {
+            let _ = output.write(b"too slow");
+        }
+    }
+
     fn close(&self, _session: Session, reason: CloseReason) {
         let _ = self.record.reasons.lock().push(reason, GFP_KERNEL);
     }

@@ -227,12 +227,35 @@ impl<H: Handler> Conversation<H> {
     }
 
     /// Whether somebody else has decided that the connection is to end.
-    fn check(&self, visit: &Visit<'_>) -> Result<(), Ending> {
+    fn check(&mut self, visit: &mut Visit<'_>) -> Result<(), Ending> {
         match visit.connection.verdict() {
             None => Ok(()),
-            Some(reason @ CloseReason::Idle) => Err(Ending::orderly(reason)),
+            Some(reason @ (CloseReason::Idle | CloseReason::ReceiveTimeout)) => {
+                Err(self.time_out(reason, visit)?)
+            }
             Some(reason) => Err(Ending::reset(reason)),
         }
+    }
+
+    /// Lets the handler have a last word to a peer that has taken too long.
+    fn time_out(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Result<Ending, Ending> {
+        let is_heard = !is_filled(&self.output) && !visit.connection.has_pushed();
+        if self.session.is_some() && is_heard {
+            self.call(visit, |handler, session, input, output| {
+                handler.time_out(session, input, output, reason);
+            })?;
+        }
+        let has_spoken = is_heard && is_filled(&self.output);
+        if has_spoken {
+            // Who takes too long is not waited for: what its socket does not take now is lost.
+            let mut budget = BUDGET;
+            self.flush(visit, &mut budget)?;
+        }
+        Ok(if has_spoken || reason == CloseReason::Idle {
+            Ending::orderly(reason)
+        } else {
+            Ending::reset(reason)
+        })
     }
 
     fn open(&mut self, visit: &Visit<'_>) -> Result<(), Ending> {

@@ -89,6 +89,21 @@ pub trait Handler: Send + Sync + 'static {
         Ok(())
     }
 
+    /// The peer has kept the server waiting for longer than `reason`, which is
+    /// [`CloseReason::Idle`] or [`CloseReason::ReceiveTimeout`], allows; `input` holds what
+    /// [`receive`](Self::receive) left. With something in `output` the connection is closed, and not
+    /// reset, once its socket has taken it.
+    ///
+    /// Not called when something still waits to be sent: then the peer does not listen either.
+    fn time_out(
+        &self,
+        _session: &mut Self::Session,
+        _input: &mut Input<'_>,
+        _output: &mut Output<'_>,
+        _reason: CloseReason,
+    ) {
+    }
+
     /// The connection is closed. Called once for each session that [`open`](Self::open) made.
     fn close(&self, _session: Self::Session, _reason: CloseReason) {}
 }

@@ -137,6 +137,16 @@ impl Handler for Http {
         }
     }
 
+    fn time_out(
+        &self,
+        session: &mut Self::Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+        _reason: CloseReason,
+    ) {
+        session.time_out(&self.tree, !input.is_empty(), &mut Out(output));
+    }
+
     fn close(&self, _session: Self::Session, _reason: CloseReason) {
         self.tree.counters.note_close();
     }

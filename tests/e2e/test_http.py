@@ -359,14 +359,14 @@ def test_rmmod_under_load(server: Web) -> None:
 
 @pytest.mark.parametrize("attack", ["-H", "-B", "-R", "-X"])
 def test_slow_clients(server: Web, attack: str) -> None:
-    timeouts = {"receive_timeout_ms": 2000, "send_timeout_ms": 2000, "idle_timeout_ms": 3000}
+    timeouts = {"receive_timeout_ms": 1500, "send_timeout_ms": 1500, "idle_timeout_ms": 2000}
     with server.served(**timeouts):
         command = (
-            f"PATH=$PATH:/usr/bin slowhttptest {attack} -c 300 -r 300 -i 1 -l 6 -p 2 -x 10"
+            f"PATH=$PATH:/usr/bin slowhttptest {attack} -c 300 -r 300 -i 1 -l 4 -p 2 -x 10"
             f" -u http://127.0.0.1:{web.PORT}/large.bin"
         )
         slow = server.guest.start(command, timeout=60)
-        time.sleep(2)
+        time.sleep(1.5)
         # Others are served meanwhile.
         for _ in range(5):
             started = time.monotonic()
@@ -377,6 +377,20 @@ def test_slow_clients(server: Web, attack: str) -> None:
         cut = ("closed_receive_timeout", "closed_by_handler", "closed_send_timeout", "closed_idle")
         if attack in ("-H", "-B"):
             assert sum(counted[name] for name in cut) >= 250, counted
+
+
+def test_slow_clients_are_told(server: Web) -> None:
+    get = b"GET /hello.txt HTTP/1.1\r\nHost: h\r\n"
+    with server.served(receive_timeout_ms=1000, idle_timeout_ms=2000):
+        for said, told in (
+            (get, [408]),
+            (get + b"\r\n" + get, [200, 408]),
+            (get + b"Content-Length: 5\r\n\r\n123", [408]),
+            # Between requests there is nothing to tell.
+            (get + b"\r\n", [200]),
+            (b"", []),
+        ):
+            assert web.statuses(server.say(said)) == told, said
 
 
 # Settings
