@@ -54,3 +54,18 @@ def test_every_setting_of_the_builder_is_named() -> None:
         setting for setting in settings if not re.search(rf"\.{setting}\(|`{setting}`", AUTHOR)
     }
     assert not missing
+
+
+def test_every_parameter_of_khttpd_is_told() -> None:
+    page = Path("Documentation/khttpd.md").read_text()
+    source = Path("examples/khttpd/khttpd.rs").read_text()
+    parameters = re.findall(r"^        (\w+): \S+(?: \[.*\])? = ", source, re.MULTILINE)
+    assert len(parameters) > 12
+    assert not [name for name in parameters if f"`{name}`" not in page]
+
+
+def test_the_kbuild_of_the_crate_is_the_one_in_use() -> None:
+    page, kbuild = Path("Documentation/crates.md").read_text(), Path("Kbuild").read_text()
+    shown = page[page.index("khttpd-crates :=") :].split("```")[0].splitlines()
+    assert len(shown) > 6
+    assert not [line for line in shown if line not in kbuild.splitlines()]
