@@ -11,6 +11,7 @@ use crate::{
     connection::Connection,
     handler::{
         CloseReason,
+        FilePart,
         Handler,
         Input,
         Next,
@@ -136,6 +137,8 @@ pub(crate) struct Conversation<H: Handler> {
     session: Option<H::Session>,
     input: Option<Buffer>,
     output: Option<Buffer>,
+    /// What is to be sent behind the output.
+    file: Option<FilePart>,
     /// The handler wanted to write more than there was room for: it is to be called again when the
     /// output is sent.
     short: bool,
@@ -153,7 +156,7 @@ impl<H: Handler> Drive for Conversation<H> {
         };
         visit.connection.note(Pending {
             input: is_filled(&self.input),
-            output: is_filled(&self.output),
+            output: self.has_output(),
             ..visit.pending
         });
         give_back(&mut self.input, &mut visit.spare.input);
@@ -169,6 +172,7 @@ impl<H: Handler> Conversation<H> {
             session: None,
             input: None,
             output: None,
+            file: None,
             short: false,
             ended: false,
             ending: None,
@@ -184,7 +188,7 @@ impl<H: Handler> Conversation<H> {
         loop {
             self.take_pushed(visit)?;
             if !self.flush(visit, &mut budget)? {
-                return Ok(Step::Wait);
+                return Ok(if budget == 0 { Step::Again } else { Step::Wait });
             }
             let pushed = visit.connection.has_pushed();
             if budget == 0 && (pushed || self.short) {
@@ -239,13 +243,13 @@ impl<H: Handler> Conversation<H> {
 
     /// Lets the handler have a last word to a peer that has taken too long.
     fn time_out(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Result<Ending, Ending> {
-        let is_heard = !is_filled(&self.output) && !visit.connection.has_pushed();
+        let is_heard = !self.has_output() && !visit.connection.has_pushed();
         if self.session.is_some() && is_heard {
             self.call(visit, |handler, session, input, output| {
                 handler.time_out(session, input, output, reason);
             })?;
         }
-        let has_spoken = is_heard && is_filled(&self.output);
+        let has_spoken = is_heard && self.has_output();
         if has_spoken {
             // Who takes too long is not waited for: what its socket does not take now is lost.
             let mut budget = BUDGET;
@@ -292,7 +296,7 @@ impl<H: Handler> Conversation<H> {
             self.call(visit, H::receive)?
         };
         // With nothing written there is nothing whose sending could make room.
-        self.short = short && is_filled(&self.output);
+        self.short = short && self.has_output();
         match next {
             Ok(Next::Receive) if self.short || !self.ended => {}
             Ok(Next::Receive) => self.end_with(CloseReason::Ended),
@@ -323,7 +327,7 @@ impl<H: Handler> Conversation<H> {
             return Err(Ending::starved(ENOMEM));
         };
         let before = input.filled().len();
-        let mut output = Output::new(output);
+        let mut output = Output::new(output, &mut self.file);
         let result = method(&self.handler, session, &mut Input::new(input), &mut output);
         visit.pending.consumed |= input.filled().len() < before;
         let short = output.ran_short();
@@ -332,7 +336,8 @@ impl<H: Handler> Conversation<H> {
 
     /// Moves what others have pushed into the output, as far as there is room.
     fn take_pushed(&mut self, visit: &mut Visit<'_>) -> Result<(), Ending> {
-        if visit.connection.has_pushed() {
+        // What is pushed stands behind what the handler has said.
+        if visit.connection.has_pushed() && self.file.is_none() {
             visit.connection.take_pushed(self.output(visit)?);
         }
         Ok(())
@@ -340,10 +345,7 @@ impl<H: Handler> Conversation<H> {
 
     /// Sends what is in the output; says whether all of it was sent.
     fn flush(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Result<bool, Ending> {
-        let Some(output) = &mut self.output else {
-            return Ok(true);
-        };
-        while !output.is_empty() {
+        while let Some(output) = self.output.as_mut().filter(|output| !output.is_empty()) {
             match visit.stream.try_write(output.filled()) {
                 Ok(count) => {
                     output.consume(count);
@@ -356,7 +358,37 @@ impl<H: Handler> Conversation<H> {
                 Err(error) => return Err(Ending::reset(CloseReason::Broken(error))),
             }
         }
+        self.flush_file(visit, budget)
+    }
+
+    /// Sends what is to be sent of a file; says whether all of it was sent.
+    fn flush_file(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Result<bool, Ending> {
+        while let Some(FilePart { file, range }) = &mut self.file {
+            if *budget == 0 {
+                return Ok(false);
+            }
+            let left = range.end - range.start;
+            match visit.stream.try_send_file(file, range.start, left) {
+                Ok(0) => return Err(Ending::reset(CloseReason::Failed(EIO))),
+                Ok(count) => {
+                    range.start += count as u64;
+                    if range.start >= range.end {
+                        self.file = None;
+                    }
+                    visit.count(Counter::BytesOut, count);
+                    trace::send(visit.connection, count);
+                    visit.pending.sent = true;
+                    *budget = budget.saturating_sub(count);
+                }
+                Err(EAGAIN) => return Ok(false),
+                Err(error) => return Err(Ending::reset(CloseReason::Broken(error))),
+            }
+        }
         Ok(true)
+    }
+
+    fn has_output(&self) -> bool {
+        is_filled(&self.output) || self.file.is_some()
     }
 
     fn close(&mut self, ending: Ending, visit: &mut Visit<'_>) -> Step {

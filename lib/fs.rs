@@ -421,6 +421,16 @@ impl Drop for File {
 }
 
 impl File {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::file {
+        self.0.as_ptr()
+    }
+
+    /// Whether sockets can take its pages; that of most file systems can.
+    pub(crate) fn can_be_sent(&self) -> bool {
+        // SAFETY: `self` holds a reference on the file.
+        unsafe { shim::ktcp_can_send_file(self.as_ptr()) }
+    }
+
     /// Reads from byte `position` on into `buffer`; returns how many bytes, 0 at the end.
     ///
     /// # Errors

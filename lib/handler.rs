@@ -4,14 +4,20 @@
 
 use crate::{
     buffer::Buffer,
-    error::ENOBUFS,
+    error::{
+        ENOBUFS,
+        EOPNOTSUPP, //
+    },
     fs::{
         File,
         Wait, //
     },
     peer::Peer, //
 };
-use core::ops::Deref;
+use core::ops::{
+    Deref,
+    Range, //
+};
 use kernel::prelude::*;
 
 /// The logic of a protocol, apart from sockets and threads.
@@ -180,20 +186,61 @@ impl Deref for Input<'_> {
 /// either.
 pub struct Output<'a> {
     buffer: &'a mut Buffer,
+    /// What is to be sent behind the buffer.
+    file: &'a mut Option<FilePart>,
     short: bool,
 }
 
+/// A part of a file that is to be sent.
+pub(crate) struct FilePart {
+    pub(crate) file: File,
+    pub(crate) range: Range<u64>,
+}
+
 impl<'a> Output<'a> {
-    pub(crate) fn new(buffer: &'a mut Buffer) -> Self {
+    pub(crate) fn new(buffer: &'a mut Buffer, file: &'a mut Option<FilePart>) -> Self {
         Self {
             buffer,
+            file,
             short: false,
         }
     }
 
+    /// Has a part of `file` sent behind what is here, without copying it: the socket takes the pages
+    /// in which the kernel keeps the file. Until that is done there is no [room](Self::room).
+    ///
+    /// Who writes to the file meanwhile changes what is sent. If it is cut short, the connection is
+    /// reset, with [`CloseReason::Failed`]: the peer must not take what it got for all.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOBUFS`: there is such a part here already.
+    /// - `EOPNOTSUPP`: its file system can only have it [read](Self::read_from).
+    ///
+    /// Any context; that of the executor has to bear waiting for the disk.
+    pub fn send_file(&mut self, file: &File, range: Range<u64>) -> Result {
+        if !file.can_be_sent() {
+            return Err(EOPNOTSUPP);
+        }
+        if self.file.is_some() {
+            self.short = true;
+            return Err(ENOBUFS);
+        }
+        if range.start < range.end {
+            *self.file = Some(FilePart {
+                file: file.clone(),
+                range,
+            });
+        }
+        Ok(())
+    }
+
     /// How many more bytes it takes.
     pub fn room(&self) -> usize {
-        self.buffer.room()
+        match self.file {
+            Some(_) => 0,
+            None => self.buffer.room(),
+        }
     }
 
     /// Takes all of `data`, or nothing of it and fails with `ENOBUFS` when there is not
@@ -210,7 +257,10 @@ impl<'a> Output<'a> {
     /// Moves bytes from the front of `input` here, as many as there is [room](Self::room) for, and
     /// says how many. The others stay in `input`, for when there is room again.
     pub fn forward(&mut self, input: &mut Input<'_>) -> usize {
-        let count = self.buffer.append_from(input.buffer);
+        let count = match self.file {
+            Some(_) => 0,
+            None => self.buffer.append_from(input.buffer),
+        };
         self.short |= !input.is_empty();
         count
     }
@@ -237,7 +287,10 @@ impl<'a> Output<'a> {
         most: u64,
         wait: Wait,
     ) -> Result<usize> {
-        self.buffer.read_from(file, position, most, wait)
+        match self.file {
+            Some(_) => Ok(0),
+            None => self.buffer.read_from(file, position, most, wait),
+        }
     }
 
     /// Whether the handler wanted to put more here than there was room for.

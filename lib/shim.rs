@@ -82,6 +82,13 @@ extern "C" {
         pos: i64,
         cached: bool,
     ) -> isize;
+    pub(crate) fn ktcp_can_send_file(file: *const bindings::file) -> bool;
+    pub(crate) fn ktcp_send_file(
+        sock: *mut bindings::socket,
+        file: *mut bindings::file,
+        pos: i64,
+        len: usize,
+    ) -> isize;
     pub(crate) fn ktcp_read_dir(
         path: *const bindings::path,
         cred: *const bindings::cred,

@@ -45,6 +45,7 @@ use kernel::{
     sync::Arc, //
 };
 use ktcp_server::{
+    error::ENOBUFS,
     fs::{
         Directory,
         File,
@@ -121,6 +122,13 @@ impl Content<Out<'_, '_>> for Body {
                 Ok(*sent == page.len())
             }
             Self::File { file, range } => {
+                match sink.0.send_file(file, range.clone()) {
+                    // The rest is the library's business.
+                    Ok(()) => return Ok(true),
+                    Err(ENOBUFS) => return Ok(false),
+                    // Not every file system can: then it is copied.
+                    Err(_) => {}
+                }
                 while !range.is_empty() {
                     let left = range.end - range.start;
                     match sink.0.read_from(file, range.start, left, Wait::Yes) {

@@ -61,6 +61,9 @@ struct ktcp_stat {
 	u32 mode;
 };
 
+bool ktcp_can_send_file(const struct file *file);
+ssize_t ktcp_send_file(struct socket *sock, struct file *file, loff_t pos, size_t len);
+
 typedef bool (*ktcp_read_dir_entry)(void *data, const char *name, int len);
 
 int ktcp_open_root(const char *name, struct path *root);
