@@ -288,8 +288,9 @@ def _make_source(kernel: index.Candidate, paths: _Paths, steps: ui.Steps) -> Non
         _fetch_source(kernel, paths.source, progress)
 
 
-def check_disk(needed_gib: int = NEEDED_GIB) -> None:
+def check_disk(needed_gib: int | None = None) -> None:
     """Raises `Fail` unless there is that much room for a kernel."""
+    needed_gib = needed_gib or NEEDED_GIB
     free = shutil.disk_usage(cache.root()).free
     if free < needed_gib << 30:
         raise ui.Fail(
