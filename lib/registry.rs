@@ -379,4 +379,7 @@ extern "C" fn ktcp_library_exit() {
     // The queue is taken out under the lock and drained behind it.
     let library = LIBRARY.lock().take();
     drop(library);
+    // Nobody drops a static: the room that the list once had would stay behind.
+    let places = core::mem::replace(&mut *PLACES.lock(), Slots::new());
+    drop(places);
 }
