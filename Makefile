@@ -71,7 +71,7 @@ test-module: ## run the KUnit tests of such a module on user-mode Linux: DIR=
 run: ## boot the distribution's kernel, load kecho and talk to it
 	@$(tool) run
 
-test: ## all of the tests: lints, tools, KUnit, end to end
+test: ## all of the tests: lints, tools, KUnit, debug kernel, end to end
 	@$(tool) test
 
 test-unit: ## KUnit on user-mode Linux only
@@ -82,6 +82,9 @@ test-tools: ## the tests of the tools only
 
 test-bench: ## the tests of the load generator, and of the servers to compare with, only
 	@$(tool) test-bench
+
+test-debug: ## KUnit and clients on a kernel that sees races, leaks and bad accesses only
+	@$(tool) test-debug
 
 test-e2e: ## the tests that boot the distribution's kernel only
 	@$(tool) test-e2e
@@ -98,6 +101,12 @@ bench-quick: ## how fast kecho is, beside servers in user space: the main cases,
 
 fuzz: ## feed khttpd's protocol what a fuzzer comes up with, for FUZZ_SECONDS
 	@$(tool) fuzz
+
+test-long: ## storms, failing memory, and a hundred thousand connections, for half an hour
+	@$(tool) test-long
+
+test-mutations: ## break the library in many ways, and see that a test notices each (20 min)
+	@$(tool) test-mutations
 
 #@ Keep in order
 doc: ## write the documentation of the library into build/doc/
@@ -143,5 +152,6 @@ help: ## this table
 #= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
-.PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-bench test-e2e \
-	test-kernels bench bench-quick new build-module test-module fuzz fmt shell buildroot update clean clean-cache help
+.PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-bench test-debug \
+	test-e2e test-kernels test-long test-mutations bench bench-quick new build-module test-module fuzz fmt \
+	shell buildroot update clean clean-cache help

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from ktcp import conversation, run, vm
+from ktcp import author, conversation, module, run, userland, vm
 from ktcp.conversation import Address
 from ktcp.kernel import Kernel
 
@@ -20,33 +23,65 @@ DRAIN_SECONDS = 5.0
 RMMOD_SECONDS = DRAIN_SECONDS + 4.0
 
 
-class Lab:
-    """Lends out a running guest without our modules, and replaces one that a test has broken."""
+SOURCES = Path(__file__).parent / "modules"
+CLIENTS = module.CHECKOUT / "tests/clients"
+CROWD = "/bin/crowd"
 
-    def __init__(self, kernel: Kernel, modules: Iterable[Path], accel: str) -> None:
+
+def build_module(kernel: Kernel, name: str, folder: Path) -> Path:
+    """The module `name` of the folder `modules/`, built as any author would, below `folder`."""
+    command = ["make", "new", f"NAME={name}", f"DIR={folder / name}"]
+    subprocess.run(command, cwd=module.CHECKOUT, check=True, capture_output=True)
+    shutil.copyfile(SOURCES / f"{name}.rs", folder / name / f"{name}.rs")
+    return author.build(kernel, folder / name)
+
+
+def crowd_program() -> dict[str, bytes]:
+    """The file of the crowd of clients, for a guest."""
+    return {CROWD: userland.compiled(CLIENTS / "crowd.rs")}
+
+
+class Lab:
+    """Lends out a running guest without our modules, and replaces one that a test has broken.
+
+    `options` are those of a guest.
+    """
+
+    def __init__(
+        self, kernel: Kernel, modules: Iterable[Path], accel: str, name: str = "e2e", **options: Any
+    ) -> None:
         self.kernel = kernel
         self.modules = tuple(modules)
         self.accel = accel
+        self.name = name
+        self.options = options
         self.address: Address = (vm.LOCALHOST, 0)
         self._guest: vm.Guest | None = None
 
     def new_guest(self, name: str, port: int) -> vm.Guest:
         forwards = [vm.Forward(port, PORT)]
-        return vm.Guest(self.kernel, self.modules, accel=self.accel, name=name, forwards=forwards)
+        return vm.Guest(
+            self.kernel,
+            self.modules,
+            accel=self.accel,
+            name=name,
+            forwards=forwards,
+            **self.options,
+        )
 
     def lend(self) -> vm.Guest:
         if self._guest is None:
             self.address = (vm.LOCALHOST, vm.free_port())
-            self._guest = self.new_guest("e2e", self.address[1]).__enter__()
+            self._guest = self.new_guest(self.name, self.address[1]).__enter__()
         return self._guest
 
     def take_back(self) -> None:
         """Raises `Fail` if the kernel complained, or if a module cannot be unloaded."""
         guest = self.lend()
         try:
-            guest.run("killall -9 nc yes wget sleep 2>/dev/null")
+            guest.run("killall -9 nc yes wget sleep crowd 2>/dev/null")
             # The library last: it stays as long as it has users.
-            for module in ("kecho", "chat", "minimal", "ktcp_server"):
+            for module in ("kecho", "chat", "minimal", "proving", "ktcp_server"):
                 if module in loaded(guest):
                     guest.must(f"rmmod {module}")
             guest.check()
@@ -82,11 +117,24 @@ def open_connections(guest: vm.Guest) -> int:
     return statistics(guest)["open"]
 
 
-def anything_left(guest: vm.Guest) -> str:
-    """What of kecho is still there; empty if nothing is."""
+def counted(output: str) -> dict[str, int]:
+    """The lines `KEY VALUE` that the crowd of clients has written."""
+    pairs = (line.split() for line in output.splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
+
+
+def crowd(guest: vm.Guest, command: str, seconds: float = 60, **options: object) -> dict[str, int]:
+    """Lets a crowd of clients do something in the guest; what it has counted."""
+    words = " ".join(f"{key}={value}" for key, value in options.items())
+    line = f"ulimit -n 300000; exec {CROWD} {command} seconds={seconds:g} {words}"
+    return counted(guest.must(line, timeout=seconds + 30))
+
+
+def anything_left(guest: vm.Guest, server: str = "kecho") -> str:
+    """What of the server is still there; empty if nothing is."""
     names = guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true").splitlines()
-    left = [name for name in names if name.startswith("kecho")]
-    if "kecho" in loaded(guest):
+    left = [name for name in names if name.startswith(server)]
+    if server in loaded(guest):
         left.append("the module")
     if listens(guest):
         left.append("the port")

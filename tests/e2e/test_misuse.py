@@ -3,26 +3,15 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
-from ktcp import author, module, vm
-from .lab import PORT, Lab, echoed, is_ended, listens, loaded
-
-SOURCES = Path(__file__).parent / "modules"
-
-
-def build(lab: Lab, folder: Path, name: str) -> Path:
-    """The module `name` of this folder, built as any author would."""
-    command = ["make", "new", f"NAME={name}", f"DIR={folder / name}"]
-    subprocess.run(command, cwd=module.CHECKOUT, check=True, capture_output=True)
-    shutil.copyfile(SOURCES / f"{name}.rs", folder / name / f"{name}.rs")
-    return author.build(lab.kernel, folder / name)
+from ktcp import vm
+from .lab import PORT, Lab, build_module, echoed, is_ended, listens, loaded
 
 
 def test_a_leaked_server_ends_with_its_module(lab: Lab, tmp_path: Path) -> None:
-    modules = [*lab.modules, build(lab, tmp_path, "leaky")]
+    modules = [*lab.modules, build_module(lab.kernel, "leaky", tmp_path)]
     address = (vm.LOCALHOST, vm.free_port())
     forwards = [vm.Forward(address[1], PORT)]
     with vm.Guest(lab.kernel, modules, accel=lab.accel, name="misuse", forwards=forwards) as guest:
@@ -42,7 +31,7 @@ def test_a_leaked_server_ends_with_its_module(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_leaked_threads_and_queues_end_with_their_module(lab: Lab, tmp_path: Path) -> None:
-    modules = [*lab.modules, build(lab, tmp_path, "leaky_threads")]
+    modules = [*lab.modules, build_module(lab.kernel, "leaky_threads", tmp_path)]
     with vm.Guest(lab.kernel, modules, accel=lab.accel, name="misuse") as guest:
         guest.must("insmod /modules/ktcp_server.ko")
         for _ in range(5):

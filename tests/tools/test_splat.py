@@ -56,3 +56,21 @@ def test_shows_what_stands_around() -> None:
     shown = splat.find("\n".join(lines)).splitlines()
     assert shown[: splat.BEFORE] == lines[50 - splat.BEFORE : 50]
     assert shown[-1] == lines[50 + splat.AFTER - 1]
+
+
+SHORTAGE = """\
+[   12.1] kthreadd: vmalloc error: size 32768, failed to allocate pages, mode:0xdc2, nodemask=(null)
+[   12.1] CPU: 0 UID: 0 PID: 2 Comm: kthreadd
+[   12.1] Call Trace:
+[   12.1]  <TASK>
+[   12.1]  dump_stack_lvl+0x5d/0x80
+[   12.1]  </TASK>
+[   12.1] Mem-Info:
+"""
+
+
+def test_reports_of_missing_memory_can_be_looked_past() -> None:
+    assert "vmalloc error" in splat.find(SHORTAGE)
+    assert splat.find(splat.without_shortages(SHORTAGE)) == ""
+    both = splat.without_shortages(f"{SHORTAGE}{COMPLAINTS[0]}\n{SHORTAGE}")
+    assert COMPLAINTS[0] in splat.find(both)

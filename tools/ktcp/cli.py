@@ -22,6 +22,7 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 # The module of each command; it is imported only when its command is called.
 COMMANDS = {
     "prepare": "kernel",
+    "prepare-debug": "debug",
     "update": "kernel",
     "modules": "module",
     "rust-analyzer": "module",
@@ -39,7 +40,10 @@ COMMANDS = {
     "test-unit": "testrun",
     "test-tools": "testrun",
     "test-bench": "testrun",
+    "test-debug": "testrun",
+    "test-mutations": "mutate",
     "test-e2e": "testrun",
+    "test-long": "testrun",
     "test-kernels": "testrun",
     "bench": "lab.command",
     "bench-quick": "lab.command",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import lzma
 import stat
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from . import ui
@@ -127,21 +127,30 @@ def _check_built_in(kernel: Kernel, loaded: Iterable[Path]) -> None:
             )
 
 
-def build(kernel: Kernel, modules: Iterable[Path], files: Mapping[str, bytes]) -> bytes:
-    """The archive for `kernel`, with `modules` in /modules (not loaded) and `files` by their path."""
+def build(
+    kernel: Kernel,
+    modules: Iterable[Path],
+    files: Mapping[str, bytes],
+    drivers: Sequence[str] = (),
+) -> bytes:
+    """The archive for `kernel`, with `modules` in /modules (not loaded) and `files` by their path.
+
+    Programs among the files can be run. The kernel's own modules `drivers` are loaded at boot,
+    unless they are built in.
+    """
     if not BUSYBOX.exists():
         raise ui.Fail(
             "the build root has no busybox", "`make clean-cache` and run again: it is made anew"
         )
-    drivers = _in_load_order(kernel, DRIVERS)
-    _check_built_in(kernel, drivers)
+    loaded = _in_load_order(kernel, [*DRIVERS, *drivers])
+    _check_built_in(kernel, loaded)
     archive = Archive()
     archive.file("init", INIT.read_bytes(), 0o755)
     archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
     # The kernel opens the console for init before anything can be mounted on /dev.
     archive.character_device("dev/console", 5, 1)
-    names = [f"/lib/modules/{_module_name(path)}.ko" for path in drivers]
-    for name, path in zip(names, drivers):
+    names = [f"/lib/modules/{_module_name(path)}.ko" for path in loaded]
+    for name, path in zip(names, loaded):
         archive.file(name, _module_content(path))
     archive.file("etc/boot-modules", "".join(f"{name}\n" for name in names).encode())
     for module in modules:

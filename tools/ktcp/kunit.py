@@ -18,7 +18,7 @@ from typing import Any
 from . import cache, cli, join, kernel, splat, ui
 
 # Seconds after which a kernel that hangs is ended.
-TIMEOUT = 300
+TIMEOUT = int(os.environ.get("KTCP_KUNIT_SECONDS", "300"))
 
 # Rust and KASAN together need a kernel built by clang.
 TOOLCHAIN = "LLVM=1"

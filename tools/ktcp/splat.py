@@ -66,6 +66,23 @@ BEFORE = 2
 AFTER = 30
 
 
+# What the kernel writes, with a backtrace, when it has no memory for a stack or its like
+_SHORTAGE = re.compile(r"vmalloc error: size \d+|page allocation failure: order:\d+")
+_SHORTAGE_END = "</TASK>"
+
+
+def without_shortages(log: str) -> str:
+    """The log without the reports of missing memory, for kernels that are made to miss it."""
+    kept: list[str] = []
+    inside = False
+    for line in log.splitlines():
+        inside = inside or bool(_SHORTAGE.search(line))
+        if not inside:
+            kept.append(line)
+        inside = inside and _SHORTAGE_END not in line
+    return "\n".join(kept)
+
+
 def find(log: str) -> str:
     """The first splat in `log` with what stands around it; empty if there is none."""
     lines = log.splitlines()

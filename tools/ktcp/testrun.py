@@ -131,7 +131,7 @@ def pytest(name: str, folder: str, case: str) -> Counts:
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "--verbose", f"--junit-xml={report}"]
     select = ["-k", case] if case else []
-    status, last = _run_logged([*command, *select, folder], log, f"{name}: {folder}")
+    status, last = _run_logged([*command, *select, *folder.split()], log, f"{name}: {folder}")
     if status == NOTHING_COLLECTED:
         raise ui.Fail(
             f"no test of {folder} matches CASE={case}",
@@ -182,7 +182,20 @@ TOOLS = Ring("tools", "the tooling itself", lambda case: pytest("tools", "tests/
 BENCH = Ring("bench", "the load generator, and the servers to compare with", _bench)
 KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit)
 E2E = Ring("e2e", "real clients on the real kernel", lambda case: pytest("e2e", "tests/e2e", case))
+DEBUG = Ring(
+    "debug",
+    "suites and clients on a kernel that sees mistakes",
+    lambda case: pytest("debug", "tests/debug", case),
+)
 KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
+
+
+def _long(case: str) -> Counts:
+    os.environ["KTCP_LONG"] = "1"
+    return pytest("long", "tests/e2e/test_storm.py tests/debug/test_faults.py", case)
+
+
+LONG = Ring("long", "storms, failing memory and many connections, for long", _long)
 
 
 def _attempt(ring: Ring, case: str) -> Line:
@@ -224,11 +237,13 @@ def run(rings: Sequence[Ring], case: str = "") -> int:
 def register(subparsers: cli.Subparsers) -> None:
     case = os.environ.get("CASE", "")
     for name, what, rings, selected in (
-        ("test", "run all tests", (LINT, TOOLS, BENCH, KUNIT, E2E), ""),
+        ("test", "run all tests", (LINT, TOOLS, BENCH, KUNIT, DEBUG, E2E), ""),
         ("test-unit", "run the KUnit suites; CASE: a glob, SUITE.TEST", (KUNIT,), case),
         ("test-tools", "run the tests of the tools; CASE: pytest's -k", (TOOLS,), case),
         ("test-bench", "run the tests of bench/; CASE: a part of a name", (BENCH,), case),
+        ("test-debug", "run the tests on the debug kernel; CASE: pytest's -k", (DEBUG,), case),
         ("test-e2e", "run the end-to-end tests; CASE: pytest's -k", (E2E,), case),
+        ("test-long", "run what takes long; CASE: pytest's -k", (LONG,), case),
         ("test-kernels", "build for each series, and talk to kecho there", (KERNELS,), ""),
     ):
         command = subparsers.add_parser(name, help=what)

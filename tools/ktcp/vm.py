@@ -130,15 +130,20 @@ class Guest:
         name: str = "test",
         forwards: Sequence[Forward] = (),
         files: Mapping[str, bytes] | None = None,
+        drivers: Sequence[str] = (),
         cmdline: Sequence[str] = (),
         cpus: int = 2,
         memory: str = "1G",
         boot_seconds: float = BOOT_SECONDS,
         icount: bool = False,
+        lacks_memory: bool = False,
     ) -> None:
+        """`lacks_memory` says that allocations will be made to fail, so that the kernel will report
+        it: that is no complaint then."""
         self._kernel = kernel
         self._modules = tuple(modules)
         self._files = files or {}
+        self._drivers = drivers
         # With `icount` a nanosecond of the guest is an instruction of its only CPU.
         self._accel = "icount" if icount else accel
         self._name = name
@@ -146,6 +151,7 @@ class Guest:
         self._cmdline = (*CMDLINE, *cmdline)
         self._size = ["-smp", str(cpus), "-m", memory]
         self._boot_seconds = boot_seconds
+        self._lacks_memory = lacks_memory
         self._is_off = False
         self._stack = ExitStack()
 
@@ -182,7 +188,8 @@ class Guest:
                 "`make clean-cache` and run again: the build root is made anew",
             )
         archive = scratch / "initramfs"
-        archive.write_bytes(initramfs.build(self._kernel, self._modules, self._files))
+        content = initramfs.build(self._kernel, self._modules, self._files, self._drivers)
+        archive.write_bytes(content)
         self._qemu = subprocess.Popen(
             self._command(archive, control_end.fileno()),
             stdin=subprocess.DEVNULL,
@@ -269,16 +276,19 @@ class Guest:
 
     def check(self) -> None:
         """Raises `Fail` if the kernel complained about anything since it started."""
-        if found := splat.find(self.console()):
+        if found := self._complaint():
             raise ui.Fail(f"the guest's kernel complains:\n{_indented(found)}", self._where())
+
+    def _complaint(self) -> str:
+        console = self.console()
+        return splat.find(splat.without_shortages(console) if self._lacks_memory else console)
 
     def _where(self) -> str:
         return f"the whole console is in {self.log}"
 
     def _failure(self, message: str) -> ui.Fail:
         """A `Fail` that shows why: the first complaint of the kernel, or else its last words."""
-        console = self.console()
-        tail = splat.find(console) or "\n".join(console.splitlines()[-TAIL_LINES:])
+        tail = self._complaint() or "\n".join(self.console().splitlines()[-TAIL_LINES:])
         return ui.Fail(f"{message}; its console:\n{_indented(tail)}", self._where())
 
     # What it does

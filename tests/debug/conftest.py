@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guests of the debug kernel; what a test does with one, it does as on the real kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ktcp import accel, debug, kernel, module, run, vm
+from ktcp.conversation import Address
+from tests.e2e.lab import Lab, build_module, crowd_program
+
+# Slow, and large: it looks at every access to memory and at every lock.
+OPTIONS: dict[str, Any] = {
+    "memory": "2G",
+    "boot_seconds": 240.0,
+    "cmdline": ("kunit.enable=1", "kunit.autorun=1"),
+}
+
+
+@pytest.fixture(scope="session")
+def debug_kernel() -> kernel.Kernel:
+    return debug.prepare()
+
+
+@pytest.fixture(scope="session")
+def modules(debug_kernel: kernel.Kernel, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """All modules, those for tests as well."""
+    proving = build_module(debug_kernel, "proving", tmp_path_factory.mktemp("modules"))
+    return [*module.build(debug_kernel, quiet=True).glob("*.ko"), proving]
+
+
+@pytest.fixture(scope="session")
+def lab(debug_kernel: kernel.Kernel, modules: list[Path]) -> Iterator[Lab]:
+    chosen = accel.choose(kernel.prepare())
+    lab = Lab(debug_kernel, modules, chosen, "debug", files=crowd_program(), **OPTIONS)
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def guest(lab: Lab) -> Iterator[vm.Guest]:
+    """A guest in which no module is loaded."""
+    yield lab.lend()
+    lab.take_back()
+
+
+@pytest.fixture
+def kecho(lab: Lab, guest: vm.Guest) -> Address:
+    """The address of this machine at which the guest's kecho answers."""
+    run.load(guest)
+    run.wait_for_echo(guest, lab.address)
+    return lab.address

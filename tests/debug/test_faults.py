@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Memory that fails at random while the server is under load, and for ever while it accepts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from ktcp import conversation, vm
+from tests.e2e.lab import Lab, crowd, eventually, rmmod, statistics
+from .conftest import OPTIONS
+from .leaks import forget_leaks, leaks
+
+EXECUTORS = ("event_loop", "workqueue", "kthread")
+FOLDERS = ("failslab", "fail_page_alloc")
+
+# For how long memory fails, all executors together
+SECONDS = 120 if os.environ.get("KTCP_LONG") else 24
+
+
+@pytest.fixture(scope="module")
+def shortage(lab: Lab) -> Iterator[Lab]:
+    """A lab whose guests report missing memory, which is no complaint there."""
+    own = Lab(lab.kernel, lab.modules, lab.accel, "faults", lacks_memory=True, **lab.options)
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def machine(shortage: Lab) -> Iterator[vm.Guest]:
+    guest = shortage.lend()
+    guest.must("insmod /modules/ktcp_server.ko")
+    fail(guest, 0)
+    yield guest
+    fail(guest, 0)
+    guest.must("echo 0 >/proc/2/make-it-fail")
+    shortage.take_back()
+
+
+def fail(guest: vm.Guest, percent: int) -> None:
+    """Lets that share of the allocations fail of each task that is marked for it."""
+    for folder in FOLDERS:
+        values = {
+            "task-filter": "Y",
+            "ignore-gfp-wait": "N",
+            "verbose": 0,
+            "interval": 1,
+            "times": -1,
+            "probability": percent,
+        }
+        if folder == "fail_page_alloc":
+            values["min-order"] = 0
+        lines = [f"echo {value} >/sys/kernel/debug/{folder}/{key}" for key, value in values.items()]
+        guest.must(" && ".join(lines))
+
+
+@pytest.mark.limit(SECONDS + 240)
+def test_random_failures_under_load(shortage: Lab, machine: vm.Guest) -> None:
+    forget_leaks(machine)
+    # All threads of the kernel that are made from now on, whoever they work for
+    machine.must("echo 1 >/proc/2/make-it-fail")
+    for executor in EXECUTORS:
+        outcome = machine.insmod("proving", executor=executor, input=4096, output=4096)
+        assert outcome.status == 0, outcome.output
+        fail(machine, 5)
+        counts = crowd(machine, "storm", seconds=SECONDS / len(EXECUTORS), n=30, bytes=60_000)
+        missed = statistics(machine, "proving")
+        fail(machine, 0)
+        print(executor, counts, missed)
+        assert counts["corrupt"] == 0 and counts["complete"] > 5, counts
+        # It was felt.
+        assert missed["out_of_memory"] + missed["accept_errors"] > 0, missed
+        # Afterwards it answers again, and nothing is left of those who have gone.
+        assert eventually(lambda: conversation.answers(shortage.address, 5), 20)
+        assert crowd(machine, "ask", n=50, bytes=10_000)["complete"] == 50
+        assert eventually(lambda: statistics(machine, "proving")["open"] == 0)
+        assert rmmod(machine, "proving") < 20
+    machine.must("echo 0 >/proc/2/make-it-fail")
+    assert not leaks(machine)
+    log = machine.dmesg()
+    # Those who look did not go without memory themselves.
+    assert (
+        "ODEBUG disabled" not in log and "kmemleak: Kernel memory leak detector disabled" not in log
+    )
+    machine.check()
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_errors_of_accept_do_not_spin(shortage: Lab, machine: vm.Guest, executor: str) -> None:
+    """Accept errors that spin."""
+    assert machine.insmod("proving", executor=executor).status == 0
+    find = 'for t in /proc/[0-9]*; do [ "$(cat $t/comm)" = proving/accept ] && echo ${t##*/}; done'
+    task = machine.run(f"({find}) 2>/dev/null").output.strip()
+    assert task.isdecimal()
+    machine.must(f"echo 1 >/proc/{task}/make-it-fail")
+    fail(machine, 100)
+    counts = crowd(machine, "ask", seconds=6, n=20)
+    assert counts["complete"] == 0, counts
+    missed = statistics(machine, "proving")
+    ticks = machine.must(f"cat /proc/{task}/stat").rpartition(")")[2].split()[11:13]
+    # 1 ms, 2 ms, 4 ms, … 1 s: some fifteen times
+    errors = missed["accept_errors"] + missed["out_of_memory"]
+    assert 3 <= errors <= 60, missed
+    assert sum(map(int, ticks)) < 200, ticks
+    fail(machine, 0)
+    assert eventually(lambda: conversation.answers(shortage.address, 5), 20)

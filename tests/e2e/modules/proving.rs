@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An echo server on which everything can be set, for tests.
+
+use core::net::{
+    IpAddr,
+    Ipv4Addr, //
+};
+use kernel::{
+    prelude::*,
+    time::Delta, //
+};
+use ktcp_server::{
+    BufferSize,
+    Executor,
+    Handler,
+    Input,
+    KernelTcpServer,
+    Next,
+    Output,
+    Peer,
+    SocketAddr, //
+};
+
+module! {
+    type: Proving,
+    name: "proving",
+    authors: ["The ktcp_server authors"],
+    description: "An echo server on which everything can be set",
+    license: "GPL",
+}
+
+ktcp_server::parameters! {
+    /// What a test can set.
+    struct Parameters {
+        /// Address to listen on
+        addr: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        /// TCP port to listen on
+        port: u16 = 12345,
+        /// Who runs the connections: event_loop, workqueue or kthread
+        executor: Executor = Executor::EventLoop,
+        /// Bytes of an input buffer
+        input: BufferSize = BufferSize::of::<65536>(),
+        /// Bytes of an output buffer
+        output: BufferSize = BufferSize::of::<65536>(),
+        /// Connections at most
+        connections: u32 = 10_000,
+        /// Connections that may wait to be accepted
+        backlog: u16 = 128,
+        /// Idle timeout; 0 is none
+        idle_ms: u32 = 0,
+        /// How long the end of the server waits for what is to be sent
+        drain_ms: u32 = 5000,
+    }
+}
+
+struct Echo;
+
+impl Handler for Echo {
+    type Session = ();
+
+    fn open(&self, _peer: &Peer<'_>) -> Result {
+        Ok(())
+    }
+
+    fn receive(
+        &self,
+        _session: &mut (),
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Next> {
+        output.forward(input);
+        Ok(Next::Receive)
+    }
+}
+
+struct Proving {
+    _server: KernelTcpServer,
+}
+
+impl kernel::Module for Proving {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let set = Parameters::read()?;
+        let mut builder = KernelTcpServer::builder(c"proving")
+            .listen(SocketAddr::new(set.addr, set.port))
+            .executor(set.executor)
+            .backlog(set.backlog)
+            .input_buffer(set.input)
+            .output_buffer(set.output)
+            .max_connections(set.connections)
+            .drain(Delta::from_millis(set.drain_ms.into()));
+        if set.idle_ms > 0 {
+            builder = builder.idle_timeout(Delta::from_millis(set.idle_ms.into()));
+        }
+        Ok(Self {
+            _server: builder.start(module, Echo)?,
+        })
+    }
+}

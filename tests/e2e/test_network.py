@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A bad network: clients in a network namespace of their own, behind a line that loses, reorders,
+delays and duplicates packets, and that is cut.
+
+Who has finished has received exactly what was sent; who has not finished, the beginning of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ktcp import userland, vm
+from .lab import Lab, build_module, counted, crowd_program, eventually, rmmod, statistics
+
+EXECUTORS = ("event_loop", "workqueue", "kthread")
+
+# Of both directions, with TCP's usual answers: retransmission, reordering, duplicates
+LINES = {
+    "loss": "loss 3% delay 2ms",
+    "reordering": "delay 8ms reorder 30% 50% gap 3",
+    "jitter": "delay 10ms 8ms duplicate 5%",
+    "corruption": "corrupt 2% delay 1ms",
+    "all": "delay 6ms 5ms loss 2% duplicate 2% reorder 20%",
+}
+
+SETUP = """
+    set -e
+    mkdir -p /var/run/netns
+    {ip} netns add far
+    {ip} link add near type veth peer name beyond
+    {ip} link set beyond netns far
+    {ip} addr add 10.9.0.1/24 dev near
+    {ip} -6 addr add fd09::1/64 dev near nodad
+    {ip} link set near up
+    {ip} netns exec far sh -c '
+        {ip} link set lo up
+        {ip} addr add 10.9.0.2/24 dev beyond
+        {ip} -6 addr add fd09::2/64 dev beyond nodad
+        {ip} link set beyond up'
+""".format(
+    ip="/usr/bin/ip"
+)
+
+
+@pytest.fixture(scope="module")
+def network(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    proving = build_module(lab.kernel, "proving", tmp_path_factory.mktemp("modules"))
+    options = {
+        "files": {**crowd_program(), **userland.programs(["ip", "tc"])},
+        "drivers": ["veth", "sch_netem"],
+    }
+    own = Lab(lab.kernel, [*lab.modules, proving], lab.accel, "network", **options)
+    own.lend().must(SETUP)
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def machine(network: Lab) -> Iterator[vm.Guest]:
+    guest = network.lend()
+    guest.must("insmod /modules/ktcp_server.ko")
+    yield guest
+    guest.run("/usr/bin/tc qdisc del dev near root")
+    network.take_back()
+
+
+def far(command: str) -> str:
+    """A command that runs at the far end of the line."""
+    return f"/usr/bin/ip netns exec far {command}"
+
+
+def degrade(guest: vm.Guest, how: str) -> None:
+    guest.must(f"/usr/bin/tc qdisc replace dev near root netem {how}")
+    guest.must(far(f"/usr/bin/tc qdisc replace dev beyond root netem {how}"))
+
+
+def cut(guest: vm.Guest) -> None:
+    """Nothing comes through any more, and nobody is told of it."""
+    degrade(guest, "loss 100%")
+
+
+def start(guest: vm.Guest, executor: str, **parameters: int | str) -> None:
+    outcome = guest.insmod("proving", executor=executor, addr="::", **parameters)
+    assert outcome.status == 0, outcome.output
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_nothing_is_lost_or_invented(machine: vm.Guest, line: str) -> None:
+    degrade(machine, LINES[line])
+    for number, executor in enumerate(EXECUTORS):
+        start(machine, executor, output=5000)
+        addr = ("10.9.0.1:12345", "[fd09::1]:12345")[number % 2]
+        command = f"/bin/crowd transfer n=8 bytes=150000 seconds=60 seed={number} addr={addr}"
+        counts = counted(machine.must(far(command), timeout=90))
+        assert counts["complete"] == 8 and counts["corrupt"] == 0, (executor, counts)
+        assert eventually(lambda: statistics(machine, "proving")["open"] == 0)
+        rmmod(machine, "proving")
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_line_that_is_cut(machine: vm.Guest, executor: str) -> None:
+    """In mid-transfer, for a moment: all arrives. For ever: what arrived is right, and the server
+    does not wait for it when it ends."""
+    slow = "delay 5ms rate 8mbit"
+    degrade(machine, slow)
+    start(machine, executor, drain_ms=500)
+    command = far("/bin/crowd transfer n=6 bytes=400000 seconds=60 addr=10.9.0.1:12345")
+    transfer = machine.start(command, timeout=90)
+    assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > 100_000)
+    for _ in range(2):
+        cut(machine)
+        machine.must("sleep 0.7")
+        degrade(machine, slow)
+        machine.must("sleep 0.3")
+    outcome = machine.finish(transfer)
+    counts = counted(outcome.output)
+    assert counts["complete"] == 6, (counts, statistics(machine, "proving"))
+
+    command = far("/bin/crowd transfer n=6 bytes=400000 seconds=20 addr=10.9.0.1:12345")
+    transfer = machine.start(command, timeout=60)
+    before = statistics(machine, "proving")["bytes_out"]
+    assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > before + 100_000)
+    cut(machine)
+    assert rmmod(machine, "proving") < 5
+    # Nobody behind the cut learns of the end; nor is anything invented for them.
+    outcome = machine.finish(transfer)
+    counts = counted(outcome.output)
+    assert outcome.status == 0 and counts["corrupt"] == 0, counts
+    assert counts["complete"] < 6 and counts["received"] > 0, counts

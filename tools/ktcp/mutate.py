@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make test-mutations`: breaks the library on purpose, one way at a time, and expects a test to fail.
+
+Each mutation is made in a copy of this checkout, and the suites that should notice it are run on
+user-mode Linux. One that no test notices is a gap in the tests, and fails the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import cache, cli, ui
+from .module import BUILD, CHECKOUT
+
+# Seconds after which a kernel that hangs on a mutation is ended.
+PATIENCE = 100
+
+FAILED = re.compile(r"\[FAILED\] (\w+)$", re.MULTILINE)
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+DOES_NOT_BUILD = re.compile(r"^\[2/2\] build .*, failed$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A way to break the library: in `file`, the one place with `old` gets `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    # A glob for the suites that should notice.
+    suites: str
+
+
+MUTATIONS = (
+    Mutation(
+        "fresh buffers are not zeroed",
+        "lib/buffer.rs",
+        "KVVec::from_elem(0, size.bytes(), GFP_KERNEL)",
+        "KVVec::from_elem(0xaa, size.bytes(), GFP_KERNEL)",
+        "ktcp_buffer",
+    ),
+    Mutation(
+        "the whole buffer counts as received",
+        "lib/buffer.rs",
+        "self.end += count.min(spare.len());",
+        "self.end = self.memory.len(); let _ = count;",
+        "ktcp_talk_event_loop",
+    ),
+    Mutation(
+        "one connection more than the limit",
+        "lib/limits.rs",
+        "if open >= limits.connections {",
+        "if open > limits.connections {",
+        "ktcp_limits_event_loop",
+    ),
+    Mutation(
+        "one connection more for each address",
+        "lib/limits.rs",
+        "if *count >= per_peer",
+        "if *count > per_peer",
+        "ktcp_limits_event_loop",
+    ),
+    Mutation(
+        "an address never gets its share back",
+        "lib/service.rs",
+        "        table.shares.give_back(connection.peer().ip());\n        let previous",
+        "        let previous",
+        "ktcp_limits_event_loop",
+    ),
+    Mutation(
+        "who is refused sees an orderly end",
+        "lib/service.rs",
+        ".inspect_err(|_| stream.reset_on_drop())?;",
+        "?;",
+        "ktcp_limits_event_loop",
+    ),
+    Mutation(
+        "the back-off does not grow",
+        "lib/backoff.rs",
+        "self.millis = (self.millis * 2).min(Self::LONGEST);",
+        "self.millis = self.millis.min(Self::LONGEST);",
+        "ktcp_backoff",
+    ),
+    Mutation(
+        "an error ends accepting for good",
+        "lib/service.rs",
+        "Err(_) => backoff.pause(&self.stopping),",
+        "Err(_) => return backoff.pause(&self.stopping),",
+        "ktcp_memory_event_loop",
+    ),
+    Mutation(
+        "the drain has no deadline",
+        "lib/service.rs",
+        "if self.drained.wait_timeout(within) {",
+        "if self.drained.wait_timeout(within.max(Delta::from_secs(40))) {",
+        "ktcp_lifecycle_event_loop",
+    ),
+    Mutation(
+        "the drain does not wait for output",
+        "lib/service.rs",
+        "if self.drained.wait_timeout(within) {",
+        "if self.drained.wait_timeout(within.min(Delta::ZERO)) {",
+        "ktcp_lifecycle_event_loop",
+    ),
+    Mutation(
+        "a thread is not joined",
+        "lib/kthread.rs",
+        "unsafe { bindings::kthread_stop_put(self.0.as_ptr()) };",
+        "let _ = self.0;",
+        "ktcp_kthread",
+    ),
+    Mutation(
+        "an idle connection stays",
+        "lib/timers.rs",
+        "} else if passed(&self.idle, timeouts.idle) {",
+        "} else if false && passed(&self.idle, timeouts.idle) {",
+        "ktcp_limits_event_loop",
+    ),
+    Mutation(
+        "a peer that does not read is waited for",
+        "lib/timers.rs",
+        "if passed(&self.send, timeouts.send) {",
+        "if false && passed(&self.send, timeouts.send) {",
+        "ktcp_limits_event_loop",
+    ),
+    Mutation(
+        "each drip of a message restarts its timeout",
+        "lib/timers.rs",
+        "run(&self.receive, now, pending.input, pending.consumed);",
+        "run(&self.receive, now, pending.input, pending.received);",
+        "ktcp_limits_event_loop",
+    ),
+    Mutation(
+        "the handler is not told of the end",
+        "lib/conversation.rs",
+        "self.handler.close(session, ending.reason);",
+        "drop(session);",
+        "ktcp_talk_event_loop",
+    ),
+    Mutation(
+        "an input that is full is not noticed",
+        "lib/conversation.rs",
+        "if self.input.as_ref().is_some_and(|input| input.room() == 0) {",
+        "if self.input.as_ref().is_some_and(|input| input.room() == usize::MAX) {",
+        "ktcp_talk_event_loop",
+    ),
+    Mutation(
+        "a sender outlives its connection unnoticed",
+        "lib/connection.rs",
+        "if pushed.closed {",
+        "if pushed.closed && data.is_empty() {",
+        "ktcp_push_event_loop",
+    ),
+    Mutation(
+        "a push takes what fits and drops the rest",
+        "lib/connection.rs",
+        "if data.len() > buffer.room() {",
+        "if data.len() > buffer.room() && buffer.room() == 0 {",
+        "ktcp_push_event_loop",
+    ),
+)
+
+
+def apply(mutation: Mutation, tree: Path) -> str:
+    """Makes the mutation in `tree`; returns what stood there. Raises `Fail` if it fits no more."""
+    file = tree / mutation.file
+    text = file.read_text()
+    if text.count(mutation.old) != 1:
+        raise ui.Fail(
+            f"the mutation `{mutation.name}` fits {text.count(mutation.old)} places of "
+            f"{mutation.file}, not one",
+            "the code has changed: change tools/ktcp/mutate.py with it",
+        )
+    file.write_text(text.replace(mutation.old, mutation.new))
+    return text
+
+
+def verdict(status: int, output: str) -> str:
+    """What noticed the mutation, according to the output of `kunit`; empty if nothing did."""
+    output = COLOUR.sub("", output)
+    if status == 0:
+        return ""
+    if DOES_NOT_BUILD.search(output):
+        raise ui.Fail("it does not build", "mend the mutation in tools/ktcp/mutate.py")
+    names = list(dict.fromkeys(FAILED.findall(output)))
+    cases = [name for name in names if not name.startswith("ktcp_")]
+    return ", ".join(cases) or "the kernel, which crashed or hung"
+
+
+def _copy() -> Path:
+    """A copy of what is under version control here."""
+    tree = BUILD / "mutations"
+    shutil.rmtree(tree, ignore_errors=True)
+    git = ["git", "-c", f"safe.directory={CHECKOUT}", "ls-files", "-z"]
+    listing = subprocess.run(git, cwd=CHECKOUT, check=True, capture_output=True, text=True)
+    for name in listing.stdout.split("\0"):
+        if name and (CHECKOUT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / name, tree / name)
+    return tree
+
+
+def _try(mutation: Mutation, tree: Path) -> str:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tree / "tools"),
+        "KTCP_KUNIT_SECONDS": str(PATIENCE),
+    }
+    before = apply(mutation, tree)
+    try:
+        result = subprocess.run(
+            [sys.executable, "-m", "ktcp", "kunit", mutation.suites],
+            cwd=tree,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    finally:
+        (tree / mutation.file).write_text(before)
+    with cache.log("mutations").open("a") as log:
+        log.write(f"=== {mutation.name}\n{result.stdout}\n")
+    return verdict(result.returncode, result.stdout)
+
+
+def run(wanted: str) -> int:
+    chosen = [mutation for mutation in MUTATIONS if wanted in mutation.name]
+    if not chosen:
+        raise ui.Fail(f"no mutation matches CASE={wanted}", "tools/ktcp/mutate.py has them all")
+    cache.log("mutations").unlink(missing_ok=True)
+    tree = _copy()
+    survived = 0
+    print("| what is broken | where | noticed by |\n|---|---|---|", flush=True)
+    for number, mutation in enumerate(chosen, 1):
+        started = time.monotonic()
+        noticed = _try(mutation, tree)
+        survived += not noticed
+        print(f"| {mutation.name} | `{mutation.file}` | {noticed or '**nothing**'} |", flush=True)
+        ui.say(f"{number} of {len(chosen)} … {ui.duration(time.monotonic() - started)}")
+    shutil.rmtree(tree)
+    print(f"\n{len(chosen) - survived} passed, {survived} failed", flush=True)
+    return 1 if survived else 0
+
+
+# --- The command line ---
+
+
+def _mutate_command(_arguments: argparse.Namespace) -> int:
+    return run(os.environ.get("CASE", ""))
+
+
+def register(subparsers: cli.Subparsers) -> None:
+    command = subparsers.add_parser("test-mutations", help="break the library, and see who notices")
+    command.set_defaults(call=_mutate_command)
