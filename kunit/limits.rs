@@ -140,6 +140,8 @@ fn a_message_that_comes_in_drips_is_not_waited_for(executor: Executor) -> Result
         let _ = slow.write(b"L");
         fsleep(Delta::from_millis(20));
     }
+    // While drips came, not when they had ended.
+    assert_eq!(record.closed(), 1);
     assert!(begin.elapsed().as_millis() >= 250);
     assert!(is_reset(&slow));
     assert_eq!(record.last_reason(), Some(CloseReason::ReceiveTimeout));
