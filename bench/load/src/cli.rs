@@ -4,6 +4,8 @@
 
 use crate::{
     plan::{Limit, Plan},
+    plot::Chart,
+    quantiles,
     report::{number, Report},
     run::{self, Outcome, Progress},
 };
@@ -37,7 +39,19 @@ const EXIT: &str = "Exit status: 0 if every connection was made and every messag
 enum Command {
     /// Send messages to an echo server and measure what comes back
     #[command(after_help = EXIT)]
-    Echo(Echo),
+    Echo(Box<Echo>),
+    /// Draw a chart, described in JSON, as SVG
+    Plot(Plot),
+}
+
+/// The options of `ktcp-bench plot`
+#[derive(Debug, Args)]
+struct Plot {
+    /// The chart: {"title", "x": {"label", "log"}, "y": …, "series": [{"name", "points"}]}
+    chart: PathBuf,
+
+    /// The picture
+    svg: PathBuf,
 }
 
 /// The options of `ktcp-bench echo`
@@ -139,6 +153,10 @@ struct Files {
     /// Append the result as a line of CSV, after one with the names if the file is new
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+
+    /// Draw how long which part of the messages took, as SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -161,6 +179,15 @@ fn resolve(text: &str) -> Result<SocketAddr> {
 }
 
 impl Echo {
+    fn title(&self) -> String {
+        let connections = number(self.connections.into());
+        format!(
+            "{}: {connections} connections, {} bytes",
+            self.connect,
+            number(self.size)
+        )
+    }
+
     fn plan(&self) -> Result<Plan> {
         let to = resolve(&self.connect)?;
         if let Some(address) = self.from.iter().find(|a| a.is_ipv4() != to.is_ipv4()) {
@@ -196,6 +223,7 @@ impl Echo {
         display.end();
         let report = Report::new(&plan, &outcome);
         self.files.write(&report)?;
+        self.files.draw(&self.title(), &outcome)?;
         if !self.quiet {
             // Standard output may be that of the JSON.
             eprint!("{report}");
@@ -215,7 +243,31 @@ fn explain(outcome: &Outcome) {
     }
 }
 
+impl Plot {
+    fn run(&self) -> Result<bool> {
+        let text = Chart::read(&self.chart)?.draw()?;
+        std::fs::write(&self.svg, text).with_context(|| self.svg.display().to_string())?;
+        Ok(true)
+    }
+}
+
 impl Files {
+    fn draw(&self, title: &str, outcome: &Outcome) -> Result<()> {
+        let Some(path) = &self.plot else {
+            return Ok(());
+        };
+        let answers = &outcome.tally.answers;
+        if answers.len() < 2 {
+            eprintln!(
+                "  -> {}: not drawn, for nothing was answered",
+                path.display()
+            );
+            return Ok(());
+        }
+        let text = quantiles::chart(title.to_owned(), answers).draw()?;
+        std::fs::write(path, text).with_context(|| path.display().to_string())
+    }
+
     fn write(&self, report: &Report) -> Result<()> {
         if let Some(path) = &self.json {
             let mut text = serde_json::to_vec_pretty(report)?;
@@ -319,6 +371,7 @@ impl Cli {
         })?;
         match &self.command {
             Command::Echo(echo) => echo.run(),
+            Command::Plot(plot) => plot.run(),
         }
     }
 }

@@ -7,6 +7,8 @@ mod connection;
 mod failure;
 mod pattern;
 mod plan;
+mod plot;
+mod quantiles;
 mod report;
 mod run;
 mod tally;

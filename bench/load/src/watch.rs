@@ -115,6 +115,7 @@ mod tests {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         handle.expect("a thread").join().expect("it only spins");
         assert!(busy.watched > 0.01, "{busy:?}");
-        assert!(busy.load >= busy.watched, "{busy:?}");
+        // Not of the very same moments: they are read one after the other.
+        assert!(busy.load > 0.9 * busy.watched, "{busy:?}");
     }
 }

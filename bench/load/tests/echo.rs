@@ -229,6 +229,22 @@ fn csv_has_its_names_once() {
 }
 
 #[test]
+fn a_picture_is_drawn() {
+    let server = start(LOOPBACK, servers::echo);
+    let path = scratch("quantiles.svg");
+    let arguments = format!("--requests 1000 --quiet --plot {}", path.display());
+    assert_eq!(
+        bench(&server.to_string(), &arguments).status.code(),
+        Some(0)
+    );
+    let text = fs::read_to_string(path).expect("it was written");
+    assert!(
+        text.contains("1 connections, 64 bytes") && text.contains("<polyline"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     for arguments in [
         "--connections 0",
