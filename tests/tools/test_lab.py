@@ -119,6 +119,18 @@ def test_tables_line_up() -> None:
     assert "1.000" in lines[1] and "0.502" in lines[2] and "1.00 %" in lines[2]
 
 
+def test_rates_are_shown_with_their_latencies() -> None:
+    times = {f"{name}_ns": 5000.0 for name in ("mean", "p50", "p90", "p99", "p99_9", "max")}
+    run = {**times, "load": 0.5, "server": 1.0, "machine": 1.5}
+    rate = {"epoll": [100.0, 110.0, 120.0], "kecho": [220.0]}
+    runs = {server: [run] * len(values) for server, values in rate.items()}
+    result = _result(EARLIER, cpus=2, rate={"a case": rate}, runs={"a case": runs})
+    lines = table.rates(result).splitlines()
+    assert len(lines) == 3
+    assert "a case" in lines[1] and "a case" not in lines[2]
+    assert "2.000" in lines[2] and "server (a CPU)" in lines[2]
+
+
 def test_tests_of_cargo_are_added_up() -> None:
     output = (
         "test result: ok. 11 passed; 0 failed; 0 ignored; 0 measured\n"

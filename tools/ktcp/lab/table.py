@@ -71,6 +71,7 @@ def rates(result: Result) -> str:
     rows = [[*head, *(f"{name} µs" for name in times), "load", "server", "CPUs", "saturated"]]
     for case, found in result["rate"].items():
         middle = {server: statistics.median(values) for server, values in found.items()}
+        label = case
         for server, value in middle.items():
             runs = result["runs"][case][server]
             busy = [_median(runs, side) for side in ("load", "server", "machine")]
@@ -78,11 +79,11 @@ def rates(result: Result) -> str:
             spread = f"{50 * (max(values) - min(values)) / value:.0f} %"
             rows.append(
                 [
-                    *(case, server, f"{value:,.0f}", _ratio(value, middle.get(BASELINE)), spread),
+                    *(label, server, f"{value:,.0f}", _ratio(value, middle.get(BASELINE)), spread),
                     *(f"{_median(runs, name) / 1000:,.0f}" for name in times.values()),
                     *(f"{side:.2f}" for side in busy),
                     saturated(busy, result["cpus"]),
                 ]
             )
-            case = ""
+            label = ""
     return aligned(rows)
