@@ -34,7 +34,10 @@ fn start(way: &str, threads: u8) -> Option<Peer> {
         .spawn()
         .expect("the program was built");
     let deadline = Instant::now() + Duration::from_secs(20);
-    while TcpStream::connect(address).is_err() {
+    loop {
+        let listens = TcpStream::connect(address).is_ok();
+        // It listens before it knows whether the kernel has what it needs.
+        thread::sleep(Duration::from_millis(if listens { 500 } else { 20 }));
         if process.try_wait().expect("our child").is_some() {
             let mut text = String::new();
             let mut stderr = process.stderr.take().expect("it is piped");
@@ -43,8 +46,10 @@ fn start(way: &str, threads: u8) -> Option<Peer> {
             eprintln!("left out: {text}");
             return None;
         }
+        if listens {
+            break;
+        }
         assert!(Instant::now() < deadline, "{way} does not listen");
-        thread::sleep(Duration::from_millis(20));
     }
     Some(Peer { process, address })
 }
