@@ -71,7 +71,7 @@ test-module: ## run the KUnit tests of such a module on user-mode Linux: DIR=
 run: ## boot the distribution's kernel, load kecho and talk to it
 	@$(tool) run
 
-test: ## all of the tests: lints, tools, KUnit, debug kernel, end to end
+test: ## lints, tools, KUnit and end to end; more in test-debug and test-long
 	@$(tool) test
 
 test-unit: ## KUnit on user-mode Linux only

@@ -187,6 +187,10 @@ DEBUG = Ring(
     "suites and clients on a kernel that sees mistakes",
     lambda case: pytest("debug", "tests/debug", case),
 )
+# What `make test` leaves to those who have the time: together they take longer than all the rest.
+E2E_IN_SHORT = Ring(
+    "e2e", E2E.what, lambda _: pytest("e2e", "tests/e2e", "not test_storm and not test_network")
+)
 KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
 
 
@@ -237,7 +241,12 @@ def run(rings: Sequence[Ring], case: str = "") -> int:
 def register(subparsers: cli.Subparsers) -> None:
     case = os.environ.get("CASE", "")
     for name, what, rings, selected in (
-        ("test", "run all tests", (LINT, TOOLS, BENCH, KUNIT, DEBUG, E2E), ""),
+        (
+            "test",
+            "run the tests, without the debug kernel, storms and bad networks",
+            (LINT, TOOLS, BENCH, KUNIT, E2E_IN_SHORT),
+            "",
+        ),
         ("test-unit", "run the KUnit suites; CASE: a glob, SUITE.TEST", (KUNIT,), case),
         ("test-tools", "run the tests of the tools; CASE: pytest's -k", (TOOLS,), case),
         ("test-bench", "run the tests of bench/; CASE: a part of a name", (BENCH,), case),
