@@ -40,12 +40,18 @@ macro_rules! assert_eq {
 
 /// Suites of the functions `$case` for each executor, which they take as their argument.
 macro_rules! suites {
-    ($kthread:ident, $workqueue:ident, $event_loop:ident; $($case:ident,)*) => {
-        suites! { @one $kthread on_kthread Kthread $($case)* }
-        suites! { @one $workqueue on_workqueue Workqueue $($case)* }
-        suites! { @one $event_loop on_event_loop EventLoop $($case)* }
+    ($kthread:ident, $workqueue:ident, $event_loop:ident $(, $softirq:ident)?; $($case:ident,)*) => {
+        suites! { @one $kthread on_kthread Kthread (|case| case()) $($case)* }
+        suites! { @one $workqueue on_workqueue Workqueue (|case| case()) $($case)* }
+        suites! { @one $event_loop on_event_loop EventLoop (|case| case()) $($case)* }
+        suites! { @awake $($softirq)?; $($case)* }
     };
-    (@one $suite:ident $module:ident $executor:ident $($case:ident)*) => {
+    // With a handler that does not sleep.
+    (@awake $softirq:ident; $($case:ident)*) => {
+        suites! { @one $softirq on_softirq EventLoop (crate::probe::awake) $($case)* }
+    };
+    (@awake; $($case:ident)*) => {};
+    (@one $suite:ident $module:ident $executor:ident ($with:expr) $($case:ident)*) => {
         #[kunit_tests($suite)]
         mod $module {
             use super::*;
@@ -53,7 +59,8 @@ macro_rules! suites {
             $(
                 #[test]
                 fn $case() -> Result {
-                    super::$case(Executor::$executor)
+                    let with: fn(fn() -> Result) -> Result = $with;
+                    with(|| super::$case(Executor::$executor))
                         .inspect_err(|error| pr_err!("{}: {error:?}\n", stringify!($case)))
                 }
             )*

@@ -64,7 +64,7 @@ fn walk_start(executor: Executor, arm: impl Fn(u32)) -> Result<u32> {
 
     for nth in 1..TOO_MANY {
         let record = Record::new()?;
-        let probe = Probe {
+        let probe = Probe::<true> {
             record: record.clone(),
         };
         let builder = builder(executor).listen(addr);

@@ -6,21 +6,20 @@ use crate::{
     fault,
     support::{
         namespace,
-        pattern, //
+        pattern,
+        Locked, //
     },
     THIS_MODULE, //
 };
 use core::net::SocketAddr;
 use kernel::{
-    new_mutex,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
-        Arc,
-        Mutex, //
+        Arc, //
     },
     time::{
         delay::fsleep,
@@ -48,15 +47,15 @@ pub(crate) struct Record {
     pub(crate) handlers_dropped: Atomic<i32>,
     pub(crate) sessions_dropped: Atomic<i32>,
     #[pin]
-    reasons: Mutex<KVec<CloseReason>>,
+    reasons: Locked<KVec<CloseReason>>,
     /// Those with which one can send to the peers, in the order in which they came.
     #[pin]
-    pub(crate) senders: Mutex<KVec<Sender>>,
+    pub(crate) senders: Locked<KVec<Sender>>,
     /// Which allocation is to fail after the handler has opened a session; 0 is none.
     pub(crate) fail_nth: Atomic<u32>,
     /// A server for the handler to drop.
     #[pin]
-    pub(crate) victim: Mutex<Option<KernelTcpServer>>,
+    pub(crate) victim: Locked<Option<KernelTcpServer>>,
 }
 
 impl Record {
@@ -66,10 +65,10 @@ impl Record {
                 opened: Atomic::new(0),
                 handlers_dropped: Atomic::new(0),
                 sessions_dropped: Atomic::new(0),
-                reasons <- new_mutex!(KVec::new()),
-                senders <- new_mutex!(KVec::new()),
+                reasons <- Locked::new(KVec::new()),
+                senders <- Locked::new(KVec::new()),
                 fail_nth: Atomic::new(0),
-                victim <- new_mutex!(None),
+                victim <- Locked::new(None),
             }),
             GFP_KERNEL,
         )
@@ -80,17 +79,19 @@ impl Record {
     }
 
     pub(crate) fn closed(&self) -> usize {
-        self.reasons.lock().len()
+        self.reasons.with(|reasons| reasons.len())
     }
 
     pub(crate) fn last_reason(&self) -> Option<CloseReason> {
-        self.reasons.lock().last().copied()
+        self.reasons.with(|reasons| reasons.last().copied())
     }
 }
 
 /// A handler that does what the first byte of a message says, and keeps a record. Once that byte
 /// has said nothing, the session is a plain echo.
-pub(crate) struct Probe {
+///
+/// What it shares with tests is so that it can do without sleeping, unless it is told to sleep.
+pub(crate) struct Probe<const MAY_SLEEP: bool> {
     pub(crate) record: Arc<Record>,
 }
 
@@ -106,14 +107,16 @@ impl Drop for Session {
     }
 }
 
-impl Drop for Probe {
+impl<const MAY_SLEEP: bool> Drop for Probe<MAY_SLEEP> {
     fn drop(&mut self) {
         self.record.handlers_dropped.fetch_add(1, Relaxed);
     }
 }
 
-impl Handler for Probe {
+impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
     type Session = Session;
+
+    const MAY_SLEEP: bool = MAY_SLEEP;
 
     fn open(&self, peer: &Peer<'_>) -> Result<Session> {
         let before = self.record.opened.fetch_add(1, Relaxed);
@@ -122,7 +125,9 @@ impl Handler for Probe {
             return Err(EPERM);
         }
         let sender = peer.sender();
-        self.record.senders.lock().push(sender, GFP_KERNEL)?;
+        self.record
+            .senders
+            .with(|senders| senders.push(sender, GFP_ATOMIC))?;
         let nth = self.record.fail_nth.xchg(0, Relaxed);
         if nth != 0 {
             // What the peer sends first is to be there when this returns.
@@ -188,7 +193,7 @@ impl Handler for Probe {
             }
             // Drop a server, perhaps one's own.
             Some(b'D') => {
-                let victim = self.record.victim.lock().take();
+                let victim = self.record.victim.with(Option::take);
                 drop(victim);
                 output.forward(input);
                 Ok(Next::Receive)
@@ -197,7 +202,7 @@ impl Handler for Probe {
             Some(b'W') => {
                 let count = input.len();
                 let room = output.room();
-                let long = KVVec::from_elem(0, room + 1, GFP_KERNEL)?;
+                let long = KVec::from_elem(0, room + 1, GFP_ATOMIC)?;
                 let refused = output.write(&long);
                 input.consume(count);
                 output.write(if refused == Err(ENOBUFS) {
@@ -240,7 +245,10 @@ impl Handler for Probe {
     }
 
     fn close(&self, _session: Session, reason: CloseReason) {
-        let _ = self.record.reasons.lock().push(reason, GFP_KERNEL);
+        let _ = self
+            .record
+            .reasons
+            .with(|reasons| reasons.push(reason, GFP_ATOMIC));
     }
 }
 
@@ -251,16 +259,27 @@ pub(crate) fn builder(executor: Executor) -> Builder {
         .drain(Delta::from_millis(200))
 }
 
+/// Whether the probes of now are such that do not sleep.
+static AWAKE: Atomic<bool> = Atomic::new(false);
+
+/// Calls `case` with probes that do not sleep. Tests run one after the other.
+pub(crate) fn awake(case: fn() -> Result) -> Result {
+    AWAKE.store(true, Relaxed);
+    let result = case();
+    AWAKE.store(false, Relaxed);
+    result
+}
+
 /// A server with a [`Probe`], its record, and its address.
 pub(crate) fn start(builder: Builder) -> Result<(KernelTcpServer, Arc<Record>, SocketAddr)> {
     namespace()?;
     let record = Record::new()?;
-    let server = builder.start(
-        &THIS_MODULE,
-        Probe {
-            record: record.clone(),
-        },
-    )?;
+    let (module, for_probe) = (&THIS_MODULE, record.clone());
+    let server = if AWAKE.load(Relaxed) {
+        builder.start(module, Probe::<false> { record: for_probe })?
+    } else {
+        builder.start(module, Probe::<true> { record: for_probe })?
+    };
     let addr = server.local_addr();
     Ok((server, record, addr))
 }
@@ -281,7 +300,7 @@ pub(crate) fn fill(client: &TcpStream) -> Result {
 }
 
 /// Waits, five seconds at most, until `condition` holds.
-pub(crate) fn eventually(condition: impl Fn() -> bool) -> bool {
+pub(crate) fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     for _ in 0..500 {
         if condition() {
             return true;

@@ -49,10 +49,12 @@ use ktcp_server::{
 
 /// A client whose connection is open, and with which one sends to it.
 fn client(record: &Record, addr: SocketAddr) -> Result<(TcpStream, Sender)> {
-    let before = record.senders.lock().len();
+    let before = record.senders.with(|senders| senders.len());
     let client = connect(addr)?;
-    assert!(eventually(|| record.senders.lock().len() > before));
-    let sender = record.senders.lock().last().cloned();
+    assert!(eventually(
+        || record.senders.with(|senders| senders.len()) > before
+    ));
+    let sender = record.senders.with(|senders| senders.last().cloned());
     Ok((client, sender.ok_or(ENOTCONN)?))
 }
 
@@ -192,7 +194,7 @@ fn a_tireless_sender_does_not_delay_the_stop(executor: Executor) -> Result {
 }
 
 suites! {
-    ktcp_push_kthread, ktcp_push_workqueue, ktcp_push_event_loop;
+    ktcp_push_kthread, ktcp_push_workqueue, ktcp_push_event_loop, ktcp_push_softirq;
     what_is_pushed_arrives_in_order,
     what_does_not_fit_is_refused_whole,
     after_the_end_there_is_nobody_to_send_to,

@@ -8,7 +8,9 @@ use core::net::{
 };
 use kernel::{
     error::to_result,
+    new_spinlock,
     prelude::*,
+    sync::SpinLock,
     time::Delta, //
 };
 use ktcp_server::net::{
@@ -18,6 +20,32 @@ use ktcp_server::net::{
 
 extern "C" {
     fn ktcp_kunit_loopback_up() -> c_int;
+    fn ktcp_softirqs_off();
+    fn ktcp_softirqs_on();
+}
+
+/// What a test shares with a handler that may run in softirq context.
+#[pin_data]
+pub(crate) struct Locked<T> {
+    #[pin]
+    inner: SpinLock<T>,
+}
+
+impl<T: Unpin> Locked<T> {
+    pub(crate) fn new(value: T) -> impl PinInit<Self> {
+        pin_init!(Self { inner <- new_spinlock!(value) })
+    }
+
+    /// Calls `f`, which must not sleep, with the value.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        // A softirq would wait for the lock that it has interrupted.
+        // SAFETY: Any task may do this.
+        unsafe { ktcp_softirqs_off() };
+        let result = f(&mut self.inner.lock());
+        // SAFETY: It was done above.
+        unsafe { ktcp_softirqs_on() };
+        result
+    }
 }
 
 /// The initial namespace, with its loopback device up.

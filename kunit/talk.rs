@@ -90,6 +90,24 @@ fn what_is_not_consumed_is_shown_again(executor: Executor) -> Result {
     Ok(())
 }
 
+/// Much at once comes in pages, which a handler that looks sees as one slice all the same.
+fn a_handler_that_looks_at_much_sees_all_of_it(executor: Executor) -> Result {
+    let (_server, _record, addr) = start(builder(executor))?;
+    let client = connect(addr)?;
+    for len in [100, 5_000, 20_000, 60_000] {
+        let mut line = KVVec::from_elem(b'L', len, GFP_KERNEL)?;
+        for (index, byte) in line.iter_mut().enumerate().skip(1) {
+            *byte = b'a' + (index % 23) as u8;
+        }
+        line[len - 1] = b'\n';
+        client.write_all(&line)?;
+        let mut answer = KVVec::from_elem(0, len, GFP_KERNEL)?;
+        client.read_exact(&mut answer)?;
+        assert!(answer[..] == line[..]);
+    }
+    Ok(())
+}
+
 fn the_end_is_told_until_all_is_said(executor: Executor) -> Result {
     let (_server, record, addr) = start(
         builder(executor)
@@ -211,12 +229,13 @@ fn a_closed_connection_is_released_at_once(executor: Executor) -> Result {
 }
 
 suites! {
-    ktcp_talk_kthread, ktcp_talk_workqueue, ktcp_talk_event_loop;
+    ktcp_talk_kthread, ktcp_talk_workqueue, ktcp_talk_event_loop, ktcp_talk_softirq;
     echoes_every_size_around_the_buffer,
     an_output_smaller_than_the_input_loses_nothing,
     one_byte_buffers_work,
     a_short_message_has_no_tail_of_the_longer_one_before,
     what_is_not_consumed_is_shown_again,
+    a_handler_that_looks_at_much_sees_all_of_it,
     the_end_is_told_until_all_is_said,
     an_endless_answer_lets_others_have_their_turn,
     an_input_that_cannot_grow_closes,

@@ -8,10 +8,21 @@ use crate::{
         File,
         Wait, //
     },
-    net::TcpStream,
-    shim, //
+    net::{
+        Fragment,
+        TcpStream, //
+    },
+    pages::Pages,
+    shim,
+    softirq::Atomically, //
 };
-use kernel::prelude::*;
+use kernel::{
+    alloc::flags::{
+        GFP_NOWAIT,
+        __GFP_NOWARN, //
+    },
+    prelude::*, //
+};
 
 /// The size of a buffer in bytes: at least 1, at most 16 MiB.
 ///
@@ -64,48 +75,108 @@ impl BufferSize {
 /// The memory is zeroed when it is allocated and wiped before it is freed; in between only bytes
 /// that were put into the queue can come out of it.
 ///
+/// What is received may stay in the pages in which it came until somebody wants to see it: much that
+/// is sent on unseen is not copied.
+///
 /// # Invariants
 ///
-/// `start <= end <= memory.len()`, and each byte of `memory[start..end]` was received from a
-/// stream, read from a file or copied from a slice.
+/// - `start <= end <= memory.len()`, and each byte of `memory[start..end]` was received from a
+///   stream, read from a file or copied from a slice.
+/// - What is in `pages` comes behind that. Both together are not longer than `memory`.
 pub(crate) struct Buffer {
     memory: KVVec<u8>,
     start: usize,
     end: usize,
+    pages: Pages,
+    /// How many times more to copy at once, for somebody has wanted to see what is in the pages.
+    seen: u8,
 }
+
+/// How many times one copies before trying again whether anybody wants to see what is received.
+const SEEN: u8 = 100;
 
 impl Buffer {
     /// An empty buffer. May sleep.
     pub(crate) fn new(size: BufferSize) -> Result<Self> {
-        // INVARIANT: Nothing is in it.
-        Ok(Self {
-            memory: KVVec::from_elem(0, size.bytes(), GFP_KERNEL)?,
-            start: 0,
-            end: 0,
-        })
+        Ok(Self::with(KVVec::from_elem(0, size.bytes(), GFP_KERNEL)?))
     }
 
-    /// The bytes in the queue.
-    pub(crate) fn filled(&self) -> &[u8] {
-        &self.memory[self.start..self.end]
+    /// Like [`new`](Self::new), in any context, but does not try hard.
+    pub(crate) fn new_atomic(size: BufferSize) -> Result<Self> {
+        // Not by kvmalloc(), which may sleep whatever the flags.
+        let memory = KVec::from_elem(0, size.bytes(), GFP_NOWAIT | __GFP_NOWARN)?;
+        let (pointer, length, capacity) = memory.into_raw_parts();
+        // SAFETY: These are the parts of a vector, and what kmalloc() has allocated is for kvfree()
+        // and kvrealloc() too.
+        Ok(Self::with(unsafe {
+            KVVec::from_raw_parts(pointer, length, capacity)
+        }))
+    }
+
+    fn with(memory: KVVec<u8>) -> Self {
+        // INVARIANT: Nothing is in it.
+        Self {
+            memory,
+            start: 0,
+            end: 0,
+            pages: Pages::default(),
+            seen: 0,
+        }
+    }
+
+    /// How many bytes are in the queue.
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start + self.pages.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.len() == 0
     }
 
     /// How many more bytes fit.
     pub(crate) fn room(&self) -> usize {
-        self.memory.len() - (self.end - self.start)
+        self.memory.len() - self.len()
+    }
+
+    /// The bytes in the queue, when they are [all in one place](Self::gather).
+    pub(crate) fn filled(&self) -> &[u8] {
+        debug_assert!(self.is_gathered());
+        &self.memory[self.start..self.end]
+    }
+
+    /// Whether [`filled`](Self::filled) are all bytes.
+    pub(crate) fn is_gathered(&self) -> bool {
+        self.pages.len() == 0
+    }
+
+    /// Copies what is in pages to behind the other bytes.
+    pub(crate) fn gather(&mut self) {
+        if !self.is_gathered() {
+            self.compact();
+            self.pages.copy_to(&mut self.memory[self.end..]);
+            // INVARIANT: These bytes were just copied; they are in the pages no more.
+            self.end += self.pages.len();
+            self.pages.consume(usize::MAX);
+        }
+    }
+
+    /// Like [`gather`](Self::gather), for one who wants to see them and so will another time.
+    pub(crate) fn gather_to_see(&mut self) {
+        self.gather();
+        self.seen = SEEN;
     }
 
     /// Removes `count` bytes from the front, or all when there are fewer.
     pub(crate) fn consume(&mut self, count: usize) {
+        let here = count.min(self.end - self.start);
         // INVARIANT: `start` stays within `end`. At the front of the memory there is the most room
         // behind, and an empty queue can go there for nothing.
-        self.start += count.min(self.end - self.start);
+        self.start += here;
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
+        }
+        if count > here {
+            self.pages.consume(count - here);
         }
     }
 
@@ -120,6 +191,7 @@ impl Buffer {
 
     /// Appends as much of `data` as fits, and says how much that was.
     pub(crate) fn append(&mut self, data: &[u8]) -> usize {
+        self.gather();
         let count = data.len().min(self.room());
         if self.memory.len() - self.end < count {
             self.compact();
@@ -133,15 +205,33 @@ impl Buffer {
     /// Appends what `stream` has received, and says how much that was and whether there is more; 0
     /// is the end of the stream.
     ///
-    /// `EAGAIN` when there is nothing, `ENOBUFS` when there is no room. May sleep, but not for the
-    /// peer.
-    pub(crate) fn receive(&mut self, stream: &TcpStream) -> Result<(usize, bool)> {
+    /// `EAGAIN` when there is nothing, `ENOBUFS` when there is no room, and if `atomically` the
+    /// errors of [`TcpStream::read_atomic`]. May sleep, but not for the peer, if not.
+    pub(crate) fn receive(
+        &mut self,
+        stream: &TcpStream,
+        atomically: Option<Atomically<'_>>,
+    ) -> Result<(usize, bool)> {
+        self.seen = self.seen.saturating_sub(1);
+        if self.seen == 0 && self.is_empty() {
+            // Without memory for the references, or without pages, it is copied.
+            let received = stream.read_pages(atomically, &mut self.pages, self.memory.len());
+            // INVARIANT: No more than there is room for.
+            match received {
+                Ok((0, _)) | Err(_) => {}
+                Ok(received) => return Ok(received),
+            }
+        }
+        self.gather();
         self.compact();
         let spare = &mut self.memory[self.end..];
         if spare.is_empty() {
             return Err(ENOBUFS);
         }
-        let (count, more) = stream.read_ready(spare)?;
+        let (count, more) = match atomically {
+            None => stream.read_ready(spare)?,
+            Some(atomically) => stream.read_atomic(atomically, spare)?,
+        };
         // INVARIANT: The stream wrote that many bytes to the start of `spare`.
         self.end += count.min(spare.len());
         Ok((count, more))
@@ -156,6 +246,7 @@ impl Buffer {
         most: u64,
         wait: Wait,
     ) -> Result<usize> {
+        self.gather();
         self.compact();
         let spare = &mut self.memory[self.end..];
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(spare.len());
@@ -169,13 +260,33 @@ impl Buffer {
         Ok(count)
     }
 
+    /// Has `stream` send from the front, and says how many bytes; with the errors of
+    /// [`TcpStream::try_write`], or of [`TcpStream::write_atomic`] if `atomically`. May sleep, but
+    /// not for the peer, if not.
+    pub(crate) fn send(
+        &mut self,
+        stream: &TcpStream,
+        fragment: &mut Fragment,
+        atomically: Option<Atomically<'_>>,
+    ) -> Result<usize> {
+        let here = &self.memory[self.start..self.end];
+        let sent = match atomically {
+            _ if here.is_empty() => stream.write_pages(atomically, fragment, &self.pages)?,
+            None => stream.try_write(here)?,
+            Some(atomically) => stream.write_atomic(atomically, fragment, here)?,
+        };
+        self.consume(sent);
+        Ok(sent)
+    }
+
     /// Moves as much of `other` here as fits, and says how much that was.
     pub(crate) fn append_from(&mut self, other: &mut Self) -> usize {
         if self.is_empty() && self.memory.len() == other.memory.len() {
             // Each takes the other's memory, and nothing is copied.
             core::mem::swap(self, other);
-            return self.filled().len();
+            return self.len();
         }
+        other.gather();
         let count = self.append(other.filled());
         other.consume(count);
         count
@@ -184,8 +295,7 @@ impl Buffer {
     /// Empties the queue and reads past what `stream` holds at this moment; says how many bytes
     /// that were, `EAGAIN` when there was nothing. May sleep, but not for the peer.
     pub(crate) fn discard(&mut self, stream: &TcpStream) -> Result<usize> {
-        // INVARIANT: Nothing is in it.
-        (self.start, self.end) = (0, 0);
+        self.consume(usize::MAX);
         stream.try_read(&mut self.memory)
     }
 }

@@ -36,8 +36,10 @@ pub enum Executor {
     /// A work item for each connection that has something to do, on a workqueue of the server. For
     /// handlers that sleep now and then.
     Workqueue,
-    /// A thread for each CPU, which calls the handler for one connection after the other. For
-    /// handlers that do not sleep: while one does, the other connections of that CPU wait.
+    /// A loop for each CPU, which calls the handler for one connection after the other: in a thread,
+    /// and where the bytes arrive if the handler [does not sleep](Handler::MAY_SLEEP). For such
+    /// handlers, and those that hardly ever do: while one sleeps, other connections of that CPU
+    /// wait.
     EventLoop,
 }
 

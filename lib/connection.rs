@@ -31,7 +31,11 @@ use crate::{
     },
     parker::Parker,
     service::Shared,
-    stats::Counter,
+    softirq::Atomically,
+    stats::{
+        Counter,
+        Tally, //
+    },
     timers::{
         Pending,
         Timers,
@@ -89,11 +93,14 @@ struct Inner {
 ///   it on; or, before `begin`, to the one that made the connection.
 /// - `inner` is `None` if `state` is `GONE`. Before that, from `begin` on, `watch` watches the
 ///   stream.
-/// - The executor holds the connection once when `state` is `QUEUED`, otherwise not.
+/// - The executor holds the connection once when `state` is `QUEUED`, otherwise not; whoever makes
+///   it `QUEUED` sees to that.
 /// - It lives in an `Arc`.
 #[pin_data]
 pub(crate) struct Connection {
     server: Arc<Shared>,
+    /// Whether visits that must not sleep are of any use.
+    atomic: bool,
     /// Its place in the table of the server.
     number: usize,
     peer: SocketAddr,
@@ -138,8 +145,22 @@ impl WorkItem for Connection {
 
 impl Watcher for Connection {
     fn ready(this: ArcBorrow<'_, Self>) {
-        this.notify();
+        if this.make_due() {
+            this.server.engine.arrived(this);
+        }
     }
+}
+
+/// What there is to do for an executor after a visit.
+pub(crate) enum After {
+    /// Nothing.
+    Idle,
+    /// The connection is to be queued again.
+    Again,
+    /// As `Again`, but for a visit that may sleep.
+    Elsewhere,
+    /// The connection is closed.
+    Gone,
 }
 
 /// What others have pushed and the connection has not yet taken.
@@ -162,6 +183,7 @@ impl Connection {
         Arc::pin_init(
             pin_init!(&this in Self {
                 server: server.clone(),
+                atomic: driver.is_atomic(),
                 number,
                 peer,
                 state: Atomic::new(VISITED),
@@ -191,21 +213,23 @@ impl Connection {
             // SAFETY: It is unwatched in `close`, which comes before the end of `self`.
             unsafe { inner.stream.watch(&self.watch) };
         }
-        self.queue();
+        self.state.xchg(QUEUED, Full);
+        self.server.engine.enqueue(self.as_arc_borrow());
     }
 
-    /// Something has happened that wants a visit. Any context.
-    fn notify(self: ArcBorrow<'_, Self>) {
+    /// Something has happened that wants a visit: says whether the caller is to enqueue it. Any
+    /// context.
+    fn make_due(&self) -> bool {
         loop {
             match self.state.cmpxchg(IDLE, QUEUED, Full) {
-                Ok(_) => return self.server.engine.enqueue(self),
+                Ok(_) => return true,
                 // Lost when the visit has just ended: look again.
                 Err(VISITED) => {
                     if self.state.cmpxchg(VISITED, AGAIN, Full).is_ok() {
-                        return;
+                        return false;
                     }
                 }
-                Err(_) => return,
+                Err(_) => return false,
             }
         }
     }
@@ -215,13 +239,9 @@ impl Connection {
         // A visit that is already queued has to see the change, too.
         // Any read-modify-write that is fully ordered is a barrier.
         self.state.fetch_add(0, Full);
-        self.as_arc_borrow().notify();
-    }
-
-    /// Queues the connection at the end of a visit.
-    fn queue(self: &Arc<Self>) {
-        self.state.xchg(QUEUED, Full);
-        self.server.engine.enqueue(self.as_arc_borrow());
+        if self.make_due() {
+            self.server.engine.enqueue(self.as_arc_borrow());
+        }
     }
 
     /// Whether a visit is due. Any context.
@@ -229,36 +249,75 @@ impl Connection {
         self.state.load(Acquire) == QUEUED
     }
 
-    /// Visits the connection; says whether it is closed now. Sleeps where its handler does.
+    /// Whether [`visit_atomically`](Self::visit_atomically) is of any use. Any context.
+    pub(crate) fn is_atomic(&self) -> bool {
+        self.atomic
+    }
+
+    /// Visits the connection. Sleeps where its handler does.
     ///
-    /// To be called by the executor, once for each time that the connection was enqueued.
-    pub(crate) fn visit(self: &Arc<Self>, spare: &mut Spare) -> bool {
+    /// To be called by the executor, once for each time that the connection was queued. If it is to
+    /// be queued again, it belongs to the executor, which has to do that.
+    pub(crate) fn visit(self: &Arc<Self>, spare: &mut Spare) -> After {
+        let after = self.visit_with(spare, None);
+        self.settle(&mut spare.tally);
+        after
+    }
+
+    /// Adds to the figures of the server what visits have counted.
+    pub(crate) fn settle(&self, tally: &mut Tally) {
+        self.server.counters.settle(tally);
+    }
+
+    /// Like [`visit`](Self::visit), without sleeping; the caller has to [`settle`](Self::settle),
+    /// after one or many visits.
+    pub(crate) fn visit_atomically(
+        self: &Arc<Self>,
+        atomically: Atomically<'_>,
+        spare: &mut Spare,
+    ) -> After {
+        self.visit_with(spare, Some(atomically))
+    }
+
+    fn visit_with(
+        self: &Arc<Self>,
+        spare: &mut Spare,
+        atomically: Option<Atomically<'_>>,
+    ) -> After {
         // INVARIANT: The executor has taken the connection out of its queue.
         if self.state.cmpxchg(QUEUED, VISITED, Full).is_err() {
-            return true;
+            return After::Gone;
         }
-        self.visitor.store(Task::current_raw().addr(), Relaxed);
+        if atomically.is_none() {
+            self.visitor.store(Task::current_raw().addr(), Relaxed);
+        }
         // SAFETY: We have just moved the state to `VISITED`, so that `inner` is ours.
         let step = match unsafe { &mut *self.inner.get() } {
-            Some(Inner { stream, driver }) => driver.drive(&mut Visit {
+            Some(Inner { stream, driver }) => driver.drive(Visit {
                 connection: self,
                 stream,
                 spare,
-                pending: Pending::default(),
+                atomically,
             }),
             None => Step::Done { reset: true },
         };
-        self.visitor.store(0, Relaxed);
+        if atomically.is_none() {
+            self.visitor.store(0, Relaxed);
+        }
 
         match step {
-            Step::Wait if self.state.cmpxchg(VISITED, IDLE, Full).is_ok() => false,
-            Step::Wait | Step::Again => {
-                self.queue();
-                false
-            }
+            Step::Wait if self.state.cmpxchg(VISITED, IDLE, Full).is_ok() => After::Idle,
             Step::Done { reset } => {
                 self.close(reset);
-                true
+                After::Gone
+            }
+            step => {
+                // INVARIANT: The caller makes the executor hold it.
+                self.state.xchg(QUEUED, Full);
+                match step {
+                    Step::Elsewhere => After::Elsewhere,
+                    _ => After::Again,
+                }
             }
         }
     }
@@ -317,8 +376,7 @@ impl Connection {
     pub(crate) fn take_pushed(&self, output: &mut Buffer) {
         let mut pushed = self.pushed.lock();
         if let Some(buffer) = &mut pushed.buffer {
-            let count = output.append(buffer.filled());
-            buffer.consume(count);
+            output.append_from(buffer);
             if !buffer.is_empty() {
                 return;
             }

@@ -13,7 +13,8 @@ use crate::{
         Executor, //
     },
     connection::Connection,
-    kthread::JoinHandle, //
+    kthread::JoinHandle,
+    stats::Counters, //
 };
 use kernel::{
     prelude::*,
@@ -34,15 +35,27 @@ pub(crate) enum Engine {
 
 impl Engine {
     /// May sleep.
-    pub(crate) fn new(config: &Config) -> Result<Self> {
+    pub(crate) fn new(config: &Config, counters: &Arc<Counters>, may_sleep: bool) -> Result<Self> {
+        let name = config.name;
         Ok(match config.executor {
             Executor::Kthread => Self::Kthread(Arc::new(spares::Spares::new()?, GFP_KERNEL)?),
-            Executor::Workqueue => Self::Workqueue(workqueue::Pool::new(config.name)?),
-            Executor::EventLoop => Self::EventLoop(event_loop::Loops::start(config.name)?),
+            Executor::Workqueue => Self::Workqueue(workqueue::Pool::new(name)?),
+            Executor::EventLoop => {
+                Self::EventLoop(event_loop::Loops::start(name, counters, may_sleep)?)
+            }
         })
     }
 
-    /// Has the connection, whose state has just become "queued", visited soon. Any context.
+    /// Has a connection to which something has arrived, and whose state has just become "queued",
+    /// visited soon. With softirqs off.
+    pub(crate) fn arrived(&self, connection: ArcBorrow<'_, Connection>) {
+        match self {
+            Self::EventLoop(loops) => loops.arrived(connection.into()),
+            _ => self.enqueue(connection),
+        }
+    }
+
+    /// Has a connection whose state has just become "queued" visited soon. Any context.
     pub(crate) fn enqueue(&self, connection: ArcBorrow<'_, Connection>) {
         match self {
             Self::Kthread(_) => connection.parker.unpark(),

@@ -14,9 +14,12 @@ use crate::{
     },
     peer::Peer, //
 };
-use core::ops::{
-    Deref,
-    Range, //
+use core::{
+    cell::UnsafeCell,
+    ops::{
+        Deref,
+        Range, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -28,8 +31,9 @@ use kernel::prelude::*;
 ///
 /// # Context
 ///
-/// All methods run in a kernel thread and may sleep. [`KernelTcpServer`] waits for them when it
-/// stops: a method that never returns keeps the module from being unloaded.
+/// All methods run in a kernel thread and may sleep, unless the handler says that they
+/// [do not](Self::MAY_SLEEP). [`KernelTcpServer`] waits for them when it stops: a method that never
+/// returns keeps the module from being unloaded.
 ///
 /// [`KernelTcpServer`]: crate::KernelTcpServer
 ///
@@ -64,6 +68,17 @@ use kernel::prelude::*;
 pub trait Handler: Send + Sync + 'static {
     /// What belongs to one connection.
     type Session: Send + 'static;
+
+    /// Whether a method of the handler may sleep: takes a mutex, allocates with `GFP_KERNEL`,
+    /// reads a file, waits.
+    ///
+    /// With `false`, an [event loop](crate::Executor::EventLoop) may call the handler where the
+    /// bytes have arrived, in softirq context, which saves each request the way through a thread.
+    /// Each method is then called with softirqs off, whichever the executor and the thread, and
+    /// sleeping in one is a bug that a kernel with `CONFIG_DEBUG_ATOMIC_SLEEP` reports. What the
+    /// handler shares with other code needs atomics, or a lock that is not taken with softirqs on
+    /// either. [`Sender`](crate::Sender) is for handlers that may sleep.
+    const MAY_SLEEP: bool = true;
 
     /// A peer has connected. An error refuses it: the connection is reset, without a call of
     /// [`close`](Self::close).
@@ -156,18 +171,37 @@ pub enum CloseReason {
 /// a whole message needs no buffer of its own; it leaves the start of it here. If nothing more
 /// fits, the connection is closed with [`CloseReason::InputFull`]: a message cannot be longer than
 /// the server's input buffer.
+///
+/// To look at the bytes has its price: many that arrive at once are copied to one place only then.
+/// A handler that [forwards](Output::forward) them unseen saves that.
 pub struct Input<'a> {
-    buffer: &'a mut Buffer,
+    /// Mutated by `deref` as long as it is not gathered, and after that only where `self` is
+    /// mutable.
+    buffer: UnsafeCell<&'a mut Buffer>,
 }
 
 impl<'a> Input<'a> {
     pub(crate) fn new(buffer: &'a mut Buffer) -> Self {
-        Self { buffer }
+        Self {
+            buffer: UnsafeCell::new(buffer),
+        }
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        // SAFETY: The reference is not kept, and while it is there nobody mutates the buffer: an
+        // `Input` cannot be used by two tasks at once.
+        unsafe { (*self.buffer.get()).len() }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Removes `count` bytes from the front, or all when there are fewer.
     pub fn consume(&mut self, count: usize) {
-        self.buffer.consume(count);
+        self.buffer.get_mut().consume(count);
     }
 }
 
@@ -175,7 +209,16 @@ impl Deref for Input<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.buffer.filled()
+        let buffer = self.buffer.get();
+        // SAFETY: As for `len`.
+        if !unsafe { (*buffer).is_gathered() } {
+            // SAFETY: There is no other reference to the buffer: this method alone lends one out
+            // for longer, and when it has, the buffer is gathered and stays so as long as that is
+            // borrowed. An `Input` cannot be used by two tasks at once.
+            unsafe { (*buffer).gather_to_see() };
+        }
+        // SAFETY: As long as this is borrowed, so is `self`, and nobody mutates the buffer.
+        unsafe { (*buffer).filled() }
     }
 }
 
@@ -259,7 +302,7 @@ impl<'a> Output<'a> {
     pub fn forward(&mut self, input: &mut Input<'_>) -> usize {
         let count = match self.file {
             Some(_) => 0,
-            None => self.buffer.append_from(input.buffer),
+            None => self.buffer.append_from(input.buffer.get_mut()),
         };
         self.short |= !input.is_empty();
         count

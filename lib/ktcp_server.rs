@@ -49,11 +49,11 @@
 //! |---|---|
 //! | [`net`] | sockets like those of `std::net`; the only code that touches raw ones |
 //! | [`fs`] | files below a directory, for services that give them out |
-//! | `buffer` | memory from which only received bytes come out |
+//! | `buffer`, `pages` | memory from which only received bytes come out |
 //! | `handler` | [`Handler`] and what it is given |
 //! | `conversation` | what one peer and the handler have to say to each other |
 //! | `connection`, `timers`, `peer` | when a conversation goes on, when it ends, and who else may send |
-//! | `executor` | who visits the connections that are due |
+//! | `executor`, `softirq` | who visits the connections that are due, and where |
 //! | `service`, `limits`, `stats`, `debugfs`, `trace` | all connections of a server: accepting, counting, stopping |
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `param` | [`parameters!`]: what an operator sets |
@@ -81,6 +81,7 @@ mod limits;
 mod lock_class;
 pub mod net;
 mod outcome;
+mod pages;
 #[doc(hidden)]
 pub mod param;
 mod parker;
@@ -91,6 +92,7 @@ mod server;
 mod service;
 mod shim;
 mod slots;
+mod softirq;
 mod stats;
 #[cfg(CONFIG_KUNIT = "y")]
 pub mod testing;

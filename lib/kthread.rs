@@ -99,6 +99,13 @@ pub(crate) fn jiffies() -> usize {
     unsafe { (&raw const bindings::jiffies).read_volatile() }
 }
 
+/// Has the current thread wait, from now on, until those that run have had their time when it is
+/// woken, instead of interrupting them.
+pub(crate) fn be_patient() {
+    // SAFETY: Changes the scheduling policy of the current task.
+    unsafe { shim::ktcp_sched_batch() };
+}
+
 /// Whether this CPU can run threads now.
 pub(crate) fn is_online(cpu: u32) -> bool {
     // SAFETY: Any number may be asked for.

@@ -45,6 +45,7 @@
 //! [`std::net`]: https://doc.rust-lang.org/std/net/index.html
 
 mod addr;
+mod atomic;
 mod connect;
 mod listener;
 mod namespace;
@@ -55,10 +56,13 @@ mod watch;
 
 #[cfg(CONFIG_TRACEPOINTS)]
 pub(crate) use self::addr::RawAddr;
-pub(crate) use self::watch::{
-    RawWatch,
-    Watch,
-    Watcher, //
+pub(crate) use self::{
+    atomic::Fragment,
+    watch::{
+        RawWatch,
+        Watch,
+        Watcher, //
+    }, //
 };
 pub use self::{
     connect::ConnectOptions,

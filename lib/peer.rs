@@ -65,7 +65,8 @@ impl Sender {
     /// - `ENOBUFS`: with what waits to be sent, it is more than the server's output buffer.
     /// - `ENOMEM`.
     ///
-    /// May sleep, but not for the peer.
+    /// May sleep, but not for the peer; so it is not for a handler that
+    /// [does not](crate::Handler::MAY_SLEEP).
     pub fn send(&self, data: &[u8]) -> Result {
         self.connection.push(data)
     }

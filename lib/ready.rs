@@ -79,6 +79,16 @@ impl Drop for ReadyQueue {
 /// As for a [`ReadyQueue`], and they are in no queue.
 pub(crate) struct Batch(*const Connection);
 
+// SAFETY: It is a list of `Arc<Connection>`, which is `Send`.
+unsafe impl Send for Batch {}
+
+impl Default for Batch {
+    fn default() -> Self {
+        // INVARIANT: There is none.
+        Self(ptr::null())
+    }
+}
+
 impl Iterator for Batch {
     type Item = Arc<Connection>;
 

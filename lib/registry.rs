@@ -20,6 +20,10 @@ use crate::{
     service::Server,
     shim,
     slots::Slots,
+    softirq::{
+        self,
+        SoftirqsOff, //
+    },
     workqueue::RawQueue, //
 };
 use kernel::{
@@ -121,15 +125,17 @@ pub(crate) fn unlist(number: usize) {
     drop(place);
 }
 
-/// Has `item` run soon by a task of the library. May sleep.
+/// Has `item` run soon by a task of the library. Any context.
 pub(crate) fn leave_to_janitor<T>(item: Arc<T>)
 where
     T: WorkItem<0, Pointer = Arc<T>> + HasWork<T, 0> + Send + Sync + 'static,
 {
-    if let Some(library) = &*LIBRARY.lock() {
-        // Those who call this do so once for an item, so it is not queued now.
-        let _ = library.janitor.enqueue(item);
-    }
+    with_library(|library| {
+        if let Some(library) = library {
+            // Those who call this do so once for an item, so it is not queued now.
+            let _ = library.janitor.enqueue(item);
+        }
+    });
 }
 
 /// A server in the list.
@@ -195,7 +201,13 @@ struct Library {
 
 global_lock! {
     // SAFETY: Initialised by `ktcp_library_init`, before any module can call the library.
-    unsafe(uninit) static LIBRARY: Mutex<Option<Library>> = None;
+    unsafe(uninit) static LIBRARY: SpinLock<Option<Library>> = None;
+}
+
+/// Calls `f`, which must not sleep, with what the library has for all servers. Any context.
+fn with_library<T>(f: impl FnOnce(&mut Option<Library>) -> T) -> T {
+    let _off = SoftirqsOff::new();
+    f(&mut LIBRARY.lock())
 }
 
 impl Entry {
@@ -260,10 +272,8 @@ impl Entry {
         first: bool,
         start: impl FnOnce((&Dir, &CStr)) -> Result<Server>,
     ) -> Result<Server> {
-        let folder = match &*LIBRARY.lock() {
-            Some(library) => library.folder.clone(),
-            None => return Err(ENODEV),
-        };
+        let folder = with_library(|library| library.as_ref().map(|library| library.folder.clone()));
+        let folder = folder.ok_or(ENODEV)?;
         let name = self.name;
         if first {
             return start((&folder, name));
@@ -279,19 +289,26 @@ impl Entry {
     }
 
     /// Stops the server unless someone else does, and returns when no code of its module runs any
-    /// more. From a thread of the server itself, it only begins to stop. Sleeps.
+    /// more. From the server itself, it only begins to stop. Sleeps, but not in a handler that must
+    /// not.
     pub(crate) fn close(self: &Arc<Self>, within: Option<Delta>) {
-        let own = match &*self.running.lock() {
+        // Who must not sleep cannot wait, nor take a look: such is a handler that does not sleep.
+        if softirq::are_off() || self.begins_to_stop_itself() {
+            leave_to_janitor(self.clone());
+        } else {
+            self.stop(within);
+        }
+    }
+
+    /// Whether the current task runs the handler of the server, which begins to stop then. May
+    /// sleep.
+    fn begins_to_stop_itself(&self) -> bool {
+        match &*self.running.lock() {
             Some(running) if running.runs_current() => {
                 running.begin_stop();
                 true
             }
             _ => false,
-        };
-        if own {
-            leave_to_janitor(self.clone());
-        } else {
-            self.stop(within);
         }
     }
 
@@ -366,7 +383,7 @@ unsafe extern "C" fn ktcp_library_init() -> c_int {
     match RawQueue::unbound(c"ktcp_server") {
         Ok(janitor) => {
             let folder = Dir::new(c"ktcp_server");
-            *LIBRARY.lock() = Some(Library { janitor, folder });
+            with_library(|library| *library = Some(Library { janitor, folder }));
             0
         }
         Err(error) => error.to_errno(),
@@ -377,7 +394,7 @@ unsafe extern "C" fn ktcp_library_init() -> c_int {
 #[no_mangle]
 extern "C" fn ktcp_library_exit() {
     // The queue is taken out under the lock and drained behind it.
-    let library = LIBRARY.lock().take();
+    let library = with_library(Option::take);
     drop(library);
     // Nobody drops a static: the room that the list once had would stay behind.
     let places = core::mem::replace(&mut *PLACES.lock(), Slots::new());

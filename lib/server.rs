@@ -32,6 +32,8 @@ use kernel::{
 ///
 /// # When it is dropped elsewhere, or not at all
 ///
+/// - In a method of a handler that [does not sleep](Handler::MAY_SLEEP): the server is stopped as
+///   soon as the method has returned.
 /// - In a method of its own handler: the server stops listening and receiving, and the rest of the
 ///   work is done as soon as the method has returned. The module can be unloaded only then.
 /// - Never, because the value was leaked: the server runs until the module is unloaded, which

@@ -92,7 +92,7 @@ struct Table {
 #[pin_data]
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Clock,
     pub(crate) engine: Engine,
     addr: SocketAddr,
@@ -286,11 +286,12 @@ impl Server {
         let addr = listener.local_addr()?;
         let name = config.name;
         let has_timeouts = config.timeouts.are_any();
+        let counters = Arc::new(Counters::new()?, GFP_KERNEL)?;
         let shared = Arc::pin_init(
             try_pin_init!(Shared {
-                counters: Counters::new()?,
+                engine: Engine::new(&config, &counters, H::MAY_SLEEP)?,
+                counters,
                 clock: Clock::new(&config.timeouts),
-                engine: Engine::new(&config)?,
                 config,
                 addr,
                 stopping <- Latch::new(),

@@ -7,7 +7,8 @@
 
 use crate::{
     fs::RawStat,
-    net::RawWatch, //
+    net::RawWatch,
+    softirq::RawPollers, //
 };
 use kernel::{
     bindings,
@@ -52,8 +53,57 @@ extern "C" {
     pub(crate) fn ktcp_interrupt_kthread(task: *mut bindings::task_struct);
     pub(crate) fn ktcp_in_worker() -> bool;
     pub(crate) fn ktcp_module_is_live(module: *mut bindings::module) -> bool;
+    pub(crate) fn ktcp_softirqs_off();
+    pub(crate) fn ktcp_softirqs_on();
+    pub(crate) fn ktcp_softirqs_are_off() -> bool;
+    pub(crate) fn ktcp_receive_atomic(
+        sock: *mut bindings::socket,
+        buffer: *mut c_void,
+        len: usize,
+        more: *mut bool,
+    ) -> c_int;
+    pub(crate) fn ktcp_send_atomic(
+        sock: *mut bindings::socket,
+        frag: *mut bindings::page_frag,
+        data: *const c_void,
+        len: usize,
+    ) -> c_int;
+    pub(crate) fn ktcp_page_frag_free(frag: *mut bindings::page_frag);
+    pub(crate) fn ktcp_receive_pages(
+        sock: *mut bindings::socket,
+        atomic: bool,
+        pages: *mut bindings::bio_vec,
+        room: c_uint,
+        len: usize,
+        used: *mut c_uint,
+        more: *mut bool,
+    ) -> c_int;
+    pub(crate) fn ktcp_send_pages(
+        sock: *mut bindings::socket,
+        frag: *mut bindings::page_frag,
+        atomic: bool,
+        pages: *const bindings::bio_vec,
+        count: c_uint,
+        len: usize,
+    ) -> c_int;
+    pub(crate) fn ktcp_copy_pages(
+        to: *mut c_void,
+        pages: *const bindings::bio_vec,
+        count: c_uint,
+        len: usize,
+    );
+    pub(crate) fn ktcp_put_page(page: *mut bindings::page);
+    pub(crate) fn ktcp_pollers_new(
+        count: c_uint,
+        poll: unsafe extern "C" fn(*const c_void, c_uint, c_uint) -> c_uint,
+        data: *const c_void,
+    ) -> *mut RawPollers;
+    pub(crate) fn ktcp_poller_schedule(pollers: *mut RawPollers, index: c_uint);
+    pub(crate) fn ktcp_pollers_stop(pollers: *mut RawPollers);
+    pub(crate) fn ktcp_pollers_free(pollers: *mut RawPollers);
     pub(crate) fn ktcp_prepare_to_park();
     pub(crate) fn ktcp_finish_park();
+    pub(crate) fn ktcp_sched_batch();
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn ktcp_kunit_loopback_up() -> c_int;
 

@@ -119,6 +119,14 @@ impl Counter {
     }
 }
 
+/// What is counted most, before it is added to the [`Counters`].
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) bytes_in: usize,
+    pub(crate) bytes_out: usize,
+    pub(crate) calls: usize,
+}
+
 /// The counters of one CPU, in cache lines of their own.
 #[repr(align(64))]
 struct Shard([Atomic<u64>; COUNTERS]);
@@ -146,6 +154,14 @@ impl Counters {
         if let Some(shard) = self.shards.get(cpu) {
             shard.0[counter as usize].add(by, Relaxed);
         }
+    }
+
+    /// Adds what `tally` has counted, which begins anew. Any context.
+    pub(crate) fn settle(&self, tally: &mut Tally) {
+        let tally = core::mem::take(tally);
+        self.add(Counter::BytesIn, tally.bytes_in as u64);
+        self.add(Counter::BytesOut, tally.bytes_out as u64);
+        self.add(Counter::Calls, tally.calls as u64);
     }
 
     fn sum_of(&self, counter: Counter) -> u64 {

@@ -57,6 +57,8 @@ struct Echo;
 impl Handler for Echo {
     type Session = ();
 
+    const MAY_SLEEP: bool = false;
+
     fn open(&self, _peer: &Peer<'_>) -> Result {
         Ok(())
     }

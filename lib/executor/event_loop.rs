@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A thread for each CPU, which visits all connections that are due, then sleeps.
+//! A loop for each CPU, in softirq context where the handler can do with that, and in a thread.
 //!
-//! A connection that becomes due while no other does is visited on the CPU on which its bytes
-//! arrived: no other CPU has to be woken, which takes longer than the visit. When connections become
-//! due one after the other on a CPU, they are visited on other CPUs, so that the one goes on
-//! receiving while the others answer, in batches.
+//! A connection to which something has arrived while nothing else does is visited on the CPU where
+//! that was: no other CPU has to be woken, which takes longer than the visit. If its handler does
+//! not sleep, the visit is even part of the softirq that has received the bytes, and no task has to
+//! be woken at all. When connections become due one after the other on a CPU, they are visited on
+//! other CPUs, so that the one goes on receiving while the others answer, in batches.
 
 use crate::{
-    connection::Connection,
+    connection::{
+        After,
+        Connection, //
+    },
     conversation::Spare,
     kthread::{
         self,
@@ -17,7 +21,21 @@ use crate::{
     latch::Latch,
     lock_class::new_mutex,
     parker::Parker,
-    ready::ReadyQueue, //
+    ready::{
+        Batch,
+        ReadyQueue, //
+    },
+    softirq::{
+        Atomically,
+        Poll,
+        Pollers,
+        SoftirqsOff, //
+    },
+    stats::Counters, //
+};
+use core::{
+    cell::UnsafeCell,
+    iter, //
 };
 use kernel::{
     cpu::{
@@ -36,10 +54,18 @@ use kernel::{
     }, //
 };
 
-/// One loop, in cache lines of its own.
+/// How many visits that must not sleep a thread makes before it lets softirqs run: the answers of
+/// all of them are delivered at once then.
+const BATCH: usize = 64;
+
+/// What is "the last moment", in jiffies.
+const MOMENT: usize = 1;
+
+/// The thread's half of a loop, in cache lines of its own.
 #[pin_data]
 #[repr(align(64))]
 struct Loop {
+    counters: Arc<Counters>,
     ready: ReadyQueue,
     parker: Parker,
     /// The connection that has become due last on the CPU of this loop. Only compared.
@@ -51,9 +77,10 @@ struct Loop {
 }
 
 impl Loop {
-    fn new() -> Result<Arc<Self>> {
+    fn new(counters: Arc<Counters>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
+                counters,
                 ready: ReadyQueue::new(),
                 parker: Parker::new(),
                 last: Atomic::new(core::ptr::null()),
@@ -64,23 +91,71 @@ impl Loop {
         )
     }
 
-    /// Whether no other connection than this has become due on the loop's CPU in the last moment.
-    /// To be called on that CPU.
-    fn is_alone(&self, connection: &Connection) -> bool {
+    /// Notes that something has arrived for a connection, on the loop's CPU. Says whether nothing
+    /// has arrived there for another in the last moment.
+    fn note_arrival(&self, connection: &Connection) -> bool {
         let now = kthread::jiffies();
         let same = self.last.xchg(connection, Relaxed) == connection;
         let then = self.last_time.load(Relaxed);
         if then != now {
             self.last_time.store(now, Relaxed);
         }
-        same || now.wrapping_sub(then) > 1
+        same || now.wrapping_sub(then) > MOMENT
+    }
+
+    /// Whether something has arrived on the loop's CPU in the last moment.
+    fn has_arrivals(&self) -> bool {
+        kthread::jiffies().wrapping_sub(self.last_time.load(Relaxed)) <= MOMENT
+    }
+
+    /// Has a connection visited by the thread. Any context.
+    fn enqueue(&self, connection: Arc<Connection>) {
+        if self.ready.push(connection) {
+            self.parker.unpark();
+        }
+    }
+
+    /// Visits `first` and others from `batch` with softirqs off, so that the answers of all of them
+    /// are delivered at once. Returns the first for which that is not enough.
+    fn visit_atomically(
+        &self,
+        first: Arc<Connection>,
+        batch: &mut Batch,
+        spare: &mut Spare,
+    ) -> Option<Arc<Connection>> {
+        let off = SoftirqsOff::new();
+        let mut left = None;
+        let due = Iterator::chain(iter::once(first), batch);
+        for connection in due.take(BATCH) {
+            match connection.visit_atomically(off.witness(), spare) {
+                After::Idle | After::Gone => {}
+                After::Again => self.enqueue(connection),
+                After::Elsewhere => {
+                    left = Some(connection);
+                    break;
+                }
+            }
+        }
+        self.counters.settle(&mut spare.tally);
+        left
     }
 
     fn run(&self) {
         let mut spare = Spare::default();
         while !self.stop.is_open() {
-            for connection in self.ready.take_all() {
-                connection.visit(&mut spare);
+            let mut batch = self.ready.take_all();
+            while let Some(connection) = batch.next() {
+                let connection = if connection.is_atomic() {
+                    match self.visit_atomically(connection, &mut batch, &mut spare) {
+                        Some(left) => left,
+                        None => continue,
+                    }
+                } else {
+                    connection
+                };
+                if let After::Again | After::Elsewhere = connection.visit(&mut spare) {
+                    self.enqueue(connection);
+                }
             }
             self.parker
                 .park_until(|| !self.ready.is_empty() || self.stop.is_open());
@@ -88,60 +163,145 @@ impl Loop {
     }
 }
 
+/// What only the poller itself touches.
+#[derive(Default)]
+struct Own {
+    batch: Batch,
+    spare: Spare,
+}
+
+/// The half of a loop that is in softirq context.
+///
+/// # Invariants
+///
+/// `own` is used by `poll` alone, which does not run while it runs; and by who stops the loops, once
+/// it runs no more.
+struct Poller {
+    thread: Arc<Loop>,
+    due: ReadyQueue,
+    own: UnsafeCell<Own>,
+}
+
+// SAFETY: By the type invariant `own` has one user at a time, and it is `Send`; the rest is `Sync`.
+unsafe impl Sync for Poller {}
+
+impl Poll for Poller {
+    fn poll(&self, atomically: Atomically<'_>, budget: u32) -> u32 {
+        // SAFETY: By the type invariant.
+        let own = unsafe { &mut *self.own.get() };
+        let mut done = 0;
+        while done < budget {
+            let next = own.batch.next().or_else(|| {
+                own.batch = self.due.take_all();
+                own.batch.next()
+            });
+            let Some(connection) = next else {
+                break;
+            };
+            done += 1;
+            match connection.visit_atomically(atomically, &mut own.spare) {
+                After::Idle | After::Gone => {}
+                // One with much to do must not keep the CPU.
+                After::Again | After::Elsewhere => self.thread.enqueue(connection),
+            }
+        }
+        self.thread.counters.settle(&mut own.spare.tally);
+        done
+    }
+}
+
 /// The loops of a server.
 pub(crate) struct Loops {
-    loops: KVec<Arc<Loop>>,
+    pollers: Pollers<Poller>,
     threads: Pin<KBox<Mutex<KVec<JoinHandle<()>>>>>,
 }
 
 impl Loops {
     /// Starts a loop for each CPU that is online. May sleep.
-    pub(super) fn start(server: &CStr) -> Result<Self> {
-        let cpus = cpu::nr_cpu_ids();
-        // Dropping it stops the threads that have been started.
-        let mut this = Self {
-            loops: KVec::with_capacity(cpus as usize, GFP_KERNEL)?,
+    pub(super) fn start(server: &CStr, counters: &Arc<Counters>, may_sleep: bool) -> Result<Self> {
+        let cpus = || (0..cpu::nr_cpu_ids()).filter(|&cpu| kthread::is_online(cpu));
+        let mut pollers = KVec::with_capacity(cpus().count(), GFP_KERNEL)?;
+        for _ in cpus() {
+            // INVARIANT: Nobody calls `poll` yet.
+            let poller = Poller {
+                thread: Loop::new(counters.clone())?,
+                due: ReadyQueue::new(),
+                own: UnsafeCell::new(Own::default()),
+            };
+            pollers.push(poller, GFP_KERNEL)?;
+        }
+        if pollers.is_empty() {
+            return Err(ENODEV);
+        }
+        // Dropping it stops what has been started.
+        let this = Self {
+            pollers: Pollers::new(pollers)?,
             threads: KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?,
         };
-        for cpu in (0..cpus).filter(|&cpu| kthread::is_online(cpu)) {
+        for (cpu, poller) in cpus().zip(this.pollers.items()) {
             let name = CString::try_from_fmt(fmt!("{server}/loop{cpu}"))?;
-            let one = Loop::new()?;
-            this.loops.push(one.clone(), GFP_KERNEL)?;
+            let one = poller.thread.clone();
             let mut threads = this.threads.lock();
             threads.reserve(1, GFP_KERNEL)?;
-            let thread = kthread::spawn_on(cpu, &name, move || one.run())?;
+            let thread = kthread::spawn_on(cpu, &name, move || {
+                if !may_sleep {
+                    // The pollers are there for those who cannot wait.
+                    kthread::be_patient();
+                }
+                one.run();
+            })?;
             threads.push(thread, GFP_KERNEL)?;
         }
         Ok(this)
     }
 
-    /// The loop that is to visit a connection that has just become due.
-    fn choose(&self, connection: &Connection) -> Option<&Loop> {
-        let count = self.loops.len();
-        let here = CpuId::current().as_u32() as usize % count;
-        let local = self.loops.get(here)?;
-        if local.is_alone(connection) {
-            return Some(local);
+    /// The loop for a number, and its index. There is one for each.
+    fn for_number(&self, number: usize) -> Option<(usize, &Poller)> {
+        // Without a check that could panic, in softirq context of all places.
+        let index = number.checked_rem(self.pollers.items().len())?;
+        Some((index, self.pollers.items().get(index)?))
+    }
+
+    /// The loop of this CPU, and its index.
+    fn local(&self) -> Option<(usize, &Poller)> {
+        self.for_number(CpuId::current().as_u32() as usize)
+    }
+
+    /// With softirqs off.
+    pub(super) fn arrived(&self, connection: Arc<Connection>) {
+        let chosen = self.for_number(connection.number());
+        let (Some((here, local)), Some((_, chosen))) = (self.local(), chosen) else {
+            return;
+        };
+        if !local.thread.note_arrival(&connection) {
+            if chosen.thread.has_arrivals() {
+                // That CPU is at work for others.
+                local.thread.enqueue(connection);
+            } else {
+                chosen.thread.enqueue(connection);
+            }
+        } else if !connection.is_atomic() {
+            local.thread.enqueue(connection);
+        } else if local.due.push(connection) {
+            self.pollers.schedule(here);
         }
-        // Another one than this, and always the same for a connection.
-        let step = 1 + connection.number() % (count - 1).max(1);
-        self.loops.get((here + step) % count).map(|other| &**other)
     }
 
     /// Any context.
     pub(super) fn enqueue(&self, connection: Arc<Connection>) {
-        if let Some(one) = self.choose(&connection) {
-            if one.ready.push(connection) {
-                one.parker.unpark();
-            }
+        if let Some((_, local)) = self.local() {
+            local.thread.enqueue(connection);
         }
     }
 
     /// Ends the threads and waits for them. Sleeps.
     pub(super) fn stop(&self) {
-        for one in &self.loops {
-            one.stop.open();
-            one.parker.unpark();
+        self.pollers.stop();
+        for poller in self.pollers.items() {
+            // SAFETY: No poller runs any more, and only one task stops a server.
+            unsafe { *poller.own.get() = Own::default() };
+            poller.thread.stop.open();
+            poller.thread.parker.unpark();
         }
         let threads = core::mem::take(&mut *self.threads.lock());
         drop(threads);

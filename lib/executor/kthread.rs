@@ -4,7 +4,10 @@
 
 use super::spares::Spares;
 use crate::{
-    connection::Connection,
+    connection::{
+        After,
+        Connection, //
+    },
     kthread::{
         self,
         JoinHandle, //
@@ -25,7 +28,8 @@ pub(super) fn spawn(
     let name = CString::try_from_fmt(fmt!("{server}/{}", connection.peer().port()))?;
     kthread::spawn_own(&name, move || loop {
         connection.parker.park_until(|| connection.is_queued());
-        if spares.visit(&connection) {
+        // If it is due again, it waits for nothing above.
+        if let After::Gone = spares.visit(&connection) {
             return;
         }
     })

@@ -3,7 +3,10 @@
 //! Empty buffers between visits, for executors with more tasks than visits at a time.
 
 use crate::{
-    connection::Connection,
+    connection::{
+        After,
+        Connection, //
+    },
     conversation::Spare,
     lock_class::new_spinlock, //
 };
@@ -29,14 +32,14 @@ impl Spares {
         Ok(Self(KBox::pin_init(new_spinlock!(spares), GFP_KERNEL)?))
     }
 
-    /// Visits a connection; says whether it is closed now. Sleeps where its handler does.
-    pub(super) fn visit(&self, connection: &Arc<Connection>) -> bool {
+    /// Visits a connection. Sleeps where its handler does.
+    pub(super) fn visit(&self, connection: &Arc<Connection>) -> After {
         let mut spare = self.0.lock().pop().unwrap_or_default();
-        let closed = connection.visit(&mut spare);
+        let after = connection.visit(&mut spare);
         // Beyond the capacity, the buffers are freed: behind the lock.
         let rest = self.0.lock().push_within_capacity(spare);
         drop(rest);
-        closed
+        after
     }
 
     /// Frees the buffers, when there are no more visits. May sleep.

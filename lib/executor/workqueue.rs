@@ -4,7 +4,10 @@
 
 use super::spares::Spares;
 use crate::{
-    connection::Connection,
+    connection::{
+        After,
+        Connection, //
+    },
     workqueue::RawQueue, //
 };
 use kernel::{
@@ -34,7 +37,9 @@ impl Pool {
     }
 
     pub(super) fn visit(&self, connection: &Arc<Connection>) {
-        self.spares.visit(connection);
+        if let After::Again | After::Elsewhere = self.spares.visit(connection) {
+            self.enqueue(connection.clone());
+        }
     }
 
     /// Returns when all work that is queued now has been done, which is the last. Sleeps.

@@ -136,7 +136,7 @@ impl Socket {
         Ok(Self(unsafe { NonNull::new_unchecked(raw) }))
     }
 
-    fn as_ptr(&self) -> *mut bindings::socket {
+    pub(super) fn as_ptr(&self) -> *mut bindings::socket {
         self.0.as_ptr()
     }
 
@@ -504,6 +504,6 @@ impl Drop for Socket {
 }
 
 /// A length that C returned, or the error it stands for.
-fn length(returned: c_int) -> Result<usize> {
+pub(super) fn length(returned: c_int) -> Result<usize> {
     usize::try_from(returned).map_err(|_| Error::from_errno(returned))
 }

@@ -26,7 +26,7 @@ use kernel::{
 /// Closing is orderly: what was written is still delivered, then the peer reads the end of the
 /// stream. See [`abort`](Self::abort) for the other way, and the [module](super) for an example.
 pub struct TcpStream {
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
 impl TcpStream {

@@ -6,6 +6,7 @@
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
 #include <linux/string.h>
+#include <uapi/linux/sched/types.h>
 #include <linux/workqueue.h>
 #include <net/net_namespace.h>
 
@@ -79,6 +80,18 @@ void ktcp_finish_park(void)
 	__set_current_state(TASK_RUNNING);
 }
 EXPORT_SYMBOL_GPL(ktcp_finish_park);
+
+/* The current task does not interrupt others when it is woken. */
+void ktcp_sched_batch(void)
+{
+	struct sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = SCHED_BATCH,
+	};
+
+	sched_setattr_nocheck(current, &attr);
+}
+EXPORT_SYMBOL_GPL(ktcp_sched_batch);
 
 /* For the sake of the memory: a compiler may leave out a plain memset(). */
 void ktcp_wipe(void *memory, size_t len)

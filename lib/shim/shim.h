@@ -8,11 +8,15 @@
 
 #include <linux/types.h>
 
+struct bio_vec;
 struct cred;
 struct file;
 struct fs_struct;
+struct ktcp_pollers;
 struct module;
 struct net;
+struct page;
+struct page_frag;
 struct path;
 struct sock;
 struct socket;
@@ -46,6 +50,7 @@ bool ktcp_in_worker(void);
 bool ktcp_module_is_live(struct module *module);
 void ktcp_prepare_to_park(void);
 void ktcp_finish_park(void);
+void ktcp_sched_batch(void);
 void ktcp_wipe(void *memory, size_t len);
 struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name);
 
@@ -80,6 +85,32 @@ ssize_t ktcp_read(struct file *file, void *buffer, size_t len, loff_t pos,
 int ktcp_read_dir(const struct path *path, const struct cred *cred,
 		  ktcp_read_dir_entry entry, void *data);
 void ktcp_now(s64 *seconds, u32 *nanos);
+
+void ktcp_softirqs_off(void);
+void ktcp_softirqs_on(void);
+bool ktcp_softirqs_are_off(void);
+int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len,
+			bool *more);
+int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
+		     const void *data, size_t len);
+void ktcp_page_frag_free(struct page_frag *frag);
+int ktcp_receive_pages(struct socket *sock, bool atomic, struct bio_vec *pages,
+		       unsigned int room, size_t len, unsigned int *used,
+		       bool *more);
+int ktcp_send_pages(struct socket *sock, struct page_frag *frag, bool atomic,
+		    const struct bio_vec *pages, unsigned int count, size_t len);
+void ktcp_copy_pages(void *to, const struct bio_vec *pages, unsigned int count,
+		     size_t len);
+void ktcp_put_page(struct page *page);
+
+struct ktcp_pollers *
+ktcp_pollers_new(unsigned int count,
+		 unsigned int (*poll)(const void *data, unsigned int index,
+				      unsigned int budget),
+		 const void *data);
+void ktcp_poller_schedule(struct ktcp_pollers *pollers, unsigned int index);
+void ktcp_pollers_stop(struct ktcp_pollers *pollers);
+void ktcp_pollers_free(struct ktcp_pollers *pollers);
 
 /* With CONFIG_KUNIT=y only. */
 int ktcp_kunit_loopback_up(void);

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a handler and its peer have to say to each other.
+
+use super::{
+    turn::{
+        Received,
+        Turn, //
+    },
+    Ending,
+    Step,
+    Stop, //
+};
+use crate::{
+    handler::{
+        CloseReason,
+        FilePart,
+        Handler,
+        Input,
+        Next,
+        Output, //
+    },
+    net::Shutdown,
+    peer::Peer,
+    softirq::SoftirqsOff,
+    trace, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// How much one visit receives and sends before it lets others have their turn.
+const BUDGET: usize = 256 << 10;
+
+/// The state of a conversation, apart from its buffers.
+pub(super) struct Exchange<H: Handler> {
+    handler: Arc<H>,
+    session: Option<H::Session>,
+    /// What is to be sent behind the output.
+    file: Option<FilePart>,
+    /// The handler wanted to write more than there was room for: it is to be called again when the
+    /// output is sent.
+    short: bool,
+    /// The peer has sent its last byte.
+    ended: bool,
+    /// How to end once the output is sent.
+    ending: Option<Ending>,
+    /// How to end at once: found out by a visit that must not sleep, as ending does.
+    decided: Option<Ending>,
+}
+
+impl<H: Handler> Exchange<H> {
+    pub(super) fn new(handler: Arc<H>) -> Self {
+        Self {
+            handler,
+            session: None,
+            file: None,
+            short: false,
+            ended: false,
+            ending: None,
+            decided: None,
+        }
+    }
+
+    pub(super) fn drive(&mut self, turn: &mut Turn<'_>) -> Step {
+        match self.advance(turn) {
+            Ok(step) => step,
+            Err(Stop::Elsewhere) => Step::Elsewhere,
+            Err(Stop::End(ending)) if turn.may_sleep() => self.close(ending, turn),
+            Err(Stop::End(ending)) => {
+                self.decided = Some(ending);
+                Step::Elsewhere
+            }
+        }
+    }
+
+    fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Step, Stop> {
+        let mut budget = BUDGET;
+        let mut more = true;
+
+        self.check(turn)?;
+        self.open(turn)?;
+        loop {
+            if self.file.is_none() {
+                // What is pushed stands behind what the handler has said.
+                turn.take_pushed()?;
+            }
+            if !self.flush(turn, &mut budget)? {
+                return Ok(if budget == 0 { Step::Again } else { Step::Wait });
+            }
+            let pushed = turn.connection.has_pushed();
+            if budget == 0 && (pushed || self.short) {
+                return Ok(Step::Again);
+            }
+            if pushed {
+                continue;
+            }
+            if self.ending.is_some() {
+                return Err(self.ending.take().map_or(Stop::Elsewhere, Stop::End));
+            }
+            if self.short {
+                self.answer(turn)?;
+                continue;
+            }
+            if turn.connection.is_stopping() {
+                return Err(Ending::orderly(CloseReason::Stopped).into());
+            }
+            if turn.is_input_full() {
+                return Err(Ending::orderly(CloseReason::InputFull).into());
+            }
+            if !more {
+                return Ok(Step::Wait);
+            }
+            if budget == 0 {
+                return Ok(Step::Again);
+            }
+            match turn.receive(&mut budget)? {
+                Received::Bytes { more: left } => {
+                    more = left;
+                    self.answer(turn)?;
+                }
+                Received::End => {
+                    self.ended = true;
+                    self.answer(turn)?;
+                }
+                Received::Nothing => return Ok(Step::Wait),
+            }
+        }
+    }
+
+    /// Whether it is decided already that the connection is to end.
+    fn check(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+        if let Some(ending) = self.decided.take() {
+            return Err(ending.into());
+        }
+        match turn.connection.verdict() {
+            None => Ok(()),
+            Some(reason @ (CloseReason::Idle | CloseReason::ReceiveTimeout)) => {
+                Err(self.time_out(reason, turn)?.into())
+            }
+            Some(reason) => Err(Ending::reset(reason).into()),
+        }
+    }
+
+    /// Lets the handler have a last word to a peer that has taken too long.
+    fn time_out(&mut self, reason: CloseReason, turn: &mut Turn<'_>) -> Result<Ending, Stop> {
+        turn.sleep_or_go()?;
+        let is_heard = !self.has_output(turn) && !turn.connection.has_pushed();
+        if self.session.is_some() && is_heard {
+            self.call(turn, |handler, session, input, output| {
+                handler.time_out(session, input, output, reason);
+            })?;
+        }
+        let has_spoken = is_heard && self.has_output(turn);
+        if has_spoken {
+            // Who takes too long is not waited for: what its socket does not take now is lost.
+            let mut budget = BUDGET;
+            self.flush(turn, &mut budget)?;
+        }
+        Ok(if has_spoken || reason == CloseReason::Idle {
+            Ending::orderly(reason)
+        } else {
+            Ending::reset(reason)
+        })
+    }
+
+    /// Sends what is in the output, then what is to be sent of a file; says whether all of it was
+    /// sent.
+    fn flush(&mut self, turn: &mut Turn<'_>, budget: &mut usize) -> Result<bool, Stop> {
+        if !turn.flush(budget)? {
+            return Ok(false);
+        }
+        while let Some(FilePart { file, range }) = &mut self.file {
+            // It may have to wait for the disk.
+            turn.sleep_or_go()?;
+            if *budget == 0 {
+                return Ok(false);
+            }
+            let count = match turn.send_file(file, range.clone(), budget)? {
+                0 => return Ok(false),
+                count => count,
+            };
+            range.start += count as u64;
+            if range.start >= range.end {
+                self.file = None;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether there is anything that the peer has not taken.
+    fn has_output(&self, turn: &Turn<'_>) -> bool {
+        turn.has_output() || self.has_file()
+    }
+
+    pub(super) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    fn open(&mut self, turn: &Turn<'_>) -> Result<(), Stop> {
+        if self.session.is_none() {
+            turn.sleep_or_go()?;
+            let peer = Peer::new(turn.connection);
+            let _awake = Self::stay_awake(turn.may_sleep());
+            self.session = Some(self.handler.open(&peer).map_err(Ending::refused)?);
+        }
+        Ok(())
+    }
+
+    /// Lets the handler answer what is in the input, or the end of it.
+    fn answer(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+        let (next, short) = if self.ended {
+            let (ended, short) = self.call(turn, H::end)?;
+            (ended.map(|()| Next::Receive), short)
+        } else {
+            turn.tally.calls += 1;
+            self.call(turn, H::receive)?
+        };
+        // With nothing written there is nothing whose sending could make room.
+        self.short = short && self.has_output(turn);
+        match next {
+            Ok(Next::Receive) if self.short || !self.ended => {}
+            Ok(Next::Receive) => self.end_with(CloseReason::Ended),
+            Ok(Next::Reset) => return Err(Ending::reset(CloseReason::Handler).into()),
+            Ok(Next::Close) => self.end_with(CloseReason::Handler),
+            Err(error) => self.end_with(CloseReason::Failed(error)),
+        }
+        Ok(())
+    }
+
+    /// Sends what is in the output, then ends.
+    fn end_with(&mut self, reason: CloseReason) {
+        self.short = false;
+        self.ending = Some(Ending::orderly(reason));
+    }
+
+    /// Calls a method of the handler; says what it returned and whether the output ran short.
+    fn call<T>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: impl FnOnce(&H, &mut H::Session, &mut Input<'_>, &mut Output<'_>) -> T,
+    ) -> Result<(T, bool), Stop> {
+        let may_sleep = turn.may_sleep();
+        let (input, output) = turn.buffers()?;
+        let Some(session) = &mut self.session else {
+            return Err(Ending::starved(ENOMEM).into());
+        };
+        // Behind the buffers, for which there may have to be waited.
+        let _awake = Self::stay_awake(may_sleep);
+        let before = input.len();
+        let mut output = Output::new(output, &mut self.file);
+        let result = method(&self.handler, session, &mut Input::new(input), &mut output);
+        let consumed = input.len() < before;
+        let short = output.ran_short();
+        turn.pending.consumed |= consumed;
+        Ok((result, short))
+    }
+
+    /// What lets a handler that does not sleep find the same context in each call: with another it
+    /// could not share a spinlock.
+    fn stay_awake(may_sleep: bool) -> Option<SoftirqsOff> {
+        (!H::MAY_SLEEP && may_sleep).then(SoftirqsOff::new)
+    }
+
+    fn close(&mut self, ending: Ending, turn: &mut Turn<'_>) -> Step {
+        // Who learns of the end finds all of it counted.
+        turn.connection.settle(turn.tally);
+        if let Some(session) = self.session.take() {
+            let _awake = Self::stay_awake(turn.may_sleep());
+            self.handler.close(session, ending.reason);
+        }
+        turn.connection.count(ending.counter, 1);
+        trace::close(turn.connection, ending.reason);
+        if !ending.reset {
+            finish(turn);
+        }
+        Step::Done {
+            reset: ending.reset,
+        }
+    }
+}
+
+/// Ends the stream towards the peer.
+///
+/// Closing a socket with unread bytes resets the connection (RFC 2525, section 2.17), which can
+/// cost the peer our last answer; so what has come and is not wanted any more is read first.
+fn finish(turn: &mut Turn<'_>) {
+    const AT_MOST: usize = 1 << 20;
+
+    let stream = turn.stream;
+    let _ = stream.shutdown(Shutdown::Write);
+    let Ok(buffer) = turn.input() else {
+        return;
+    };
+    let mut discarded = 0;
+    while discarded < AT_MOST {
+        match buffer.discard(stream) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => discarded += count,
+        }
+    }
+}

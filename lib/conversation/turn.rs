@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an exchange works with while it is its turn.
+
+use super::{
+    Ending,
+    Stop, //
+};
+use crate::{
+    buffer::{
+        Buffer,
+        BufferSize, //
+    },
+    config::Config,
+    connection::Connection,
+    fs::File,
+    handler::CloseReason,
+    net::{
+        Fragment,
+        TcpStream, //
+    },
+    softirq::Atomically,
+    stats::Tally,
+    timers::Pending,
+    trace, //
+};
+use core::ops::Range;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What receiving has brought.
+pub(super) enum Received {
+    Bytes {
+        /// Whether there is more to receive at once.
+        more: bool,
+    },
+    End,
+    Nothing,
+}
+
+pub(super) struct Turn<'a> {
+    pub(super) connection: &'a Arc<Connection>,
+    pub(super) stream: &'a TcpStream,
+    pub(super) atomically: Option<Atomically<'a>>,
+    /// Made when it is needed, as `output` is.
+    pub(super) input: &'a mut Option<Buffer>,
+    pub(super) output: &'a mut Option<Buffer>,
+    pub(super) fragment: &'a mut Fragment,
+    pub(super) tally: &'a mut Tally,
+    pub(super) pending: Pending,
+}
+
+impl Turn<'_> {
+    fn config(&self) -> &Config {
+        self.connection.config()
+    }
+
+    pub(super) fn may_sleep(&self) -> bool {
+        self.atomically.is_none()
+    }
+
+    /// For what cannot be done without sleeping.
+    pub(super) fn sleep_or_go(&self) -> Result<(), Stop> {
+        if self.may_sleep() {
+            Ok(())
+        } else {
+            Err(Stop::Elsewhere)
+        }
+    }
+
+    pub(super) fn input(&mut self) -> Result<&mut Buffer, Stop> {
+        let (size, may_sleep) = (self.config().input, self.may_sleep());
+        made(self.input, size, may_sleep)
+    }
+
+    pub(super) fn buffers(&mut self) -> Result<(&mut Buffer, &mut Buffer), Stop> {
+        let (input, output) = (self.config().input, self.config().output);
+        let may_sleep = self.may_sleep();
+        Ok((
+            made(self.input, input, may_sleep)?,
+            made(self.output, output, may_sleep)?,
+        ))
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        is_filled(self.output)
+    }
+
+    /// Whether nothing more can be received before the handler consumes something.
+    pub(super) fn is_input_full(&self) -> bool {
+        self.input.as_ref().is_some_and(|input| input.room() == 0)
+    }
+
+    /// Moves what others have pushed into the output, as far as there is room. Says whether there
+    /// was anything.
+    pub(super) fn take_pushed(&mut self) -> Result<(), Stop> {
+        if self.connection.has_pushed() {
+            self.sleep_or_go()?;
+            let connection = self.connection;
+            connection.take_pushed(self.buffers()?.1);
+        }
+        Ok(())
+    }
+
+    /// Receives into the input.
+    pub(super) fn receive(&mut self, budget: &mut usize) -> Result<Received, Stop> {
+        let (stream, atomically) = (self.stream, self.atomically);
+        let input = self.input()?;
+        match input.receive(stream, atomically) {
+            Ok((0, _)) => Ok(Received::End),
+            Ok((count, more)) => {
+                self.tally.bytes_in += count;
+                trace::receive(self.connection, count);
+                self.pending.received = true;
+                *budget = budget.saturating_sub(count);
+                Ok(Received::Bytes { more })
+            }
+            Err(EAGAIN) => Ok(Received::Nothing),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// Sends what is in the output; says whether all of it was sent.
+    pub(super) fn flush(&mut self, budget: &mut usize) -> Result<bool, Stop> {
+        let Some(output) = self.output else {
+            return Ok(true);
+        };
+        while !output.is_empty() {
+            match output.send(self.stream, self.fragment, self.atomically) {
+                Ok(count) => {
+                    self.tally.bytes_out += count;
+                    trace::send(self.connection, count);
+                    self.pending.sent = true;
+                    *budget = budget.saturating_sub(count);
+                }
+                Err(EAGAIN) => return Ok(false),
+                Err(error) => return Err(self.broken(error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends the start of that part of a file, and says how much; 0 when there is no room.
+    pub(super) fn send_file(
+        &mut self,
+        file: &File,
+        range: Range<u64>,
+        budget: &mut usize,
+    ) -> Result<usize, Stop> {
+        let left = range.end - range.start;
+        match self.stream.try_send_file(file, range.start, left) {
+            Ok(0) => Err(Ending::reset(CloseReason::Failed(EIO)).into()),
+            Ok(count) => {
+                self.tally.bytes_out += count;
+                trace::send(self.connection, count);
+                self.pending.sent = true;
+                *budget = budget.saturating_sub(count);
+                Ok(count)
+            }
+            Err(EAGAIN) => Ok(0),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// What an error of the socket means.
+    fn broken(&self, error: Error) -> Stop {
+        match error {
+            EBUSY if !self.may_sleep() => Stop::Elsewhere,
+            _ => Ending::reset(CloseReason::Broken(error)).into(),
+        }
+    }
+}
+
+fn made(
+    buffer: &mut Option<Buffer>,
+    size: BufferSize,
+    may_sleep: bool,
+) -> Result<&mut Buffer, Stop> {
+    match buffer {
+        Some(buffer) => Ok(buffer),
+        None if may_sleep => Ok(buffer.insert(Buffer::new(size).map_err(Ending::starved)?)),
+        None => Ok(buffer.insert(Buffer::new_atomic(size).map_err(|_| Stop::Elsewhere)?)),
+    }
+}
+
+fn is_filled(buffer: &Option<Buffer>) -> bool {
+    buffer.as_ref().is_some_and(|buffer| !buffer.is_empty())
+}

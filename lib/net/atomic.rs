@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receiving and sending where nobody may sleep, and in whole pages.
+
+use super::{
+    socket::{
+        length,
+        Socket, //
+    },
+    TcpStream, //
+};
+use crate::{
+    pages::Pages,
+    shim,
+    softirq::Atomically, //
+};
+use kernel::{
+    alloc::flags::{
+        GFP_NOWAIT,
+        __GFP_NOWARN, //
+    },
+    bindings,
+    prelude::*, //
+};
+
+/// A piece of memory to which the bytes that are sent are copied, one behind the other.
+///
+/// # Invariants
+///
+/// Its page is null, or one on which it holds a reference.
+pub(crate) struct Fragment(bindings::page_frag);
+
+// SAFETY: Pages do not belong to a task.
+unsafe impl Send for Fragment {}
+
+impl Default for Fragment {
+    fn default() -> Self {
+        // INVARIANT: There is no page.
+        Self(bindings::page_frag {
+            page: core::ptr::null_mut(),
+            offset: 0,
+            size: 0,
+        })
+    }
+}
+
+impl Drop for Fragment {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, and nobody uses it after this.
+        unsafe { shim::ktcp_page_frag_free(&raw mut self.0) }
+    }
+}
+
+impl Socket {
+    /// Receives into `buffer`, and says whether there is more to receive at once. Never receives
+    /// nothing.
+    fn receive_atomic(&self, _: Atomically<'_>, buffer: &mut [u8]) -> Result<(usize, bool)> {
+        let mut more = false;
+        // SAFETY: The socket is valid, C writes no more than `buffer` takes, and softirqs are off.
+        let received = unsafe {
+            shim::ktcp_receive_atomic(
+                self.as_ptr(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                &raw mut more,
+            )
+        };
+        Ok((length(received)?, more))
+    }
+
+    /// Sends the start of `data`, and says how much of it.
+    fn send_atomic(
+        &self,
+        _: Atomically<'_>,
+        fragment: &mut Fragment,
+        data: &[u8],
+    ) -> Result<usize> {
+        // SAFETY: The socket is valid, C reads `data` only, and replaces the page of `fragment` by
+        // one on which it has a reference; softirqs are off.
+        length(unsafe {
+            shim::ktcp_send_atomic(
+                self.as_ptr(),
+                &raw mut fragment.0,
+                data.as_ptr().cast(),
+                data.len(),
+            )
+        })
+    }
+
+    /// Appends to `pages` what was received, `len` bytes at most; says how much, and whether there
+    /// is more.
+    fn receive_pages(
+        &self,
+        atomically: Option<Atomically<'_>>,
+        pages: &mut Pages,
+        len: usize,
+    ) -> Result<(usize, bool)> {
+        let fill = |pieces, room| {
+            let (mut used, mut more) = (0, false);
+            // SAFETY: The socket is valid, and C initialises as many pieces as it says, of which
+            // there is room for `room`. Softirqs are off if it is told so.
+            let received = unsafe {
+                shim::ktcp_receive_pages(
+                    self.as_ptr(),
+                    atomically.is_some(),
+                    pieces,
+                    room as c_uint,
+                    len,
+                    &raw mut used,
+                    &raw mut more,
+                )
+            };
+            let received = received as usize;
+            (used as usize, received, (received, more))
+        };
+        // SAFETY: C gives each piece a reference, and what is in it was received. What TCP has
+        // received in a page nobody writes to as long as that has references.
+        unsafe { pages.append_with(GFP_NOWAIT | __GFP_NOWARN, fill) }
+    }
+
+    /// Sends the start of `pages`, and says how much of it.
+    fn send_pages(
+        &self,
+        atomically: Option<Atomically<'_>>,
+        fragment: &mut Fragment,
+        pages: &Pages,
+    ) -> Result<usize> {
+        let pieces = pages.pieces();
+        // SAFETY: The socket is valid, the pieces are as their invariants say, and TCP takes its own
+        // references. Softirqs are off if C is told so; for `fragment` see `send_atomic`.
+        length(unsafe {
+            shim::ktcp_send_pages(
+                self.as_ptr(),
+                &raw mut fragment.0,
+                atomically.is_some(),
+                pieces.as_ptr(),
+                pieces.len() as c_uint,
+                pages.len(),
+            )
+        })
+    }
+}
+
+impl TcpStream {
+    /// Reads into `buffer`, which is not empty; says how much, and whether there is more.
+    ///
+    /// # Errors
+    ///
+    /// - `EAGAIN`: there is nothing to read.
+    /// - `EBUSY`: this has to be asked of [`try_read`](Self::try_read), where it may sleep: the
+    ///   stream has ended, is broken or is not plain TCP, or someone else is at it.
+    pub(crate) fn read_atomic(
+        &self,
+        atomically: Atomically<'_>,
+        buffer: &mut [u8],
+    ) -> Result<(usize, bool)> {
+        self.socket.receive_atomic(atomically, buffer)
+    }
+
+    /// Sends bytes from the start of `data`, and says how many.
+    ///
+    /// # Errors
+    ///
+    /// - `EAGAIN`: there is no room.
+    /// - `EBUSY`: this has to be asked of [`try_write`](Self::try_write), where it may sleep:
+    ///   someone else is at the stream, it is not plain TCP, or memory is short.
+    /// - `EPIPE`, `ECONNRESET`: as for `try_write`.
+    pub(crate) fn write_atomic(
+        &self,
+        atomically: Atomically<'_>,
+        fragment: &mut Fragment,
+        data: &[u8],
+    ) -> Result<usize> {
+        self.socket.send_atomic(atomically, fragment, data)
+    }
+
+    /// Takes the pages of what was received, `len` bytes at most; says how much that is, and whether
+    /// there is more. Nothing is an answer too: it is to be read in one of the other ways.
+    ///
+    /// May sleep, but not for the peer, unless `atomically`.
+    pub(crate) fn read_pages(
+        &self,
+        atomically: Option<Atomically<'_>>,
+        pages: &mut Pages,
+        len: usize,
+    ) -> Result<(usize, bool)> {
+        self.socket.receive_pages(atomically, pages, len)
+    }
+
+    /// Sends the start of `pages`, and says how many bytes; with the errors of
+    /// [`try_write`](Self::try_write), or of [`write_atomic`](Self::write_atomic) if `atomically`.
+    pub(crate) fn write_pages(
+        &self,
+        atomically: Option<Atomically<'_>>,
+        fragment: &mut Fragment,
+        pages: &Pages,
+    ) -> Result<usize> {
+        self.socket.send_pages(atomically, fragment, pages)
+    }
+}

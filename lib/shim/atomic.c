@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Receiving and sending where nobody may sleep: with softirqs off. -EBUSY means:
+ * not here. A task that may sleep has to do it.
+ */
+
+#include <linux/bottom_half.h>
+#include <linux/export.h>
+#include <linux/net.h>
+#include <linux/skbuff.h>
+#include <linux/uio.h>
+#include <net/tcp.h>
+
+#include "locked.h"
+#include "shim.h"
+
+void ktcp_softirqs_off(void)
+{
+	local_bh_disable();
+}
+EXPORT_SYMBOL_GPL(ktcp_softirqs_off);
+
+void ktcp_softirqs_on(void)
+{
+	local_bh_enable();
+}
+EXPORT_SYMBOL_GPL(ktcp_softirqs_on);
+
+bool ktcp_softirqs_are_off(void)
+{
+	return in_softirq();
+}
+EXPORT_SYMBOL_GPL(ktcp_softirqs_are_off);
+
+/*
+ * Returns how much was received, never 0, and in *more whether there is more to
+ * receive. -EAGAIN when there is nothing at all.
+ */
+int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len, bool *more)
+{
+	struct sock *sk = sock->sk;
+	struct sk_buff *skb;
+	int received = -EBUSY;
+	u32 offset;
+
+	if (!ktcp_lock(sock, true))
+		return -EBUSY;
+	/* An end, an error, urgent data: recvmsg() knows what to say. */
+	skb = tcp_recv_skb(sk, tcp_sk(sk)->copied_seq, &offset);
+	if (skb && offset < skb->len && !tcp_sk(sk)->urg_data) {
+		received = min_t(size_t, skb->len - offset, len);
+		if (skb_copy_bits(skb, offset, buffer, received))
+			received = -EBUSY;
+		else
+			tcp_read_done(sk, received);
+	}
+	*more = ktcp_has_more(sk);
+	if (!*more && received < 0)
+		received = -EAGAIN;
+	ktcp_unlock(sock, true);
+	return received;
+}
+EXPORT_SYMBOL_GPL(ktcp_receive_atomic);
+
+/* Returns how much was sent. *frag is where bytes are copied to. */
+int ktcp_sendmsg_atomic(struct socket *sock, struct page_frag *frag,
+			struct msghdr *msg, size_t len)
+{
+	struct sock *sk = sock->sk;
+	bool use_task_frag;
+	gfp_t allocation;
+	int sent;
+
+	if (!ktcp_lock(sock, true))
+		return -EBUSY;
+	/*
+	 * The task that was interrupted may be using its own fragment, and a
+	 * fragment for each socket would take 32 KiB of memory.
+	 */
+	allocation = sk->sk_allocation;
+	use_task_frag = sk->sk_use_task_frag;
+	sk->sk_allocation = GFP_ATOMIC;
+	sk->sk_use_task_frag = false;
+	swap(sk->sk_frag, *frag);
+	sent = tcp_sendmsg_locked(sk, msg, len);
+	swap(sk->sk_frag, *frag);
+	sk->sk_use_task_frag = use_task_frag;
+	sk->sk_allocation = allocation;
+	/* No memory, and nothing that would make room: wait for it. */
+	if (sent == -EAGAIN && tcp_rtx_and_write_queues_empty(sk))
+		sent = -EBUSY;
+	ktcp_unlock(sock, true);
+	return sent;
+}
+
+int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
+		     const void *data, size_t len)
+{
+	struct kvec vec = { .iov_base = (void *)data, .iov_len = len };
+	struct msghdr msg;
+
+	ktcp_init_msg(&msg, 0);
+	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, len);
+	return ktcp_sendmsg_atomic(sock, frag, &msg, len);
+}
+EXPORT_SYMBOL_GPL(ktcp_send_atomic);
+
+void ktcp_page_frag_free(struct page_frag *frag)
+{
+	if (frag->page)
+		put_page(frag->page);
+	frag->page = NULL;
+}
+EXPORT_SYMBOL_GPL(ktcp_page_frag_free);

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Receiving and sending pages instead of copies of what is in them, as splice()
+ * from one socket to another does.
+ */
+
+#include <linux/bvec.h>
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/net.h>
+#include <linux/skbuff.h>
+#include <linux/uio.h>
+#include <net/tcp.h>
+
+#include "locked.h"
+#include "shim.h"
+
+/* Below this, to copy costs less than to count references. */
+#define KTCP_PAGES_LEAST 2048
+
+/* Whether it is worth while to take the pages of a packet: and right, too. */
+static bool ktcp_has_pages(struct sk_buff *skb, u32 offset)
+{
+	u32 len = skb->len - offset;
+
+	return len >= KTCP_PAGES_LEAST && offset >= skb_headlen(skb) &&
+	       !skb_has_frag_list(skb) && !skb_zcopy(skb) &&
+	       skb_frags_readable(skb) &&
+	       /* A small part of its memory would hold on to all of it. */
+	       skb->truesize / 4 < skb->len;
+}
+
+/* References on the pages behind offset; returns how many bytes they hold. */
+static size_t ktcp_take_pages(struct sk_buff *skb, u32 offset,
+			      struct bio_vec *pages, unsigned int room,
+			      size_t len, unsigned int *used)
+{
+	size_t taken = 0;
+	unsigned int i;
+
+	offset -= skb_headlen(skb);
+	for (i = 0; i < skb_shinfo(skb)->nr_frags && *used < room; i++) {
+		const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
+		u32 size = skb_frag_size(frag);
+		struct page *page;
+
+		if (offset >= size) {
+			offset -= size;
+			continue;
+		}
+		page = skb_frag_page(frag);
+		size = min_t(size_t, size - offset, len - taken);
+		if (!size || !sendpage_ok(page))
+			break;
+		get_page(page);
+		bvec_set_page(&pages[(*used)++], page, size,
+			      skb_frag_off(frag) + offset);
+		taken += size;
+		offset = 0;
+	}
+	return taken;
+}
+
+/*
+ * Fills pages[] with what was received, up to len bytes; each has a reference
+ * then. Returns how many bytes that is, and in *more whether there is more to
+ * receive. 0 when this has to be received in another way: if at all, then as a
+ * copy. With softirqs off, or not; does not sleep in the first case.
+ */
+int ktcp_receive_pages(struct socket *sock, bool atomic, struct bio_vec *pages,
+		       unsigned int room, size_t len, unsigned int *used,
+		       bool *more)
+{
+	struct sock *sk = sock->sk;
+	size_t received = 0;
+
+	*used = 0;
+	/* Without the lock: most receive less. */
+	if (READ_ONCE(tcp_sk(sk)->rcv_nxt) - READ_ONCE(tcp_sk(sk)->copied_seq) <
+	    KTCP_PAGES_LEAST)
+		return 0;
+	if (!ktcp_lock(sock, atomic))
+		return 0;
+	while (received < len && *used < room) {
+		struct sk_buff *skb;
+		size_t taken;
+		u32 offset;
+
+		skb = tcp_recv_skb(sk, tcp_sk(sk)->copied_seq, &offset);
+		if (!skb || offset >= skb->len || tcp_sk(sk)->urg_data ||
+		    !ktcp_has_pages(skb, offset))
+			break;
+		taken = ktcp_take_pages(skb, offset, pages, room, len - received, used);
+		if (!taken)
+			break;
+		tcp_read_done(sk, taken);
+		received += taken;
+	}
+	*more = ktcp_has_more(sk);
+	ktcp_unlock(sock, atomic);
+	return received;
+}
+EXPORT_SYMBOL_GPL(ktcp_receive_pages);
+
+/* Sends len bytes of pages[]; returns how many were sent. Contexts as above. */
+int ktcp_send_pages(struct socket *sock, struct page_frag *frag, bool atomic,
+		    const struct bio_vec *pages, unsigned int count, size_t len)
+{
+	struct msghdr msg;
+
+	ktcp_init_msg(&msg, MSG_SPLICE_PAGES);
+	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, pages, count, len);
+	return atomic ? ktcp_sendmsg_atomic(sock, frag, &msg, len) :
+			sock_sendmsg(sock, &msg);
+}
+EXPORT_SYMBOL_GPL(ktcp_send_pages);
+
+/* Copies len bytes of pages[] to to. */
+void ktcp_copy_pages(void *to, const struct bio_vec *pages, unsigned int count,
+		     size_t len)
+{
+	struct iov_iter iter;
+
+	iov_iter_bvec(&iter, ITER_SOURCE, pages, count, len);
+	/* From pages of the kernel, this cannot fail. */
+	WARN_ON_ONCE(copy_from_iter(to, len, &iter) != len);
+}
+EXPORT_SYMBOL_GPL(ktcp_copy_pages);
+
+void ktcp_put_page(struct page *page)
+{
+	put_page(page);
+}
+EXPORT_SYMBOL_GPL(ktcp_put_page);
