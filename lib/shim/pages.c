@@ -120,10 +120,12 @@ void ktcp_copy_pages(void *to, const struct bio_vec *pages, unsigned int count,
 		     size_t len)
 {
 	struct iov_iter iter;
+	size_t copied;
 
 	iov_iter_bvec(&iter, ITER_SOURCE, pages, count, len);
-	/* From pages of the kernel, this cannot fail. */
-	WARN_ON_ONCE(copy_from_iter(to, len, &iter) != len);
+	copied = copy_from_iter(to, len, &iter);
+	/* Less than all only where memory is poisoned: then nothing old is shown. */
+	memset(to + copied, 0, len - copied);
 }
 EXPORT_SYMBOL_GPL(ktcp_copy_pages);
 
