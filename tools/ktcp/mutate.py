@@ -141,16 +141,16 @@ MUTATIONS = (
     ),
     Mutation(
         "the handler is not told of the end",
-        "lib/conversation.rs",
+        "lib/conversation/exchange.rs",
         "self.handler.close(session, ending.reason);",
         "drop(session);",
         "ktcp_talk_event_loop",
     ),
     Mutation(
         "an input that is full is not noticed",
-        "lib/conversation.rs",
-        "if self.input.as_ref().is_some_and(|input| input.room() == 0) {",
-        "if self.input.as_ref().is_some_and(|input| input.room() == usize::MAX) {",
+        "lib/conversation/turn.rs",
+        "self.input.as_ref().is_some_and(|input| input.room() == 0)",
+        "self.input.as_ref().is_some_and(|input| input.room() == usize::MAX)",
         "ktcp_talk_event_loop",
     ),
     Mutation(
