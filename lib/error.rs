@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Error codes of sockets, the same on every kernel.
+//! Error codes, those of sockets above all, the same on every kernel.
 //!
 //! `kernel::error::code`, and with it the prelude, has them since 7.3 only. Code that is to build
 //! for older kernels too names those that it needs:
@@ -56,6 +56,9 @@ macro_rules! codes {
 }
 
 codes! {
+    EDEADLK: "Resource deadlock would occur.";
+    ENAMETOOLONG: "File name too long.";
+    ELOOP: "Too many symbolic links encountered.";
     EAFNOSUPPORT: "Address family not supported by protocol.";
     EADDRINUSE: "Address already in use.";
     EOPNOTSUPP: "Operation not supported on transport endpoint.";

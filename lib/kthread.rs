@@ -51,6 +51,7 @@
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 use crate::{
+    error::EDEADLK,
     latch::Latch,
     lock_class::{
         new_mutex,

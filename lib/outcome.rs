@@ -2,7 +2,10 @@
 
 //! A value that one task makes and another waits for.
 
-use crate::latch::Latch;
+use crate::{
+    error::EDEADLK,
+    latch::Latch, //
+};
 use core::cell::UnsafeCell;
 use kernel::{
     prelude::*,

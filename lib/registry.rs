@@ -12,6 +12,7 @@
 //! be part of the module that is to be freed.
 
 use crate::{
+    error::ESHUTDOWN,
     latch::Latch,
     lock_class::{
         new_mutex,

@@ -35,7 +35,10 @@
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::{
-    error::ESHUTDOWN,
+    error::{
+        EDEADLK,
+        ESHUTDOWN, //
+    },
     lock_class::{
         new_mutex,
         new_work, //

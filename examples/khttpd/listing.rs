@@ -18,12 +18,15 @@ use kernel::{
     prelude::*,
     str::CString, //
 };
-use ktcp_server::fs::{
-    Directory,
-    Found,
-    Kind,
-    Metadata,
-    Wait, //
+use ktcp_server::{
+    error::ENAMETOOLONG,
+    fs::{
+        Directory,
+        Found,
+        Kind,
+        Metadata,
+        Wait, //
+    }, //
 };
 
 /// How many names are shown.

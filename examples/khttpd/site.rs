@@ -45,7 +45,11 @@ use kernel::{
     sync::Arc, //
 };
 use ktcp_server::{
-    error::ENOBUFS,
+    error::{
+        ELOOP,
+        ENAMETOOLONG,
+        ENOBUFS, //
+    },
     fs::{
         Directory,
         File,
