@@ -37,6 +37,25 @@ def test_safe_examples(checkout: Path) -> None:
     assert _check("safe-examples") == "examples/kecho/x.rs:2: `unsafe` in an example"
 
 
+def test_errors_that_older_kernels_lack() -> None:
+    known = frozenset({"ENOMEM", "ENOTCONN", "EDEADLK"})
+    source = """// ENOTCONN
+use crate::{
+    error::EDEADLK,
+    x, //
+};
+fn f() -> Result {
+    pr_info!("http://ENOTCONN", '"');
+    g(EDEADLK, ENOMEM, error::ENOTCONN)
+        .map_err(|_| ENOTCONN)
+}
+"""
+    assert lint.unimported_errors(source, known) == [(9, "ENOTCONN")]
+    assert lint.unimported_errors(source.replace("EDEADLK,", "ENOTCONN,", 1), known) == [
+        (8, "EDEADLK")
+    ]
+
+
 def test_spdx(checkout: Path) -> None:
     (checkout / ".gitignore").write_text("# SPDX-License-Identifier: GPL-2.0\nignored.c\n")
     (checkout / "with.c").write_text(SPDX)

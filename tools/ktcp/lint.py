@@ -18,6 +18,22 @@ from .lab import programs
 CHECKOUT = module.CHECKOUT
 SHELL = re.compile(rb"#! ?/(usr/)?bin/(env |busybox )?(ba|da)?sh\b")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+# With literals, which may look like the start of one another
+TEXT = re.compile(COMMENT.pattern + r"""|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])'""", re.DOTALL)
+USE = re.compile(r"\buse\s[^;]*;")
+# The folders whose Rust code is built for each series of the kernel
+BUILT_FOR_ALL = ("lib", "examples", "tests", "tools")
+# The error codes in the prelude before 7.3
+OLD_ERRORS = frozenset(
+    """
+    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK
+    EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE
+    EROFS EMLINK EPIPE EDOM ERANGE EOVERFLOW EMSGSIZE ETIMEDOUT ERESTARTSYS ERESTARTNOINTR
+    ERESTARTNOHAND ENOIOCTLCMD ERESTART_RESTARTBLOCK EPROBE_DEFER EOPENSTALE ENOPARAM EBADHANDLE
+    ENOTSYNC EBADCOOKIE ENOTSUPP ETOOSMALL ESERVERFAULT EBADTYPE EJUKEBOX EIOCBQUEUED
+    ERECALLCONFLICT ENOGRACE
+    """.split()
+)
 # Files that cannot hold a line of comment, or are texts of others
 WITHOUT_SPDX = re.compile(r"LICENSE|.*\.(md|json|txt|lock|png|svg|bin)|[0-9a-f]{40}")
 
@@ -133,9 +149,43 @@ def _safe_examples() -> str:
     )
 
 
+def unimported_errors(source: str, known: frozenset[str]) -> list[tuple[int, str]]:
+    """The error codes of `known` that Rust code names and older preludes lack, with their lines.
+
+    Those that it imports are not among them.
+    """
+
+    def blank(match: re.Match[str]) -> str:
+        return "\n" * match[0].count("\n")
+
+    code = TEXT.sub(blank, source)
+    imported = {name for use in USE.findall(code) for name in re.findall(r"\w+", use)}
+    wanted = known - OLD_ERRORS - imported
+    return [
+        (n, name)
+        for n, line in enumerate(USE.sub(blank, code).splitlines(), 1)
+        for name in re.findall(r"(?<![\w:])E\w+", line)
+        if name in wanted
+    ]
+
+
+def _errors() -> str:
+    declared = (_kernel().source / "rust/kernel/error.rs").read_text()
+    known = frozenset(re.findall(r"declare_err!\((E\w+),", declared))
+    return "\n".join(
+        f"{path.relative_to(CHECKOUT)}:{line}: older kernels have no {name} in their prelude: "
+        "import it from `error` of the library"
+        for path in _suffix(".rs")
+        if path.relative_to(CHECKOUT).parts[0] in BUILT_FOR_ALL
+        and path.relative_to(CHECKOUT) != Path("lib/error.rs")
+        for line, name in unimported_errors(path.read_text(), known)
+    )
+
+
 LINTS = (
     Lint("rustfmt", "the kernel's formatting", _rustfmt),
     Lint("clippy", "the kernel's lints for Rust, and no warning from Rust or C", _clippy),
+    Lint("errors", "no error code that older kernels lack", _errors),
     Lint("cargo-clippy", "no warning of clippy in bench/", _cargo_clippy),
     Lint("doc", "no warning from rustdoc, no broken link", lambda: doc.complaints(_kernel())),
     Lint("shellcheck", "shell scripts", lambda: _output(["shellcheck"], _shell_scripts())),

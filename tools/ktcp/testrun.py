@@ -164,16 +164,24 @@ def _bench(case: str) -> Counts:
     return Counts(result.passed, result.failed, result.skipped, cache.log(programs.LOG))
 
 
-def _talks(series: str) -> bool:
-    """Whether `make run` holds its conversation on the newest kernel of that series."""
-    environment = {**os.environ, "KERNEL": series, "PORT": str(vm.free_port())}
-    command = [sys.executable, "-m", "ktcp", "run"]
-    result = subprocess.run(command, cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL)
+def _works(series: str, command: str, **settings: str) -> bool:
+    """Whether a command of ours succeeds with the newest kernel of that series."""
+    ui.say(f"{series}: {command}")
+    result = subprocess.run(
+        [sys.executable, "-m", "ktcp", command],
+        cwd=CHECKOUT,
+        env={**os.environ, "KERNEL": series, **settings},
+        stdin=subprocess.DEVNULL,
+    )
     return result.returncode == 0
 
 
 def _kernels(_case: str) -> Counts:
-    verdicts = [_talks(series) for series in index.KNOWN_SERIES]
+    verdicts = []
+    for series in index.KNOWN_SERIES:
+        # Everything that is built, without a warning, and the conversation of `make run`
+        verdicts.append(_works(series, "lint", LINT="clippy"))
+        verdicts.append(_works(series, "run", PORT=str(vm.free_port())))
     return Counts(verdicts.count(True), verdicts.count(False))
 
 
