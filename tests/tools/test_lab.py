@@ -38,7 +38,7 @@ def test_a_case_is_counted_in_whole_rounds() -> None:
     for case in cases.FULL:
         words = case.arguments.split()
         connections = int(words[words.index("--connections") + 1])
-        assert case.echoes > 0 and case.echoes % connections == 0, case
+        assert case.requests > 0 and case.requests % connections == 0, case
 
 
 def test_cases_and_servers_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,16 +18,18 @@ COUNTED_INSTRUCTIONS = 300_000_000
 
 @dataclass(frozen=True)
 class Case:
-    """A load, as arguments of `ktcp-bench echo`."""
+    """A load, as arguments of `ktcp-bench PROTOCOL`."""
 
     name: str
     arguments: str
+    # What is spoken: only servers that speak it are measured
+    protocol: str = "echo"
     # The group that it is shown in: cases that differ in one thing
     group: str = ""
     # That thing: connections or bytes
     x: int = 0
-    # How many echoes tell what one costs: whole rounds of the connections
-    echoes: int = 0
+    # How many requests tell what one costs: whole rounds of the connections
+    requests: int = 0
 
 
 def count(number: int, of: str) -> str:
@@ -52,7 +54,8 @@ def _echo(connections: int, size: int, group: str) -> Case:
     name = f"{count(connections, 'connection')}, {size_of(size)}"
     x = connections if group == "connections" else size
     arguments = f"--connections {connections} --size {size}"
-    return Case(name, arguments, group, x, _rounds(connections, size))
+    rounds = _rounds(connections, size)
+    return Case(name, arguments, group=group, x=x, requests=rounds)
 
 
 QUICK = tuple(_echo(connections, 64, "connections") for connections in (1, 64, 1000))
@@ -74,9 +77,9 @@ SIZES = tuple(
 )
 BUSY = "--connections 64 --size 64"
 OTHERS = (
-    Case("64 clients, connect, 64 B, close", f"{BUSY} --reconnect", echoes=64 * 30),
-    Case("64 connections, 64 B, 16 under way", f"{BUSY} --depth 16", echoes=64 * 16 * 20),
-    Case("64 of 10,064 connections, 64 B", f"{BUSY} --idle 10000", echoes=_rounds(64, 64)),
+    Case("64 clients, connect, 64 B, close", f"{BUSY} --reconnect", requests=64 * 30),
+    Case("64 connections, 64 B, 16 under way", f"{BUSY} --depth 16", requests=64 * 16 * 20),
+    Case("64 of 10,064 connections, 64 B", f"{BUSY} --idle 10000", requests=_rounds(64, 64)),
 )
 
 FULL = (*CONNECTIONS, *SIZES, *OTHERS)

@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterable, Sequence
 
 from .. import cli, ui
-from . import cases, compare, measure, results, servers, table
+from . import cases, compare, guests, measure, results, servers, table
 from .cases import Case
-from .measure import Counts, Laboratory, Report, Reports
+from .guests import Laboratory, Report
+from .measure import Counts, Reports
 from .results import Result
 from .servers import Server
 
@@ -41,7 +42,7 @@ def _put_counts(result: Result, counts: Counts) -> None:
 
 def _run(report: Report) -> dict[str, float]:
     """What is kept of a report."""
-    times, busy = report["echo"]["times_ns"], report["busy"]
+    times, busy = guests.answers(report)["times_ns"], report["busy"]
     kept = {f"{name}_ns": times[name] for name in ("mean", "p50", "p90", "p99", "p99_9", "max")}
     return {**kept, "load": busy["load"], "server": busy["watched"], "machine": busy["machine"]}
 
@@ -51,15 +52,14 @@ def _put_rates(result: Result, reports: Reports) -> None:
         values: dict[str, dict[str, list[float]]] = {}
         for case, found in reports.items():
             for server, runs in found.items():
-                picked = [
-                    run["echo"]["per_second" if figure == "rate" else "times_ns"] for run in runs
-                ]
+                found_answers = [guests.answers(run) for run in runs]
                 values.setdefault(case, {})[server] = [
-                    value if figure == "rate" else value["p50"] for value in picked
+                    run["per_second"] if figure == "rate" else run["times_ns"]["p50"]
+                    for run in found_answers
                 ]
         return values
 
-    result["cpus"] = measure.CPUS
+    result["cpus"] = guests.CPUS
     result["rate"], result["median_ns"] = each("rate"), each("median_ns")
     result["runs"] = {
         case: {server: [_run(run) for run in runs] for server, runs in found.items()}

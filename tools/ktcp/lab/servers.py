@@ -26,6 +26,7 @@ class Server:
     threads: str
     # The command that starts it, and does not wait for it; {port} and {cpus} are filled in
     command: str
+    protocol: str = "echo"
 
     @property
     def address(self) -> str:
@@ -37,7 +38,7 @@ class Server:
 
     def _wait(self, guest: vm.Guest) -> None:
         deadline = time.monotonic() + START_SECONDS
-        probe = f"ktcp-bench echo --connect {self.address} --requests 1 --quiet"
+        probe = f"ktcp-bench {self.protocol} --connect {self.address} --requests 1 --quiet"
         while (outcome := guest.run(probe)).status != 0:
             if time.monotonic() > deadline:
                 said = guest.run(f"cat /run/{self.name}.log").output.strip()
@@ -67,6 +68,10 @@ URING = _peer("io_uring", "user space, io_uring", 12347, "uring")
 TOKIO = _peer("tokio", "user space, tokio", 12348, "tokio")
 
 ALL = (KECHO, EPOLL, URING, TOKIO)
+
+
+def that_speak(protocol: str, among: Iterable[Server]) -> list[Server]:
+    return [server for server in among if server.protocol == protocol]
 
 
 def chosen(among: Iterable[Server]) -> tuple[Server, ...]:

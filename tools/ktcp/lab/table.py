@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from .results import Result
 
-# The server that others are compared with
-BASELINE = "epoll"
+# The servers that others are compared with, each where it is among them
+BASELINES = ("epoll", "nginx")
 
 # A side that leaves less than that of the CPUs it may use idle is at its limit.
 SATURATED = 0.93
@@ -28,19 +28,34 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _ratio(value: float, baseline: float | None) -> str:
-    return f"{value / baseline:.3f}" if baseline else ""
+def _middle(found: dict[str, list[float]]) -> dict[str, float]:
+    """The median of each server."""
+    return {server: statistics.median(values) for server, values in found.items()}
+
+
+def _ratio(value: float, middle: dict[str, float]) -> str:
+    """To the server that others are compared with."""
+    for name in BASELINES:
+        if baseline := middle.get(name):
+            return f"{value / baseline:.3f}"
+    return ""
+
+
+def _baselines(figures: dict[str, dict[str, list[float]]]) -> str:
+    present = {server for found in figures.values() for server in found}
+    return " or ".join(name for name in BASELINES if name in present) or BASELINES[0]
 
 
 def instructions(result: Result) -> str:
-    """Thousand instructions per echo."""
-    rows = [["instructions per echo", "", "thousand", f"to {BASELINE}", "spread"]]
+    """Thousand instructions per request."""
+    head = f"to {_baselines(result['instructions'])}"
+    rows = [["instructions per request", "", "thousand", head, "spread"]]
     for case, found in result["instructions"].items():
-        middle = {server: statistics.median(values) for server, values in found.items()}
+        middle = _middle(found)
         for server, value in middle.items():
             values = found[server]
             spread = f"{100 * (max(values) / min(values) - 1):.2f} %" if len(values) > 1 else ""
-            ratio = _ratio(value, middle.get(BASELINE))
+            ratio = _ratio(value, middle)
             rows.append([case, server, f"{value / 1000:.2f}", ratio, spread])
             case = ""
     return aligned(rows)
@@ -65,12 +80,12 @@ def _median(runs: Sequence[dict[str, float]], name: str) -> float:
 
 
 def rates(result: Result) -> str:
-    """Echoes a second and latencies, medians of the runs."""
-    head = ["rate and latency", "", "echoes/s", f"to {BASELINE}", "±"]
+    """Requests a second and latencies, medians of the runs."""
+    head = ["rate and latency", "", "a second", f"to {_baselines(result['rate'])}", "±"]
     times = {"p50": "p50_ns", "p90": "p90_ns", "p99": "p99_ns", "p99.9": "p99_9_ns"}
     rows = [[*head, *(f"{name} µs" for name in times), "load", "server", "CPUs", "saturated"]]
     for case, found in result["rate"].items():
-        middle = {server: statistics.median(values) for server, values in found.items()}
+        middle = _middle(found)
         label = case
         for server, value in middle.items():
             runs = result["runs"][case][server]
@@ -79,7 +94,7 @@ def rates(result: Result) -> str:
             spread = f"{50 * (max(values) - min(values)) / value:.0f} %"
             rows.append(
                 [
-                    *(label, server, f"{value:,.0f}", _ratio(value, middle.get(BASELINE)), spread),
+                    *(label, server, f"{value:,.0f}", _ratio(value, middle), spread),
                     *(f"{_median(runs, name) / 1000:,.0f}" for name in times.values()),
                     *(f"{side:.2f}" for side in busy),
                     saturated(busy, result["cpus"]),

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guests of the laboratory, and the load generator in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import accel, kernel, module, ui, vm
+from . import programs
+from .servers import Server
+
+MEMORY = "4G"
+CPUS = 2
+BOOT_SECONDS = 300.0
+
+# A limit for a call of the load generator, in seconds of the guest
+CALL_SECONDS = 300.0
+
+# A report of `ktcp-bench --json`
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """What the guests are made of."""
+
+    kernel: kernel.Kernel
+    modules: tuple[Path, ...]
+    programs: dict[str, bytes]
+
+    @staticmethod
+    def prepare() -> Laboratory:
+        """Builds everything that the guests need."""
+        chosen = kernel.prepare()
+        modules = module.build(chosen, quiet=True)
+        return Laboratory(chosen, tuple(modules.glob("*.ko")), programs.files())
+
+    @contextmanager
+    def guest(
+        self, name: str, *, icount: bool = False, cmdline: Sequence[str] = ()
+    ) -> Iterator[vm.Guest]:
+        """A guest that is set up as one sets up a server."""
+        guest = vm.Guest(
+            self.kernel,
+            self.modules,
+            accel=accel.choose(self.kernel),
+            name=name,
+            files=self.programs,
+            cmdline=cmdline,
+            cpus=1 if icount else CPUS,
+            memory=MEMORY,
+            boot_seconds=BOOT_SECONDS,
+            icount=icount,
+        )
+        with guest:
+            # A server's queue of connections that it has not accepted may be as long as it likes.
+            guest.must("echo 65535 >/proc/sys/net/core/somaxconn")
+            # TIME_WAIT keeps a port for a minute.
+            guest.must("echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range")
+            yield guest
+
+
+def load(guest: vm.Guest, server: Server, arguments: str) -> Report:
+    """Runs the load generator against a server; its report."""
+    outcome = guest.run(
+        f"ktcp-bench {server.protocol} --connect {server.address} --quiet "
+        f"--json /run/report {arguments}",
+        timeout=CALL_SECONDS,
+    )
+    if outcome.status != 0:
+        summary = guest.run("cat /run/report").output if outcome.status == 1 else ""
+        raise ui.Fail(
+            f"{server.name} did not answer everything ({arguments}): "
+            f"status {outcome.status}\n{outcome.output}{summary}",
+            f"the guest's console is in {guest.log}",
+        )
+    report: Report = json.loads(guest.pull("/run/report"))
+    return report
+
+
+def answers(report: Report) -> dict[str, Any]:
+    """What a report says of the answers, whatever was asked."""
+    found: dict[str, Any] = report["echo"]
+    return found
