@@ -3,7 +3,8 @@
 //! The command line.
 
 use crate::{
-    plan::{Limit, Plan},
+    http,
+    plan::{Limit, Plan, Protocol},
     plot::Chart,
     quantiles,
     report::{number, Report},
@@ -40,6 +41,9 @@ enum Command {
     /// Send messages to an echo server and measure what comes back
     #[command(after_help = EXIT)]
     Echo(Box<Echo>),
+    /// Ask an HTTP server for a file again and again, on connections that stay open
+    #[command(after_help = EXIT)]
+    Http(Box<Http>),
     /// Draw a chart, described in JSON, as SVG
     Plot(Plot),
 }
@@ -57,6 +61,32 @@ struct Plot {
 /// The options of `ktcp-bench echo`
 #[derive(Debug, Args)]
 struct Echo {
+    /// Bytes of a message
+    #[arg(long, short = 's', default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    size: u64,
+
+    /// Compare every byte that comes back
+    #[arg(long)]
+    verify: bool,
+
+    #[command(flatten)]
+    load: Load,
+}
+
+/// The options of `ktcp-bench http`
+#[derive(Debug, Args)]
+struct Http {
+    /// The path of the file, as it stands in a request
+    #[arg(long, short = 'p', default_value = "/", value_parser = path)]
+    path: String,
+
+    #[command(flatten)]
+    load: Load,
+}
+
+/// The options of all loads
+#[derive(Debug, Args)]
+struct Load {
     /// The server
     #[arg(long, value_name = "HOST:PORT")]
     connect: String,
@@ -64,10 +94,6 @@ struct Echo {
     /// Connections that send at the same time
     #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     connections: u32,
-
-    /// Bytes of a message
-    #[arg(long, short = 's', default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
-    size: u64,
 
     #[command(flatten)]
     until: Until,
@@ -99,10 +125,6 @@ struct Echo {
     /// Local addresses to connect from, in turn; each has some 28,000 ports
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     from: Vec<IpAddr>,
-
-    /// Compare every byte that comes back
-    #[arg(long)]
-    verify: bool,
 
     /// Show the CPU time of the threads whose names begin so, and that of the load generator
     #[arg(long, value_name = "NAME")]
@@ -169,6 +191,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(value))
 }
 
+fn path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(
+            "must begin with /, and have nothing in it that is to be percent-encoded".into(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
 fn resolve(text: &str) -> Result<SocketAddr> {
     let mut found = text
         .to_socket_addrs()
@@ -179,16 +210,25 @@ fn resolve(text: &str) -> Result<SocketAddr> {
 }
 
 impl Echo {
-    fn title(&self) -> String {
-        let connections = number(self.connections.into());
-        format!(
-            "{}: {connections} connections, {} bytes",
-            self.connect,
-            number(self.size)
-        )
+    fn run(&self) -> Result<bool> {
+        let protocol = Protocol::Echo {
+            verify: self.verify,
+        };
+        self.load.run(protocol, self.size)
     }
+}
 
-    fn plan(&self) -> Result<Plan> {
+impl Http {
+    fn run(&self) -> Result<bool> {
+        let request = http::request(&self.load.connect, &self.path);
+        let size = request.len() as u64;
+        let path = self.path.clone();
+        self.load.run(Protocol::Http { path, request }, size)
+    }
+}
+
+impl Load {
+    fn plan(&self, protocol: Protocol, size: u64) -> Result<Plan> {
         let to = resolve(&self.connect)?;
         if let Some(address) = self.from.iter().find(|a| a.is_ipv4() != to.is_ipv4()) {
             bail!("--from {address}: the server {to} is of the other address family");
@@ -201,20 +241,20 @@ impl Echo {
             from: self.from.clone(),
             connections,
             idle: self.idle as usize,
-            size: self.size,
+            protocol,
+            size,
             depth: self.depth,
             limit: self.until.limit(),
             warm_up: self.warm_up,
             // A thread without a connection would only keep time.
             threads: threads.min(connections),
-            verify: self.verify,
             reconnect: self.reconnect,
             timeout: self.timeout,
         })
     }
 
-    fn run(&self) -> Result<bool> {
-        let plan = self.plan()?;
+    fn run(&self, protocol: Protocol, size: u64) -> Result<bool> {
+        let plan = self.plan(protocol, size)?;
         let mut display = Display::new(&plan, self.quiet);
         display.begin();
         let outcome = run::run(&plan, &STOP, self.watch.as_deref(), &mut |progress| {
@@ -223,13 +263,27 @@ impl Echo {
         display.end();
         let report = Report::new(&plan, &outcome);
         self.files.write(&report)?;
-        self.files.draw(&self.title(), &outcome)?;
+        self.files.draw(&title(&plan), &outcome)?;
         if !self.quiet {
             // Standard output may be that of the JSON.
             eprint!("{report}");
         }
         explain(&outcome);
         Ok(report.is_flawless())
+    }
+}
+
+/// What stands above a picture
+fn title(plan: &Plan) -> String {
+    let connections = number(plan.connections as u64);
+    format!("{}: {connections} connections, {}", plan.to, asked(plan))
+}
+
+/// What is asked, for a person
+fn asked(plan: &Plan) -> String {
+    match &plan.protocol {
+        Protocol::Echo { .. } => format!("{} bytes", number(plan.size)),
+        Protocol::Http { path, .. } => format!("GET {path}"),
     }
 }
 
@@ -297,6 +351,7 @@ fn append_csv(path: &Path, report: &Report) -> io::Result<()> {
 /// The moving line of a terminal
 struct Display {
     title: String,
+    answers: &'static str,
     moving: bool,
     quiet: bool,
     last: u64,
@@ -311,14 +366,15 @@ impl Display {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         Self {
             title: format!(
-                "{}: {} connection{}{idle}, {} bytes, {} thread{}",
+                "{}: {} connection{}{idle}, {}, {} thread{}",
                 plan.to,
                 number(plan.connections as u64),
                 plural(plan.connections),
-                number(plan.size),
+                asked(plan),
                 plan.threads,
                 plural(plan.threads),
             ),
+            answers: plan.protocol.answers(),
             moving: !quiet && io::stderr().is_terminal(),
             quiet,
             last: 0,
@@ -340,9 +396,10 @@ impl Display {
         let what = match progress.counting {
             None => format!("{} connected", number(progress.connected)),
             Some(time) => format!(
-                "{:.1} s, {} echoes, {} a second",
+                "{:.1} s, {} {}, {} a second",
                 time.as_secs_f64(),
                 number(progress.answered),
+                self.answers,
                 number(rate)
             ),
         };
@@ -371,6 +428,7 @@ impl Cli {
         })?;
         match &self.command {
             Command::Echo(echo) => echo.run(),
+            Command::Http(http) => http.run(),
             Command::Plot(plot) => plot.run(),
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::{
     failure::Failure,
+    http,
     pattern::{Pattern, CHUNK},
 };
 use mio::{net::TcpStream, Interest, Registry, Token};
@@ -13,6 +14,16 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::{IpAddr, SocketAddr},
 };
+
+/// Understands what comes back.
+pub enum Reader<'a> {
+    /// Messages of `size` bytes that come back; compared with the pattern, if there is one.
+    Echo {
+        size: u64,
+        verify: Option<&'a Pattern>,
+    },
+    Http(http::Reader),
+}
 
 /// A connection that is being made, or is open.
 ///
@@ -29,8 +40,12 @@ pub struct Connection {
     granted: u64,
     /// When each message was issued whose answer is not complete.
     issued: VecDeque<u64>,
-    /// How many bytes have come when the oldest of them is answered.
-    next_answer: u64,
+    /// Answers that are complete and have not been told yet.
+    complete: u64,
+    /// Bytes of the echo that is not complete.
+    partial: u64,
+    /// Where we are in responses.
+    place: http::Place,
 }
 
 impl Connection {
@@ -40,6 +55,7 @@ impl Connection {
         from: Option<IpAddr>,
         registry: &Registry,
         token: Token,
+        origin: u64,
     ) -> Result<Self, Failure> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -56,12 +72,14 @@ impl Connection {
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
             stream,
-            origin: token.0 as u64 * 7_919,
+            origin,
             sent: 0,
             received: 0,
             granted: 0,
             issued: VecDeque::new(),
-            next_answer: 0,
+            complete: 0,
+            partial: 0,
+            place: http::Place::default(),
         })
     }
 
@@ -89,9 +107,6 @@ impl Connection {
 
     /// Takes a message of `size` bytes into what is to be sent; `flush` sends it.
     pub fn issue(&mut self, size: u64, now: u64) {
-        if self.issued.is_empty() {
-            self.next_answer = self.granted + size;
-        }
         self.granted += size;
         self.issued.push_back(now);
     }
@@ -118,14 +133,14 @@ impl Connection {
     pub fn receive(
         &mut self,
         buffer: &mut [u8; CHUNK],
-        verify: Option<&Pattern>,
+        reader: &mut Reader<'_>,
         to_the_end: bool,
     ) -> Result<(), Failure> {
         loop {
             match self.stream.read(buffer) {
                 Ok(0) => return Err(Failure::Closed),
                 Ok(count) => {
-                    self.take(&buffer[..count], verify)?;
+                    self.take(&buffer[..count], reader)?;
                     // A short read has emptied the socket; what comes later is a new event.
                     if count < buffer.len() && !to_the_end {
                         return Ok(());
@@ -138,26 +153,36 @@ impl Connection {
         }
     }
 
-    fn take(&mut self, bytes: &[u8], verify: Option<&Pattern>) -> Result<(), Failure> {
+    fn take(&mut self, bytes: &[u8], reader: &mut Reader<'_>) -> Result<(), Failure> {
         let count = bytes.len() as u64;
-        if self.received + count > self.sent {
-            return Err(Failure::Surplus);
-        }
-        if verify.is_some_and(|pattern| pattern.at(self.origin + self.received, count) != bytes) {
-            return Err(Failure::Corrupt);
+        match reader {
+            Reader::Echo { size, verify } => {
+                if self.received + count > self.sent {
+                    return Err(Failure::Surplus);
+                }
+                let compared = verify.map(|pattern| pattern.at(self.origin + self.received, count));
+                if compared.is_some_and(|right| right != bytes) {
+                    return Err(Failure::Corrupt);
+                }
+                self.partial += count;
+                while self.partial >= *size {
+                    self.partial -= *size;
+                    self.complete += 1;
+                }
+            }
+            Reader::Http(reader) => {
+                let most = self.issued.len() as u64 - self.complete;
+                self.complete += reader.take(&mut self.place, bytes, most)?;
+            }
         }
         self.received += count;
         Ok(())
     }
 
     /// If the answer to the oldest message is complete: when that message was issued.
-    pub fn answered(&mut self, size: u64) -> Option<u64> {
-        if self.received < self.next_answer {
-            return None;
-        }
-        let issued = self.issued.pop_front()?;
-        self.next_answer += size;
-        Some(issued)
+    pub fn answered(&mut self) -> Option<u64> {
+        self.complete = self.complete.checked_sub(1)?;
+        self.issued.pop_front()
     }
 }
 

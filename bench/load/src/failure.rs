@@ -18,8 +18,12 @@ pub enum Failure {
     TimedOut,
     /// What came back is not what was sent.
     Corrupt,
-    /// More came back than was sent.
+    /// More came back than was asked for.
     Surplus,
+    /// The answer has another status than 200.
+    Status,
+    /// The answer is no response of HTTP that tells its length.
+    Malformed,
     /// This machine could not make the connection: out of ports, descriptors or memory.
     Local(i32),
     /// Anything else.
@@ -55,6 +59,8 @@ pub struct Failures {
     pub timed_out: u64,
     pub corrupt: u64,
     pub surplus: u64,
+    pub status: u64,
+    pub malformed: u64,
     pub local: u64,
     pub other: u64,
     /// What the system said last about `local` or `other`.
@@ -70,6 +76,8 @@ impl Failures {
             Failure::TimedOut => &mut self.timed_out,
             Failure::Corrupt => &mut self.corrupt,
             Failure::Surplus => &mut self.surplus,
+            Failure::Status => &mut self.status,
+            Failure::Malformed => &mut self.malformed,
             Failure::Local(_) => &mut self.local,
             Failure::Other(_) => &mut self.other,
         } += 1;
@@ -85,6 +93,8 @@ impl Failures {
         self.timed_out += other.timed_out;
         self.corrupt += other.corrupt;
         self.surplus += other.surplus;
+        self.status += other.status;
+        self.malformed += other.malformed;
         self.local += other.local;
         self.other += other.other;
         if other.last_error.is_some() {
@@ -92,14 +102,16 @@ impl Failures {
         }
     }
 
-    fn named(&self) -> [(u64, &'static str); 8] {
+    fn named(&self) -> [(u64, &'static str); 10] {
         [
             (self.refused, "refused"),
             (self.reset, "reset"),
             (self.closed, "closed by the server"),
             (self.timed_out, "timed out"),
             (self.corrupt, "answered with wrong bytes"),
-            (self.surplus, "answered with more bytes than were sent"),
+            (self.surplus, "answered with more than was asked for"),
+            (self.status, "answered with another status than 200"),
+            (self.malformed, "answered with no response of known length"),
             (self.local, "not possible on this machine"),
             (self.other, "failed otherwise"),
         ]
@@ -142,6 +154,8 @@ mod tests {
             Failure::TimedOut,
             Failure::Corrupt,
             Failure::Surplus,
+            Failure::Status,
+            Failure::Malformed,
             Failure::Local(24),
             Failure::Other(5),
         ] {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `ktcp-bench`, a load generator for TCP servers that answer with what they were sent.
+//! `ktcp-bench`, a load generator for servers that answer with what they were sent, and for
+//! those of HTTP.
 
 mod cli;
 mod connection;
 mod failure;
+mod http;
 mod pattern;
 mod plan;
 mod plot;

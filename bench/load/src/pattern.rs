@@ -11,17 +11,21 @@ pub const CHUNK: usize = 256 << 10;
 /// reply that belongs to another message is not taken for the right one.
 const PERIOD: usize = 65_521;
 
-/// An endless stream of bytes; each connection starts at another place of it.
+/// An endless stream of bytes.
 pub struct Pattern {
+    /// The period, repeated.
     bytes: Vec<u8>,
+    period: u64,
+    /// Each connection starts so much further on.
+    shift: u64,
 }
 
 impl Pattern {
-    /// Makes it: the same bytes each time.
+    /// One in which neighbouring messages differ, and the connections; the same each time.
     pub fn new() -> Self {
         // The generator of Knuth's MMIX; its upper bits are good enough to tell bytes apart.
         let mut state = 1_u64;
-        let mut bytes: Vec<u8> = (0..PERIOD)
+        let period: Vec<u8> = (0..PERIOD)
             .map(|_| {
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)
@@ -29,17 +33,31 @@ impl Pattern {
                 (state >> 56) as u8
             })
             .collect();
-        bytes.extend_from_within(..);
-        while bytes.len() < PERIOD + CHUNK {
-            bytes.extend_from_within(..PERIOD);
+        Self {
+            shift: 7_919,
+            ..Self::repeating(&period)
         }
-        Self { bytes }
+    }
+
+    /// The same message again and again.
+    pub fn repeating(message: &[u8]) -> Self {
+        let length = (message.len() + CHUNK).next_multiple_of(message.len());
+        Self {
+            bytes: message.repeat(length / message.len()),
+            period: message.len() as u64,
+            shift: 0,
+        }
+    }
+
+    /// Where the stream of a connection begins.
+    pub fn origin(&self, connection: usize) -> u64 {
+        connection as u64 * self.shift
     }
 
     /// The bytes from position `position` of the stream on: `length` of them or, beyond [`CHUNK`],
     /// fewer.
     pub fn at(&self, position: u64, length: u64) -> &[u8] {
-        let start = (position % PERIOD as u64) as usize;
+        let start = (position % self.period) as usize;
         let range: Range<usize> = start..start + length.min(CHUNK as u64) as usize;
         &self.bytes[range]
     }
@@ -66,6 +84,14 @@ mod tests {
     fn no_more_than_a_chunk_comes_at_once() {
         let pattern = Pattern::new();
         assert_eq!(pattern.at(65_520, u64::MAX).len(), CHUNK);
+    }
+
+    #[test]
+    fn a_message_is_repeated() {
+        let pattern = Pattern::repeating(b"abc");
+        assert_eq!(pattern.at(pattern.origin(5), 7), b"abcabca");
+        assert_eq!(pattern.at(5, u64::MAX).len(), CHUNK);
+        assert_eq!(pattern.at(5, u64::MAX)[..3], *b"cab");
     }
 
     #[test]

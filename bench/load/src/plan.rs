@@ -19,6 +19,25 @@ pub enum Limit {
     Rounds(u64),
 }
 
+/// What is asked, and what answers it.
+#[derive(Clone, Debug)]
+pub enum Protocol {
+    /// Messages that come back, and are compared if `verify`.
+    Echo { verify: bool },
+    /// A request of HTTP, again and again; the path is for the report.
+    Http { path: String, request: Vec<u8> },
+}
+
+impl Protocol {
+    /// What answers are called.
+    pub fn answers(&self) -> &'static str {
+        match self {
+            Self::Echo { .. } => "echoes",
+            Self::Http { .. } => "responses",
+        }
+    }
+}
+
 /// A load.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -28,7 +47,8 @@ pub struct Plan {
     pub connections: usize,
     /// Connections that exchange one message before the load begins, and none afterwards.
     pub idle: usize,
-    /// Bytes of a message.
+    pub protocol: Protocol,
+    /// Bytes of a message, or of a request.
     pub size: u64,
     /// Messages that a connection has under way.
     pub depth: u64,
@@ -36,8 +56,6 @@ pub struct Plan {
     /// What happens in this time is not counted.
     pub warm_up: Duration,
     pub threads: usize,
-    /// Compare every byte.
-    pub verify: bool,
     /// Connect, exchange one message, close, and again.
     pub reconnect: bool,
     /// How long a connection or an answer may take.

@@ -4,13 +4,16 @@
 
 use crate::{
     failure::Failures,
-    plan::{Limit, Plan},
+    plan::{Limit, Plan, Protocol},
     run::Outcome,
     watch::Busy,
 };
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    ops::Deref,
+};
 
 /// Times in nanoseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +52,8 @@ impl From<&Histogram<u64>> for Times {
 #[derive(Clone, Debug, Serialize)]
 pub struct Settings {
     pub server: String,
+    /// Of requests of HTTP.
+    pub path: Option<String>,
     pub connections: usize,
     pub idle: usize,
     pub size: u64,
@@ -63,12 +68,16 @@ impl From<&Plan> for Settings {
     fn from(plan: &Plan) -> Self {
         Self {
             server: plan.to.to_string(),
+            path: match &plan.protocol {
+                Protocol::Echo { .. } => None,
+                Protocol::Http { path, .. } => Some(path.clone()),
+            },
             connections: plan.connections,
             idle: plan.idle,
             size: plan.size,
             depth: plan.depth,
             threads: plan.threads,
-            verify: plan.verify,
+            verify: matches!(plan.protocol, Protocol::Echo { verify: true }),
             reconnect: plan.reconnect,
             rounds: match plan.limit {
                 Limit::Rounds(rounds) => Some(rounds),
@@ -88,10 +97,10 @@ pub struct Connects {
 
 /// The messages and their answers.
 #[derive(Clone, Debug, Serialize)]
-pub struct Echoes {
+pub struct Answers {
     pub seconds: f64,
     pub per_second: f64,
-    /// In one direction.
+    /// Of echoes in one direction, of responses what is in them.
     pub bytes_per_second: f64,
     pub times_ns: Times,
     pub failures: Failures,
@@ -101,13 +110,32 @@ pub struct Echoes {
     pub starved: u64,
 }
 
+/// The answers, under the name of the protocol.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answered {
+    Echo(Answers),
+    Http(Answers),
+}
+
+impl Deref for Answered {
+    type Target = Answers;
+
+    fn deref(&self) -> &Answers {
+        match self {
+            Self::Echo(answers) | Self::Http(answers) => answers,
+        }
+    }
+}
+
 /// Everything.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub ktcp_bench: &'static str,
     pub settings: Settings,
     pub connect: Connects,
-    pub echo: Echoes,
+    #[serde(flatten)]
+    pub answered: Answered,
     pub busy: Option<Busy>,
     pub interrupted: bool,
 }
@@ -122,6 +150,19 @@ impl Report {
         } else {
             0.0
         };
+        let size = match plan.protocol {
+            Protocol::Echo { .. } => plan.size as f64,
+            Protocol::Http { .. } => tally.content as f64 / tally.responses.max(1) as f64,
+        };
+        let answers = Answers {
+            seconds,
+            per_second,
+            bytes_per_second: per_second * size,
+            times_ns: times,
+            failures: tally.failures.clone(),
+            unanswered: tally.unanswered,
+            starved: tally.starved,
+        };
         Self {
             ktcp_bench: env!("CARGO_PKG_VERSION"),
             settings: plan.into(),
@@ -130,14 +171,9 @@ impl Report {
                 times_ns: (&tally.connects).into(),
                 failures: tally.not_connected.clone(),
             },
-            echo: Echoes {
-                seconds,
-                per_second,
-                bytes_per_second: per_second * plan.size as f64,
-                times_ns: times,
-                failures: tally.failures.clone(),
-                unanswered: tally.unanswered,
-                starved: tally.starved,
+            answered: match plan.protocol {
+                Protocol::Echo { .. } => Answered::Echo(answers),
+                Protocol::Http { .. } => Answered::Http(answers),
             },
             busy: outcome.busy,
             interrupted: outcome.interrupted,
@@ -146,15 +182,17 @@ impl Report {
 
     /// Whether every connection was made and every message answered.
     pub fn is_flawless(&self) -> bool {
-        let failures = self.connect.failures.total() + self.echo.failures.total();
-        failures == 0 && self.echo.unanswered == 0 && self.echo.times_ns.count > 0
+        let failures = self.connect.failures.total() + self.answered.failures.total();
+        failures == 0 && self.answered.unanswered == 0 && self.answered.times_ns.count > 0
     }
 
     /// The line of the names, and the line of the values.
     pub fn csv(&self) -> [String; 2] {
-        let (settings, echo, times) = (&self.settings, &self.echo, &self.echo.times_ns);
-        let columns: [(&str, String); 22] = [
+        let (settings, answers) = (&self.settings, &*self.answered);
+        let times = &answers.times_ns;
+        let columns: [(&str, String); 23] = [
             ("server", settings.server.clone()),
+            ("path", settings.path.clone().unwrap_or_default()),
             ("connections", settings.connections.to_string()),
             ("idle", settings.idle.to_string()),
             ("size", settings.size.to_string()),
@@ -167,9 +205,9 @@ impl Report {
                 format!("{:.0}", self.connect.times_ns.mean),
             ),
             ("not_connected", self.connect.failures.total().to_string()),
-            ("seconds", format!("{:.6}", echo.seconds)),
-            ("echoes", times.count.to_string()),
-            ("per_second", format!("{:.1}", echo.per_second)),
+            ("seconds", format!("{:.6}", answers.seconds)),
+            ("answers", times.count.to_string()),
+            ("per_second", format!("{:.1}", answers.per_second)),
             ("mean_ns", format!("{:.0}", times.mean)),
             ("min_ns", times.min.to_string()),
             ("p50_ns", times.p50.to_string()),
@@ -177,8 +215,8 @@ impl Report {
             ("p99_ns", times.p99.to_string()),
             ("p99_9_ns", times.p99_9.to_string()),
             ("max_ns", times.max.to_string()),
-            ("failed", echo.failures.total().to_string()),
-            ("unanswered", echo.unanswered.to_string()),
+            ("failed", answers.failures.total().to_string()),
+            ("unanswered", answers.unanswered.to_string()),
         ];
         [
             columns.each_ref().map(|(name, _)| *name).join(","),
@@ -232,7 +270,12 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (connect, echo, times) = (&self.connect, &self.echo, &self.echo.times_ns);
+        let (connect, answers) = (&self.connect, &*self.answered);
+        let times = &answers.times_ns;
+        let (name, way) = match self.answered {
+            Answered::Echo(_) => ("echoes", "each way"),
+            Answered::Http(_) => ("responses", "of content"),
+        };
         let mut made = format!(
             "{} in {}",
             number(connect.times_ns.count),
@@ -253,13 +296,13 @@ impl fmt::Display for Report {
         }
         row(
             f,
-            "echoes",
+            name,
             &format!(
-                "{} in {}: {} a second, {}/s each way",
+                "{} in {}: {} a second, {}/s {way}",
                 number(times.count),
-                duration(echo.seconds * 1e9),
-                number(echo.per_second.round() as u64),
-                bytes(echo.bytes_per_second)
+                duration(answers.seconds * 1e9),
+                number(answers.per_second.round() as u64),
+                bytes(answers.bytes_per_second)
             ),
         )?;
         if times.count > 0 {
@@ -277,12 +320,12 @@ impl fmt::Display for Report {
             }
             row(f, "time", &text)?;
         }
-        row(f, "failures", &echo.failures.to_string())?;
-        if echo.unanswered > 0 {
+        row(f, "failures", &answers.failures.to_string())?;
+        if answers.unanswered > 0 {
             let text = format!(
                 "{} messages, on {} connections that never had an answer and on others",
-                number(echo.unanswered),
-                number(echo.starved)
+                number(answers.unanswered),
+                number(answers.starved)
             );
             row(f, "unanswered", &text)?;
         }

@@ -4,7 +4,7 @@
 
 use crate::{
     pattern::Pattern,
-    plan::{Limit, Plan},
+    plan::{Limit, Plan, Protocol},
     tally::Tally,
     watch::{self, Busy, Used},
     worker::{Shared, Worker, TICK},
@@ -122,7 +122,10 @@ pub fn run(
     raise_descriptor_limit((plan.connections + plan.idle + 64) as u64)?;
     let shared = Shared {
         plan: plan.clone(),
-        pattern: Pattern::new(),
+        pattern: match &plan.protocol {
+            Protocol::Echo { .. } => Pattern::new(),
+            Protocol::Http { request, .. } => Pattern::repeating(request),
+        },
         base: Instant::now(),
         gate: Barrier::new(plan.threads + 1),
         round: Barrier::new(plan.threads),

@@ -27,6 +27,9 @@ pub struct Tally {
     pub starved: u64,
     /// Messages that had no answer when the time was over.
     pub unanswered: u64,
+    /// Responses of HTTP, counted or not, and the bytes of content in them.
+    pub responses: u64,
+    pub content: u64,
     /// When counting began.
     pub first_counted: u64,
     /// When the last answer came that was counted.
@@ -42,6 +45,8 @@ impl Tally {
             failures: Failures::default(),
             starved: 0,
             unanswered: 0,
+            responses: 0,
+            content: 0,
             first_counted: u64::MAX,
             last_answer: 0,
         }
@@ -55,6 +60,8 @@ impl Tally {
         self.failures.add(&other.failures);
         self.starved += other.starved;
         self.unanswered += other.unanswered;
+        self.responses += other.responses;
+        self.content += other.content;
         self.first_counted = self.first_counted.min(other.first_counted);
         self.last_answer = self.last_answer.max(other.last_answer);
     }

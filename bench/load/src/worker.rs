@@ -3,10 +3,11 @@
 //! A thread of the load generator: one event loop over its share of the connections.
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, Reader},
     failure::Failure,
+    http,
     pattern::{Pattern, CHUNK},
-    plan::{share, Limit, Plan},
+    plan::{share, Limit, Plan, Protocol},
     tally::Tally,
 };
 use mio::{event::Event, Events, Poll, Token};
@@ -87,6 +88,7 @@ pub struct Worker<'a> {
     poll: Poll,
     events: Events,
     buffer: Box<[u8; CHUNK]>,
+    reader: Reader<'a>,
     slots: Vec<Slot>,
     tally: Tally,
     /// When answers are counted.
@@ -128,6 +130,13 @@ impl<'a> Worker<'a> {
                 .into_boxed_slice()
                 .try_into()
                 .expect("CHUNK bytes"),
+            reader: match plan.protocol {
+                Protocol::Echo { verify } => Reader::Echo {
+                    size: plan.size,
+                    verify: verify.then_some(&shared.pattern),
+                },
+                Protocol::Http { .. } => Reader::Http(http::Reader::default()),
+            },
             slots,
             tally: Tally::new(),
             counted: 0..0,
@@ -266,6 +275,9 @@ impl<'a> Worker<'a> {
             }
         }
         self.slots.clear();
+        if let Reader::Http(reader) = &self.reader {
+            (self.tally.responses, self.tally.content) = reader.totals();
+        }
     }
 
     fn is_stopped(&self) -> bool {
@@ -307,18 +319,17 @@ impl<'a> Worker<'a> {
     }
 
     fn converse(&mut self, index: usize, event: &Event) -> Result<(), Failure> {
-        let (shared, size) = (self.shared, self.shared.plan.size);
+        let shared = self.shared;
         let slot = &mut self.slots[index];
         let State::Open(connection) = &mut slot.state else {
             return Ok(());
         };
         if event.is_readable() || event.is_error() {
-            let verify = shared.plan.verify.then_some(&shared.pattern);
             let to_the_end = event.is_read_closed() || event.is_error();
-            connection.receive(&mut self.buffer, verify, to_the_end)?;
+            connection.receive(&mut self.buffer, &mut self.reader, to_the_end)?;
             let mut count = 0;
             let mut now = 0;
-            while let Some(issued) = connection.answered(size) {
+            while let Some(issued) = connection.answered() {
                 if count == 0 {
                     now = shared.now();
                 }
@@ -411,7 +422,8 @@ impl<'a> Worker<'a> {
         if !granted {
             return;
         }
-        match Connection::open(plan.to, from, self.poll.registry(), Token(index)) {
+        let origin = self.shared.pattern.origin(index);
+        match Connection::open(plan.to, from, self.poll.registry(), Token(index), origin) {
             Ok(connection) => {
                 slot.state = State::Connecting(connection);
                 self.connecting += 1;

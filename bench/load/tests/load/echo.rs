@@ -2,49 +2,21 @@
 
 //! `ktcp-bench echo` as its users call it.
 
-mod servers;
-
+use crate::servers::{self, count, scratch, start, LOOPBACK};
 use serde_json::Value;
-use servers::start;
 use std::{
     fs,
     net::TcpListener,
-    path::PathBuf,
-    process::{Command, Output},
+    process::Output,
     time::{Duration, Instant},
 };
 
-const LOOPBACK: &str = "127.0.0.1:0";
-
 fn bench(server: &str, arguments: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ktcp-bench"))
-        .args(["echo", "--connect", server])
-        .args(arguments.split_whitespace())
-        .output()
-        .expect("the program was built")
+    servers::bench("echo", server, arguments)
 }
 
-/// The exit status, and the report.
 fn measure(server: impl ToString, arguments: &str) -> (i32, Value) {
-    let output = bench(&server.to_string(), &format!("{arguments} --json -"));
-    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
-    });
-    (output.status.code().expect("an exit status"), report)
-}
-
-fn count(report: &Value, pointer: &str) -> u64 {
-    let value = report.pointer(pointer);
-    value
-        .and_then(Value::as_u64)
-        .unwrap_or_else(|| panic!("{pointer} in {report:#}"))
-}
-
-/// A file of a test, which starts without it.
-fn scratch(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_file(&path);
-    path
+    servers::measure("echo", server, arguments)
 }
 
 #[test]
@@ -221,7 +193,7 @@ fn csv_has_its_names_once() {
     let text = fs::read_to_string(path).expect("it was written");
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!(lines.len(), 3, "{text}");
-    let column = lines[0].iter().position(|name| *name == "echoes");
+    let column = lines[0].iter().position(|name| *name == "answers");
     let column = column.expect("a column of that name");
     assert!(lines[1..]
         .iter()

@@ -1,13 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Servers that answer as they should, and servers that do not.
+//! The load generator, servers that answer as they should, and servers that do not.
 
+use serde_json::Value;
 use std::{
+    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Command, Output},
     thread,
     time::Duration,
 };
+
+pub const LOOPBACK: &str = "127.0.0.1:0";
+
+pub fn bench(protocol: &str, server: &str, arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ktcp-bench"))
+        .args([protocol, "--connect", server])
+        .args(arguments.split_whitespace())
+        .output()
+        .expect("the program was built")
+}
+
+/// The exit status, and the report.
+pub fn measure(protocol: &str, server: impl ToString, arguments: &str) -> (i32, Value) {
+    let arguments = format!("{arguments} --json -");
+    let output = bench(protocol, &server.to_string(), &arguments);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+    });
+    (output.status.code().expect("an exit status"), report)
+}
+
+pub fn count(report: &Value, pointer: &str) -> u64 {
+    let value = report.pointer(pointer);
+    value
+        .and_then(Value::as_u64)
+        .unwrap_or_else(|| panic!("{pointer} in {report:#}"))
+}
+
+/// A file of a test, which starts without it.
+pub fn scratch(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_file(&path);
+    path
+}
 
 /// Serves each connection with `serve`, in a thread of its own, for as long as the test runs.
 pub fn start(address: &str, serve: impl Fn(TcpStream) + Copy + Send + 'static) -> SocketAddr {

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `ktcp-bench` as its users call it.
+
+mod echo;
+mod http;
+mod servers;
