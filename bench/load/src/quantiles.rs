@@ -26,15 +26,19 @@ pub fn chart(title: String, histogram: &Histogram<u64>) -> Chart {
         x: Axis {
             label: "one message of so many took longer".into(),
             log: true,
+            ..Axis::default()
         },
         y: Axis {
             label: "time in µs".into(),
             log: true,
+            ..Axis::default()
         },
         series: vec![Series {
             name: "time".into(),
+            colour: None,
             points,
         }],
+        rows: Vec::new(),
     }
 }
 

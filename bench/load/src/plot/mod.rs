@@ -1,46 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Draws lines over an axis, as SVG.
+//! Draws lines over an axis, or points in rows, as SVG that is easy to read on a light page and on
+//! a dark one.
+
+mod axis;
+mod theme;
+
+pub use axis::Axis;
 
 use anyhow::{anyhow, bail, Context, Result};
 use plotters::{
     coord::{
-        combinators::IntoLogRange,
-        ranged1d::{AsRangedCoord, ValueFormatter},
+        ranged1d::{DefaultFormatting, KeyPointHint},
         Shift,
     },
     prelude::*,
+    style::text_anchor::{HPos, Pos, VPos},
 };
 use serde::Deserialize;
 use std::{fs, ops::Range, path::Path};
+use theme::{GRID, LINES, PAGE, QUIET, TEXT};
 
-const SIZE: (u32, u32) = (840, 500);
 const FONT: &str = "sans-serif";
-/// Colours that people tell apart, however they see colours: the palette of Okabe and Ito.
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-    RGBColor(0, 0, 0),
-];
-const GREY: RGBColor = RGBColor(110, 110, 110);
-const GRID: RGBColor = RGBColor(225, 225, 225);
+const WIDTH: u32 = 880;
+/// Of a picture with lines
+const HEIGHT: u32 = 500;
+const HEAD: u32 = 68;
+/// The line with the names of the series, of a picture with rows
+const NAMES: u32 = 30;
+/// Where the texts of the head begin
+const LEFT: i32 = 20;
+/// Of a picture with rows
+const ROW: u32 = 34;
+const BELOW: u32 = 62;
+/// How far apart the series of a row are drawn, in rows
+const APART: f64 = 0.16;
+const LABEL: u32 = 17;
+/// What a letter of a label takes up, roughly
+const LETTER: u32 = 8;
+/// Between the names of two lines
+const GAP: i32 = 17;
 
-/// An axis.
-#[derive(Debug, Deserialize)]
-pub struct Axis {
-    pub label: String,
-    #[serde(default)]
-    pub log: bool,
-}
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn std::error::Error>>;
 
-/// A line.
+/// A line, or the points of one colour.
 #[derive(Debug, Deserialize)]
 pub struct Series {
     pub name: String,
+    /// Its colour, by number; else they are taken in turn.
+    #[serde(default)]
+    pub colour: Option<usize>,
     pub points: Vec<(f64, f64)>,
 }
 
@@ -52,8 +62,107 @@ pub struct Chart {
     #[serde(default)]
     pub subtitle: String,
     pub x: Axis,
+    #[serde(default)]
     pub y: Axis,
     pub series: Vec<Series>,
+    /// If there are any: the second number of a point is that of a row, from the top.
+    #[serde(default)]
+    pub rows: Vec<String>,
+}
+
+/// An axis as it is drawn: a logarithmic one is a linear one of the logarithms.
+#[derive(Clone)]
+struct Scale {
+    log: bool,
+    range: Range<f64>,
+    ticks: Vec<(f64, String)>,
+}
+
+impl Scale {
+    fn new(axis: &Axis, values: impl Iterator<Item = f64>) -> Result<Self> {
+        let range = axis.range(values)?;
+        let mut scale = Self {
+            log: axis.log,
+            range: 0.0..1.0,
+            ticks: axis.ticks(&range),
+        };
+        scale.range = scale.at(range.start)..scale.at(range.end);
+        for tick in 0..scale.ticks.len() {
+            scale.ticks[tick].0 = scale.at(scale.ticks[tick].0);
+        }
+        Ok(scale)
+    }
+
+    /// One row below the other, the first at the top.
+    fn of_rows(rows: &[String]) -> Self {
+        let ticks = rows.iter().enumerate();
+        Self {
+            log: false,
+            range: 0.5 - rows.len() as f64..0.5,
+            ticks: ticks.map(|(i, name)| (-(i as f64), name.clone())).collect(),
+        }
+    }
+
+    fn at(&self, value: f64) -> f64 {
+        if self.log {
+            value.log10()
+        } else {
+            value
+        }
+    }
+
+    fn text(&self, value: f64) -> String {
+        let found = self.ticks.iter().find(|tick| tick.0 == value);
+        found.map_or_else(String::new, |tick| tick.1.clone())
+    }
+
+    /// How much room the longest of its texts needs, roughly.
+    fn widest(&self) -> u32 {
+        widest(self.ticks.iter().map(|tick| &tick.1))
+    }
+}
+
+impl Ranged for Scale {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let part = (value - self.range.start) / (self.range.end - self.range.start);
+        limit.0 + (part * f64::from(limit.1 - limit.0)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        // Lines between those of the ticks would be light points.
+        if hint.weight().allow_light_points() {
+            return Vec::new();
+        }
+        self.ticks.iter().map(|tick| tick.0).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+fn widest<'a>(texts: impl Iterator<Item = &'a String>) -> u32 {
+    let letters = texts.map(|text| text.chars().count()).max();
+    letters.unwrap_or(0) as u32 * LETTER
+}
+
+/// Moves values apart that are nearer to each other than `gap`, and none beyond `end`.
+fn spread(values: &mut [i32], gap: i32, end: i32) {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by_key(|index| values[*index]);
+    let mut free = i32::MIN;
+    for index in &order {
+        values[*index] = values[*index].max(free);
+        free = values[*index] + gap;
+    }
+    let mut free = end;
+    for index in order.iter().rev() {
+        values[*index] = values[*index].min(free);
+        free = values[*index] - gap;
+    }
 }
 
 impl Chart {
@@ -63,121 +172,126 @@ impl Chart {
         serde_json::from_slice(&text).with_context(|| path.display().to_string())
     }
 
-    /// The least and the largest value of each axis.
-    fn ranges(&self) -> Result<[Range<f64>; 2]> {
-        let points = || self.series.iter().flat_map(|series| &series.points);
-        let (xs, ys) = (points().map(|p| p.0), points().map(|p| p.1));
-        Ok([range(xs, &self.x)?, range(ys, &self.y)?])
-    }
-
     /// Draws it as SVG.
     pub fn draw(&self) -> Result<String> {
-        let [x, y] = self.ranges()?;
-        let mut text = String::new();
-        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
-        let drawn = match (self.x.log, self.y.log) {
-            (false, false) => self.fill(&area, x, y),
-            (false, true) => self.fill(&area, x, y.log_scale()),
-            (true, false) => self.fill(&area, x.log_scale(), y),
-            (true, true) => self.fill(&area, x.log_scale(), y.log_scale()),
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let x = Scale::new(&self.x, points().map(|point| point.0))?;
+        let (y, height) = if self.rows.is_empty() {
+            (Scale::new(&self.y, points().map(|point| point.1))?, HEIGHT)
+        } else {
+            let count = self.rows.len();
+            if let Some(point) = points().find(|point| !(0.0..count as f64).contains(&point.1)) {
+                bail!("{}: there is no row {}", self.title, point.1);
+            }
+            (
+                Scale::of_rows(&self.rows),
+                HEAD + NAMES + BELOW + ROW * count as u32,
+            )
         };
-        drawn.map_err(|error| anyhow!("{}: {error}", self.title))?;
+        let mut text = String::new();
+        let area = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
+        self.fill(&area, &x, &y)
+            .map_err(|error| anyhow!("{}: {error}", self.title))?;
         drop(area);
-        Ok(text)
+        Ok(theme::with_dark_page(&text))
     }
 
-    fn fill<X, Y>(
-        &self,
-        area: &DrawingArea<SVGBackend<'_>, Shift>,
-        x: X,
-        y: Y,
-    ) -> Result<(), Box<dyn std::error::Error>>
-    where
-        X: AsRangedCoord<Value = f64>,
-        Y: AsRangedCoord<Value = f64>,
-        X::CoordDescType: ValueFormatter<f64>,
-        Y::CoordDescType: ValueFormatter<f64>,
-    {
-        area.fill(&WHITE)?;
-        let (head, body) = area.split_vertically(62);
-        let title = (FONT, 22).into_font().style(FontStyle::Bold).color(&BLACK);
-        head.draw_text(&self.title, &title, (24, 14))?;
-        head.draw_text(
-            &self.subtitle,
-            &(FONT, 14).into_font().color(&GREY),
-            (24, 40),
-        )?;
-        let mut chart = ChartBuilder::on(&body)
-            .margin(12)
-            .margin_right(28)
-            .x_label_area_size(46)
-            .y_label_area_size(74)
-            .build_cartesian_2d(x, y)?;
+    fn colour(&self, index: usize) -> RGBColor {
+        let number = self.series[index].colour.unwrap_or(index);
+        LINES[number % LINES.len()].light
+    }
+
+    fn fill(&self, area: &Area<'_>, x: &Scale, y: &Scale) -> Drawn {
+        area.fill(&PAGE.light)?;
+        let label = |colour: RGBColor| (FONT, LABEL).into_font().color(&colour);
+        let title = (FONT, 24).into_font().style(FontStyle::Bold);
+        area.draw_text(&self.title, &title.color(&TEXT.light), (LEFT, 14))?;
+        area.draw_text(&self.subtitle, &label(QUIET.light), (LEFT, 44))?;
+        let names = widest(self.series.iter().map(|series| &series.name));
+        let is_rows = !self.rows.is_empty();
+        let described = if self.y.label.is_empty() { 0 } else { 26 };
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .margin_top(if is_rows { HEAD + NAMES } else { HEAD })
+            .margin_left(14)
+            .margin_right(if is_rows { 24 } else { 20 + names })
+            .x_label_area_size(52)
+            .y_label_area_size(y.widest() + described + 12)
+            .build_cartesian_2d(x.clone(), y.clone())?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(GREY)
-            .label_style((FONT, 14))
-            .axis_desc_style((FONT, 15))
+            .bold_line_style(GRID.light)
+            .axis_style(QUIET.light)
+            .label_style(label(TEXT.light))
+            .axis_desc_style(label(QUIET.light))
             .x_desc(&self.x.label)
             .y_desc(&self.y.label)
-            .x_label_formatter(&|value| label(*value))
-            .y_label_formatter(&|value| label(*value))
+            .x_label_formatter(&|value| x.text(*value))
+            .y_label_formatter(&|value| y.text(*value))
             .draw()?;
-        for (series, colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
-            let points = || series.points.iter().copied();
-            let line = LineSeries::new(points(), colour.stroke_width(2));
-            chart
-                .draw_series(line)?
-                .label(&series.name)
-                .legend(|(x, y)| PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3)));
-            chart.draw_series(points().map(|point| Circle::new(point, 3, colour.filled())))?;
+        let mut ends = Vec::new();
+        for (index, series) in self.series.iter().enumerate() {
+            let colour = self.colour(index);
+            if self.rows.is_empty() {
+                let points = || {
+                    series
+                        .points
+                        .iter()
+                        .map(|point| (x.at(point.0), y.at(point.1)))
+                };
+                chart.draw_series(LineSeries::new(points(), colour.stroke_width(2)))?;
+                chart.draw_series(points().map(|point| Circle::new(point, 3, colour.filled())))?;
+                let end = points().next_back().unwrap_or_default();
+                ends.push(chart.backend_coord(&end).1);
+            } else {
+                // Those of one row do not hide each other.
+                let aside = APART * ((self.series.len() - 1) as f64 / 2.0 - index as f64);
+                let points = series
+                    .points
+                    .iter()
+                    .map(|point| (x.at(point.0), aside - point.1));
+                chart.draw_series(points.map(|point| Circle::new(point, 5, colour.filled())))?;
+            }
         }
-        if self.series.len() > 1 {
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperLeft)
-                .label_font((FONT, 15))
-                .background_style(WHITE.mix(0.85))
-                .margin(10)
-                .draw()?;
+        let (right, bottom) = chart.backend_coord(&(x.range.end, y.range.start));
+        if !is_rows {
+            spread(&mut ends, GAP, bottom);
+            self.name_lines(area, right + 8, &ends)?;
+        } else {
+            self.name_points(area)?;
         }
         area.present()?;
         Ok(())
     }
-}
 
-/// From zero, or from the least value of a logarithmic axis, to a little above the largest.
-fn range(values: impl Iterator<Item = f64>, axis: &Axis) -> Result<Range<f64>> {
-    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
-    for value in values {
-        if !value.is_finite() || (axis.log && value <= 0.0) {
-            bail!("{}: {value} cannot be drawn", axis.label);
+    /// Writes the name of each line beside its end.
+    fn name_lines(&self, area: &Area<'_>, left: i32, ends: &[i32]) -> Drawn {
+        for (index, (series, end)) in self.series.iter().zip(ends).enumerate() {
+            self.name(area, index, &series.name, (left, *end))?;
         }
-        (least, most) = (least.min(value), most.max(value));
+        Ok(())
     }
-    if least > most {
-        bail!("{}: there is nothing to draw", axis.label);
-    }
-    Ok(match axis.log {
-        true if least == most => least / 2.0..most * 2.0,
-        true => least..most * 1.1,
-        false if most <= 0.0 => least.min(0.0)..1.0,
-        false => least.min(0.0)..most * 1.04,
-    })
-}
 
-/// A short form of a number: 1500 is 1.5k.
-fn label(value: f64) -> String {
-    let (value, unit) = match value.abs() {
-        v if v >= 1e6 => (value / 1e6, "M"),
-        v if v >= 1e4 => (value / 1e3, "k"),
-        _ => (value, ""),
-    };
-    let text = format!("{value:.2}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{text}{unit}")
+    /// Writes the names one beside the other, each with a point of its colour, below the title.
+    fn name_points(&self, area: &Area<'_>) -> Drawn {
+        let mut left = LEFT + 6;
+        for (index, series) in self.series.iter().enumerate() {
+            let height = (HEAD + NAMES / 2) as i32;
+            let point = Circle::new((left, height), 5, self.colour(index).filled());
+            area.draw(&point)?;
+            self.name(area, index, &series.name, (left + 12, height))?;
+            left += 44 + widest(std::iter::once(&series.name)) as i32;
+        }
+        Ok(())
+    }
+
+    fn name(&self, area: &Area<'_>, index: usize, text: &str, place: (i32, i32)) -> Drawn {
+        let style = (FONT, LABEL).into_font().color(&self.colour(index));
+        let style = style.pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw_text(text, &style, place)?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -188,9 +302,11 @@ mod tests {
         let axis = |name: &str| Axis {
             label: name.into(),
             log,
+            ..Axis::default()
         };
         let series = |name: &str| Series {
             name: name.into(),
+            colour: None,
             points: points.to_vec(),
         };
         Chart {
@@ -199,27 +315,43 @@ mod tests {
             x: axis("clients"),
             y: axis("µs"),
             series: vec![series("one"), series("other")],
+            rows: Vec::new(),
         }
     }
 
     #[test]
     fn a_chart_names_all_that_it_shows() {
+        let texts = [
+            "<svg",
+            "clients",
+            "µs",
+            "one",
+            "other",
+            "Time &amp; &lt;space&gt;",
+        ];
         for log in [false, true] {
             let svg = chart(log, &[(1.0, 3.0), (1000.0, 5.5)])
                 .draw()
                 .expect("a chart");
-            for text in [
-                "<svg",
-                "clients",
-                "µs",
-                "one",
-                "other",
-                "Time &amp; &lt;space&gt;",
-            ] {
+            for text in texts {
                 assert!(svg.contains(text), "{text} in {svg}");
             }
             assert_eq!(svg.matches("<circle").count(), 4);
         }
+    }
+
+    #[test]
+    fn rows_have_points() {
+        let mut chart = chart(false, &[(0.5, 0.0), (1.2, 1.0)]);
+        chart.rows = vec!["first".into(), "second".into()];
+        let svg = chart.draw().expect("a chart");
+        for text in ["first", "second", "one", "other"] {
+            assert!(svg.contains(text), "{text} in {svg}");
+        }
+        // Two of each series, and one beside each name
+        assert_eq!(svg.matches("<circle").count(), 6);
+        chart.rows.pop();
+        assert!(chart.draw().is_err());
     }
 
     #[test]
@@ -232,8 +364,16 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_short() {
-        let values = [0.0, 0.25, 1.0, 9000.0, 12_500.0, 3_000_000.0];
-        assert_eq!(values.map(label), ["0", "0.25", "1", "9000", "12.5k", "3M"]);
+    fn names_do_not_overlap() {
+        let mut values = [50, 10, 12, 48, 11];
+        spread(&mut values, 10, 60);
+        let mut sorted = values;
+        sorted.sort_unstable();
+        assert!(
+            sorted.windows(2).all(|pair| pair[1] - pair[0] >= 10),
+            "{sorted:?}"
+        );
+        assert!(sorted[4] <= 60);
+        assert!(values[1] < values[4] && values[3] < values[0]);
     }
 }
