@@ -99,6 +99,9 @@ bench: ## how fast kecho is, beside servers in user space: all cases, 20 min
 bench-quick: ## how fast kecho is, beside servers in user space: the main cases, 4 min
 	@$(tool) bench-quick
 
+profile: ## where the instructions of an echo go: CONNECTIONS=, SIZE=, SERVERS=
+	@$(tool) profile
+
 fuzz: ## feed khttpd's protocol what a fuzzer comes up with, for FUZZ_SECONDS
 	@$(tool) fuzz
 

@@ -47,6 +47,7 @@ COMMANDS = {
     "test-kernels": "testrun",
     "bench": "lab.command",
     "bench-quick": "lab.command",
+    "profile": "lab.profile",
 }
 
 

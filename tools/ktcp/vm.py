@@ -137,9 +137,10 @@ class Guest:
         boot_seconds: float = BOOT_SECONDS,
         icount: bool = False,
         lacks_memory: bool = False,
+        options: Sequence[str] = (),
     ) -> None:
         """`lacks_memory` says that allocations will be made to fail, so that the kernel will report
-        it: that is no complaint then."""
+        it: that is no complaint then. `options` are more of QEMU's own."""
         self._kernel = kernel
         self._modules = tuple(modules)
         self._files = files or {}
@@ -152,6 +153,7 @@ class Guest:
         self._size = ["-smp", str(cpus), "-m", memory]
         self._boot_seconds = boot_seconds
         self._lacks_memory = lacks_memory
+        self._options = options
         self._is_off = False
         self._stack = ExitStack()
 
@@ -217,6 +219,7 @@ class Guest:
             *["-device", "virtserialport,chardev=control,name=ktcp.control"],
             # Without its boot ROM: the firmware would spend time on it.
             *["-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="],
+            *self._options,
         ]
 
     def _wait_until_up(self) -> None:

@@ -42,7 +42,12 @@ class Laboratory:
 
     @contextmanager
     def guest(
-        self, name: str, *, icount: bool = False, cmdline: Sequence[str] = ()
+        self,
+        name: str,
+        *,
+        icount: bool = False,
+        cmdline: Sequence[str] = (),
+        options: Sequence[str] = (),
     ) -> Iterator[vm.Guest]:
         """A guest that is set up as one sets up a server."""
         guest = vm.Guest(
@@ -56,6 +61,7 @@ class Laboratory:
             memory=MEMORY,
             boot_seconds=BOOT_SECONDS,
             icount=icount,
+            options=options,
         )
         with guest:
             # A server's queue of connections that it has not accepted may be as long as it likes.

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command `profile`: where the instructions of an echo go, function by function.
+
+A plugin of QEMU (tools/qemu/count.c) counts how often each block of code runs in a guest that
+counts instructions. What a load of some echoes has cost is taken off what one of twice as many has
+cost, so that all that does not belong to the echoes cancels out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bisect
+import os
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import cli, module, ui, vm
+from . import servers
+from .guests import CALL_SECONDS, Laboratory, load
+from .measure import SETTLE_SECONDS
+from .servers import Server
+
+SOURCE = module.CHECKOUT / "tools/qemu/count.c"
+PLUGIN = module.BUILD / "qemu" / "libcount.so"
+
+DUMP_SECONDS = 60.0
+
+# Functions that cost less, in instructions an echo, are left out of the table.
+LEAST = 40.0
+
+# The first expression that is found in a function's name says where it belongs.
+GROUPS = (
+    ("the library and its handler", r"\[(ktcp_server|kecho|khttpd)\]"),
+    ("programs in user space", r"^user space"),
+    ("zeroing of fresh memory", r"memset|clear_page"),
+    ("copies", r"copy|memcpy|memmove|csum|checksum"),
+    (
+        "memory",
+        r"kmem|kmalloc|kfree|slab|page_frag|free_frozen|alloc_pages|skb_free|kfree_skb|alloc_skb"
+        r"|skb_release|skb_clone|build_skb|put_page|folio|memcg|obj_cgroup",
+    ),
+    ("TCP", r"tcp|inet_|^sk_|__sk_|^sock_(rfree|wfree|def)|bbr|cubic|skb_|^__skb"),
+    (
+        "IP and the loopback device",
+        r"ip_|^ip|loopback|^dev_|__dev_|netif|net_rx|process_backlog|dst_|neigh|eth_|nf_|napi|fib"
+        r"|softnet|qdisc|validate_xmit|harmonize",
+    ),
+    ("timers", r"timer|hrtimer|ktime|clock|jiffies"),
+    (
+        "scheduler, softirqs and interrupts",
+        r"sched|wake|task|rq_|enqueue|dequeue|softirq|irq|bh_enable|bh_disable|pick_|switch|idle"
+        r"|vruntime|entity|avg|kthread|interrupt|rcu|preempt",
+    ),
+    (
+        "system calls and epoll",
+        r"sys|entry|epoll|^ep_|__ep|fd|file|sock|security|lsm|iov|iter|vfs|apparmor|aa_|audit",
+    ),
+    ("the rest", r""),
+)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked of a server."""
+
+    connections: int
+    size: int
+    echoes: int
+
+    @property
+    def arguments(self) -> str:
+        return f"--connections {self.connections} --size {self.size}"
+
+
+# Functions and blocks
+
+
+class Symbols:
+    """The functions of a kernel and its modules."""
+
+    def __init__(self, kallsyms: str) -> None:
+        found: dict[int, str] = {}
+        for line in kallsyms.splitlines():
+            address, kind, *name = line.split()
+            if kind in "tTwW":
+                found.setdefault(int(address, 16), " ".join(name))
+        self._addresses = sorted(found)
+        self._names = [found[address] for address in self._addresses]
+
+    def name(self, address: int) -> str:
+        """The function in which an address is."""
+        if address < 1 << 63:
+            return "user space"
+        place = bisect.bisect_right(self._addresses, address)
+        return self._names[place - 1] if place else "?"
+
+
+def group(function: str) -> str:
+    """Where a function belongs."""
+    return next(name for name, pattern in GROUPS if re.search(pattern, function))
+
+
+def parse(counts: str) -> Counter[int]:
+    """Instructions by the address of their block, of what the plugin writes."""
+    found: Counter[int] = Counter()
+    for line in counts.splitlines():
+        address, instructions, runs = line.split()
+        found[int(address, 16)] += int(instructions) * int(runs)
+    return found
+
+
+def by_function(blocks: Counter[int], symbols: Symbols) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for address, instructions in blocks.items():
+        found[symbols.name(address)] += instructions
+    return found
+
+
+# The guest
+
+
+def _build_plugin() -> None:
+    PLUGIN.parent.mkdir(parents=True, exist_ok=True)
+    command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden"]
+    with ui.Progress("build the plugin that counts") as progress:
+        ui.run_logged(
+            [*command, "-o", str(PLUGIN), str(SOURCE)], module.cache.log("plugin"), progress
+        )
+    module.hand_over(module.BUILD)
+
+
+class Counting:
+    """The counts of a guest that runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._orders = folder / "orders"
+        os.mkfifo(self._orders)
+
+    @property
+    def options(self) -> list[str]:
+        return ["-plugin", f"{PLUGIN},orders={self._orders}"]
+
+    def now(self) -> Counter[int]:
+        target = self._folder / "counts"
+        target.unlink(missing_ok=True)
+        with self._orders.open("w") as orders:
+            print(target, file=orders)
+        deadline = time.monotonic() + DUMP_SECONDS
+        while not target.exists():
+            if time.monotonic() > deadline:
+                raise ui.Fail("the plugin of QEMU does not write its counts", "see the guest's log")
+            time.sleep(0.05)
+        return parse(target.read_text())
+
+
+@contextmanager
+def _guest(lab: Laboratory) -> Iterator[tuple[vm.Guest, Counting]]:
+    with tempfile.TemporaryDirectory(prefix="ktcp-profile.") as folder:
+        counting = Counting(Path(folder))
+        with lab.guest("profile", icount=True, options=counting.options) as guest:
+            yield guest, counting
+
+
+def _cost(guest: vm.Guest, counting: Counting, server: Server, wanted: Load) -> Counter[int]:
+    """What the echoes of a load cost, and half as many before them."""
+    before = counting.now()
+    load(guest, server, f"{wanted.arguments} --requests {wanted.echoes} --warm-up 0 --threads 1")
+    after = counting.now()
+    after.subtract(before)
+    return after
+
+
+def _profile(guest: vm.Guest, counting: Counting, server: Server, wanted: Load) -> Counter[int]:
+    """Instructions in each block for all echoes of `wanted`."""
+    double = Load(wanted.connections, wanted.size, 2 * wanted.echoes)
+    # The first run lets everything get to its size.
+    _cost(guest, counting, server, wanted)
+    once = _cost(guest, counting, server, wanted)
+    twice = _cost(guest, counting, server, double)
+    twice.subtract(once)
+    return twice
+
+
+# What is shown
+
+
+Profile = dict[str, dict[str, float]]
+
+
+def table(profile: Profile) -> str:
+    """Groups, then functions, with a column for each server."""
+    names = list(profile)
+    def row(title: str, values: Sequence[float]) -> str:
+        return "".join(f"{value:>10,.0f}" for value in values) + f"  {title}"
+
+    groups: dict[str, list[float]] = {name: [0.0] * len(names) for name, _ in GROUPS}
+    for column, functions in enumerate(profile.values()):
+        for function, value in functions.items():
+            groups[group(function)][column] += value
+    lines = ["".join(f"{name:>10}" for name in names) + "  instructions an echo"]
+    lines += [row(title, values) for title, values in groups.items() if max(values) >= 1]
+    lines += [row("all", [sum(functions.values()) for functions in profile.values()]), ""]
+    every = {function for functions in profile.values() for function in functions}
+    rows = {
+        function: [functions.get(function, 0.0) for functions in profile.values()]
+        for function in every
+    }
+    for function, values in sorted(rows.items(), key=lambda item: (-max(item[1]), item[0])):
+        if max(values) >= LEAST:
+            lines.append(row(function, values))
+    return "\n".join(lines)
+
+
+def _wanted() -> Load:
+    connections = int(os.environ.get("CONNECTIONS", "64"))
+    size = int(os.environ.get("SIZE", "64"))
+    return Load(connections, size, max(4 * connections, 8192 // max(1, size // 4096)))
+
+
+def run(chosen: Iterable[Server], wanted: Load) -> Profile:
+    lab = Laboratory.prepare()
+    _build_plugin()
+    found: Profile = {}
+    with ui.Progress(f"profile {wanted.connections} connections, {wanted.size} bytes") as progress:
+        progress.detail("boot")
+        with _guest(lab) as (guest, counting):
+            chosen = tuple(chosen)
+            servers.start(guest, chosen, cpus=1)
+            symbols = Symbols(guest.pull("/proc/kallsyms").decode())
+            guest.must(f"sleep {SETTLE_SECONDS}", timeout=CALL_SECONDS)
+            for server in chosen:
+                progress.detail(server.name)
+                blocks = _profile(guest, counting, server, wanted)
+                found[server.name] = {
+                    function: count / wanted.echoes
+                    for function, count in by_function(blocks, symbols).items()
+                }
+    return found
+
+
+def _profile_command(_arguments: argparse.Namespace) -> int:
+    profile = run(servers.chosen((servers.KECHO, servers.EPOLL)), _wanted())
+    print(f"\n{table(profile)}", flush=True)
+    return 0
+
+
+def register(subparsers: cli.Subparsers) -> None:
+    command = subparsers.add_parser("profile", help="where the instructions of an echo go")
+    command.set_defaults(call=_profile_command)
