@@ -16,10 +16,17 @@ use crate::{
     shim,
     softirq::Atomically, //
 };
+use core::ops::{
+    Deref,
+    DerefMut, //
+};
 use kernel::{
-    alloc::flags::{
-        GFP_NOWAIT,
-        __GFP_NOWARN, //
+    alloc::{
+        flags::{
+            GFP_NOWAIT,
+            __GFP_NOWARN, //
+        },
+        Flags, //
     },
     prelude::*, //
 };
@@ -70,6 +77,9 @@ impl BufferSize {
     }
 }
 
+/// A [`Queue`] of bytes, no larger than a pointer: it changes hands all the time.
+pub(crate) struct Buffer(KBox<Queue>);
+
 /// A queue of bytes with a fixed capacity.
 ///
 /// The memory is zeroed when it is allocated and wiped before it is freed; in between only bytes
@@ -83,7 +93,7 @@ impl BufferSize {
 /// - `start <= end <= memory.len()`, and each byte of `memory[start..end]` was received from a
 ///   stream, read from a file or copied from a slice.
 /// - What is in `pages` comes behind that. Both together are not longer than `memory`.
-pub(crate) struct Buffer {
+pub(crate) struct Queue {
     memory: KVVec<u8>,
     start: usize,
     end: usize,
@@ -92,48 +102,92 @@ pub(crate) struct Buffer {
     seen: u8,
 }
 
+/// What is received at once is much, in bytes, if taking its pages costs less than copying it.
+pub(crate) const MUCH: usize = 2048;
+
 /// How many times one copies before trying again whether anybody wants to see what is received.
 const SEEN: u8 = 100;
 
 impl Buffer {
     /// An empty buffer. May sleep.
     pub(crate) fn new(size: BufferSize) -> Result<Self> {
-        Ok(Self::with(KVVec::from_elem(0, size.bytes(), GFP_KERNEL)?))
+        Self::with(KVVec::from_elem(0, size.bytes(), GFP_KERNEL)?, GFP_KERNEL)
     }
 
     /// Like [`new`](Self::new), in any context, but does not try hard.
     pub(crate) fn new_atomic(size: BufferSize) -> Result<Self> {
+        let flags = GFP_NOWAIT | __GFP_NOWARN;
         // Not by kvmalloc(), which may sleep whatever the flags.
-        let memory = KVec::from_elem(0, size.bytes(), GFP_NOWAIT | __GFP_NOWARN)?;
+        let memory = KVec::from_elem(0, size.bytes(), flags)?;
         let (pointer, length, capacity) = memory.into_raw_parts();
         // SAFETY: These are the parts of a vector, and what kmalloc() has allocated is for kvfree()
         // and kvrealloc() too.
-        Ok(Self::with(unsafe {
-            KVVec::from_raw_parts(pointer, length, capacity)
-        }))
+        let memory = unsafe { KVVec::from_raw_parts(pointer, length, capacity) };
+        Self::with(memory, flags)
     }
 
-    fn with(memory: KVVec<u8>) -> Self {
+    fn with(memory: KVVec<u8>, flags: Flags) -> Result<Self> {
         // INVARIANT: Nothing is in it.
-        Self {
+        let queue = Queue {
             memory,
             start: 0,
             end: 0,
             pages: Pages::default(),
             seen: 0,
+        };
+        Ok(Self(KBox::new(queue, flags)?))
+    }
+
+    /// Moves as much of `other` here as fits, and says how much that was.
+    #[inline]
+    pub(crate) fn append_from(&mut self, other: &mut Self) -> usize {
+        if self.is_empty() && self.memory.len() == other.memory.len() {
+            // Each takes the other's memory, and nothing is copied.
+            core::mem::swap(self, other);
+            self.len()
+        } else {
+            self.append_copy_of(other)
         }
     }
 
+    fn append_copy_of(&mut self, other: &mut Self) -> usize {
+        other.gather();
+        let count = self.append(other.filled());
+        other.consume(count);
+        count
+    }
+}
+
+impl Deref for Buffer {
+    type Target = Queue;
+
+    #[inline]
+    fn deref(&self) -> &Queue {
+        &self.0
+    }
+}
+
+impl DerefMut for Buffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Queue {
+        &mut self.0
+    }
+}
+
+impl Queue {
     /// How many bytes are in the queue.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.end - self.start + self.pages.len()
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many more bytes fit.
+    #[inline]
     pub(crate) fn room(&self) -> usize {
         self.memory.len() - self.len()
     }
@@ -145,19 +199,26 @@ impl Buffer {
     }
 
     /// Whether [`filled`](Self::filled) are all bytes.
+    #[inline]
     pub(crate) fn is_gathered(&self) -> bool {
         self.pages.len() == 0
     }
 
     /// Copies what is in pages to behind the other bytes.
+    #[inline]
     pub(crate) fn gather(&mut self) {
         if !self.is_gathered() {
-            self.compact();
-            self.pages.copy_to(&mut self.memory[self.end..]);
-            // INVARIANT: These bytes were just copied; they are in the pages no more.
-            self.end += self.pages.len();
-            self.pages.consume(usize::MAX);
+            self.copy_pages();
         }
+    }
+
+    #[cold]
+    fn copy_pages(&mut self) {
+        self.compact();
+        self.pages.copy_to(&mut self.memory[self.end..]);
+        // INVARIANT: These bytes were just copied; they are in the pages no more.
+        self.end += self.pages.len();
+        self.pages.consume(usize::MAX);
     }
 
     /// Like [`gather`](Self::gather), for one who wants to see them and so will another time.
@@ -167,6 +228,7 @@ impl Buffer {
     }
 
     /// Removes `count` bytes from the front, or all when there are fewer.
+    #[inline]
     pub(crate) fn consume(&mut self, count: usize) {
         let here = count.min(self.end - self.start);
         // INVARIANT: `start` stays within `end`. At the front of the memory there is the most room
@@ -181,12 +243,17 @@ impl Buffer {
     }
 
     /// Moves the contents to the front of the memory, so that all the room is behind them.
+    #[inline]
     fn compact(&mut self) {
         if self.start > 0 {
-            self.memory.copy_within(self.start..self.end, 0);
-            // INVARIANT: The same bytes, elsewhere.
-            (self.start, self.end) = (0, self.end - self.start);
+            self.move_to_front();
         }
+    }
+
+    fn move_to_front(&mut self) {
+        self.memory.copy_within(self.start..self.end, 0);
+        // INVARIANT: The same bytes, elsewhere.
+        (self.start, self.end) = (0, self.end - self.start);
     }
 
     /// Appends as much of `data` as fits, and says how much that was.
@@ -203,23 +270,20 @@ impl Buffer {
     }
 
     /// Appends what `stream` has received, and says how much that was and whether there is more; 0
-    /// is the end of the stream.
+    /// is the end of the stream. `much` says that it is expected to be [much](MUCH).
     ///
     /// `EAGAIN` when there is nothing, `ENOBUFS` when there is no room, and if `atomically` the
     /// errors of [`TcpStream::read_atomic`]. May sleep, but not for the peer, if not.
+    #[inline]
     pub(crate) fn receive(
         &mut self,
         stream: &TcpStream,
         atomically: Option<Atomically<'_>>,
+        much: bool,
     ) -> Result<(usize, bool)> {
-        self.seen = self.seen.saturating_sub(1);
-        if self.seen == 0 && self.is_empty() {
-            // Without memory for the references, or without pages, it is copied.
-            let received = stream.read_pages(atomically, &mut self.pages, self.memory.len());
-            // INVARIANT: No more than there is room for.
-            match received {
-                Ok((0, _)) | Err(_) => {}
-                Ok(received) => return Ok(received),
+        if much {
+            if let Some(received) = self.receive_pages(stream, atomically) {
+                return Ok(received);
             }
         }
         self.gather();
@@ -235,6 +299,22 @@ impl Buffer {
         // INVARIANT: The stream wrote that many bytes to the start of `spare`.
         self.end += count.min(spare.len());
         Ok((count, more))
+    }
+
+    /// Takes the pages of what `stream` has received, if that is possible and of use.
+    fn receive_pages(
+        &mut self,
+        stream: &TcpStream,
+        atomically: Option<Atomically<'_>>,
+    ) -> Option<(usize, bool)> {
+        self.seen = self.seen.saturating_sub(1);
+        if self.seen > 0 || !self.is_empty() {
+            return None;
+        }
+        // INVARIANT: No more than there is room for.
+        let received = stream.read_pages(atomically, &mut self.pages, self.memory.len());
+        // Without memory for the references, or without pages, it is copied.
+        received.ok().filter(|&(count, _)| count > 0)
     }
 
     /// Appends what `file` has from `position` on, as much as fits but at most `most` bytes; says
@@ -263,6 +343,7 @@ impl Buffer {
     /// Has `stream` send from the front, and says how many bytes; with the errors of
     /// [`TcpStream::try_write`], or of [`TcpStream::write_atomic`] if `atomically`. May sleep, but
     /// not for the peer, if not.
+    #[inline]
     pub(crate) fn send(
         &mut self,
         stream: &TcpStream,
@@ -279,19 +360,6 @@ impl Buffer {
         Ok(sent)
     }
 
-    /// Moves as much of `other` here as fits, and says how much that was.
-    pub(crate) fn append_from(&mut self, other: &mut Self) -> usize {
-        if self.is_empty() && self.memory.len() == other.memory.len() {
-            // Each takes the other's memory, and nothing is copied.
-            core::mem::swap(self, other);
-            return self.len();
-        }
-        other.gather();
-        let count = self.append(other.filled());
-        other.consume(count);
-        count
-    }
-
     /// Empties the queue and reads past what `stream` holds at this moment; says how many bytes
     /// that were, `EAGAIN` when there was nothing. May sleep, but not for the peer.
     pub(crate) fn discard(&mut self, stream: &TcpStream) -> Result<usize> {
@@ -300,7 +368,7 @@ impl Buffer {
     }
 }
 
-impl Drop for Buffer {
+impl Drop for Queue {
     fn drop(&mut self) {
         // SAFETY: The pointer and the length are those of one slice that we borrow mutably.
         unsafe { shim::ktcp_wipe(self.memory.as_mut_ptr().cast(), self.memory.len()) };

@@ -368,6 +368,7 @@ impl Connection {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn has_pushed(&self) -> bool {
         self.has_pushed.load(Relaxed)
     }
@@ -394,6 +395,7 @@ impl Connection {
     }
 
     /// Why the connection is to end, if somebody has decided so.
+    #[inline]
     pub(crate) fn verdict(&self) -> Option<CloseReason> {
         self.verdict.get()
     }
@@ -403,8 +405,9 @@ impl Connection {
         self.visitor.load(Relaxed) == Task::current_raw().addr()
     }
 
+    #[inline]
     pub(crate) fn is_stopping(&self) -> bool {
-        self.server.stopping.is_open()
+        self.server.stopping.is_opened()
     }
 
     /// Its place in the table of the server.
@@ -416,6 +419,7 @@ impl Connection {
         self.peer
     }
 
+    #[inline]
     pub(crate) fn config(&self) -> &Config {
         &self.server.config
     }
@@ -437,6 +441,7 @@ impl Connection {
     }
 
     /// What has moved in a visit, and what is left in the buffers.
+    #[inline]
     pub(crate) fn note(&self, pending: Pending) {
         self.timers.note(self.server.clock.now(), pending);
     }

@@ -181,6 +181,7 @@ impl<H: Handler> Drive for Conversation<H> {
 }
 
 /// A conversation without a buffer uses the spare one.
+#[inline]
 fn own_or_spare<'a>(
     own: &'a mut Option<Buffer>,
     spare: &'a mut Option<Buffer>,
@@ -194,11 +195,17 @@ fn own_or_spare<'a>(
 
 /// At the end of a visit a conversation keeps a buffer in which something is left, and gives back
 /// one in which nothing is. Says whether it has kept one.
+#[inline(always)]
 fn keep_or_give_back(own: &mut Option<Buffer>, spare: &mut Option<Buffer>) -> bool {
-    if own.is_none() {
-        *own = spare.take_if(|buffer| !buffer.is_empty());
-    } else if let Some(buffer) = own.take_if(|buffer| buffer.is_empty()) {
-        spare.get_or_insert(buffer);
+    match own {
+        None => *own = spare.take_if(|buffer| !buffer.is_empty()),
+        Some(buffer) if buffer.is_empty() => {
+            let empty = own.take();
+            if spare.is_none() {
+                *spare = empty;
+            }
+        }
+        Some(_) => {}
     }
     own.is_some()
 }

@@ -181,6 +181,7 @@ pub struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
+    #[inline]
     pub(crate) fn new(buffer: &'a mut Buffer) -> Self {
         Self {
             buffer: UnsafeCell::new(buffer),
@@ -188,6 +189,7 @@ impl<'a> Input<'a> {
     }
 
     /// How many bytes there are.
+    #[inline]
     pub fn len(&self) -> usize {
         // SAFETY: The reference is not kept, and while it is there nobody mutates the buffer: an
         // `Input` cannot be used by two tasks at once.
@@ -195,11 +197,13 @@ impl<'a> Input<'a> {
     }
 
     /// Whether there are none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Removes `count` bytes from the front, or all when there are fewer.
+    #[inline]
     pub fn consume(&mut self, count: usize) {
         self.buffer.get_mut().consume(count);
     }
@@ -208,6 +212,7 @@ impl<'a> Input<'a> {
 impl Deref for Input<'_> {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         let buffer = self.buffer.get();
         // SAFETY: As for `len`.
@@ -241,6 +246,7 @@ pub(crate) struct FilePart {
 }
 
 impl<'a> Output<'a> {
+    #[inline]
     pub(crate) fn new(buffer: &'a mut Buffer, file: &'a mut Option<FilePart>) -> Self {
         Self {
             buffer,
@@ -279,6 +285,7 @@ impl<'a> Output<'a> {
     }
 
     /// How many more bytes it takes.
+    #[inline]
     pub fn room(&self) -> usize {
         match self.file {
             Some(_) => 0,
@@ -288,6 +295,7 @@ impl<'a> Output<'a> {
 
     /// Takes all of `data`, or nothing of it and fails with `ENOBUFS` when there is not
     /// [room](Self::room) for all.
+    #[inline]
     pub fn write(&mut self, data: &[u8]) -> Result {
         if data.len() > self.room() {
             self.short = true;
@@ -299,6 +307,7 @@ impl<'a> Output<'a> {
 
     /// Moves bytes from the front of `input` here, as many as there is [room](Self::room) for, and
     /// says how many. The others stay in `input`, for when there is room again.
+    #[inline]
     pub fn forward(&mut self, input: &mut Input<'_>) -> usize {
         let count = match self.file {
             Some(_) => 0,
@@ -311,6 +320,7 @@ impl<'a> Output<'a> {
     /// Notes that there is more to say than there is [room](Self::room) for, as a
     /// [`write`](Self::write) that fails does: the handler is called again when what is here has
     /// been sent.
+    #[inline]
     pub fn wait_for_room(&mut self) {
         self.short = true;
     }
@@ -337,6 +347,7 @@ impl<'a> Output<'a> {
     }
 
     /// Whether the handler wanted to put more here than there was room for.
+    #[inline]
     pub(crate) fn ran_short(&self) -> bool {
         self.short
     }

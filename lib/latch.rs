@@ -13,6 +13,11 @@ use crate::compat::millis_ceil;
 use kernel::{
     bindings,
     prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Release, //
+    },
     time::{
         msecs_to_jiffies,
         Delta,
@@ -24,6 +29,8 @@ use kernel::{
 /// Closed at first; once opened, open for ever.
 #[pin_data]
 pub(crate) struct Latch {
+    /// Set before the completion is completed.
+    opened: Atomic<bool>,
     #[pin]
     completion: Opaque<bindings::completion>,
 }
@@ -38,6 +45,7 @@ impl Latch {
     /// A closed latch.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
+            opened: Atomic::new(false),
             completion <- Opaque::ffi_init(|slot: *mut bindings::completion| {
                 // SAFETY: `slot` is valid for the initialisation of a completion.
                 unsafe { bindings::init_completion(slot) };
@@ -47,8 +55,16 @@ impl Latch {
 
     /// Opens the latch, and with it the way for all who wait or will. Any context.
     pub(crate) fn open(&self) {
+        self.opened.store(true, Release);
         // SAFETY: The completion was initialised by `new`.
         unsafe { bindings::complete_all(self.completion.get()) }
+    }
+
+    /// Whether somebody has begun to open it, and may still be about it: who wants to free the
+    /// latch has to ask whether it [is open](Self::is_open). Costs a load. Any context.
+    #[inline]
+    pub(crate) fn is_opened(&self) -> bool {
+        self.opened.load(Acquire)
     }
 
     /// Whether it is open. Any context.

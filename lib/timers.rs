@@ -62,6 +62,7 @@ impl Clock {
         Delta::from_millis(self.tick_millis.into())
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> u32 {
         self.now.load(Relaxed)
     }
@@ -100,6 +101,7 @@ pub(crate) struct Timers {
 
 /// Written only when it changes, for a connection's cache line that nobody else writes stays where
 /// it is.
+#[inline]
 fn set(timer: &Atomic<u32>, value: u32) {
     if timer.load(Relaxed) != value {
         timer.store(value, Relaxed);
@@ -107,6 +109,7 @@ fn set(timer: &Atomic<u32>, value: u32) {
 }
 
 /// Starts a timer that does not run or is to run anew; stops one that is not to run.
+#[inline]
 fn run(timer: &Atomic<u32>, now: u32, running: bool, anew: bool) {
     match (running, anew) {
         (false, _) => set(timer, 0),
@@ -126,6 +129,7 @@ impl Timers {
     }
 
     /// Notes what a visit that ends at `now` has done.
+    #[inline]
     pub(crate) fn note(&self, now: u32, pending: Pending) {
         run(&self.idle, now, true, pending.received || pending.sent);
         run(&self.receive, now, pending.input, pending.consumed);
@@ -181,6 +185,7 @@ impl Verdict {
             .store(place.map_or(0, |place| place as u32 + 1), Relaxed);
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> Option<CloseReason> {
         let code = self.0.load(Relaxed) as usize;
         Self::REASONS.get(code.checked_sub(1)?).copied()

@@ -12,6 +12,7 @@ use super::{
     Stop, //
 };
 use crate::{
+    buffer::MUCH,
     handler::{
         CloseReason,
         FilePart,
@@ -42,6 +43,8 @@ pub(super) struct Exchange<H: Handler> {
     /// The handler wanted to write more than there was room for: it is to be called again when the
     /// output is sent.
     short: bool,
+    /// Much is expected to be received at once, as it was the last time.
+    much: bool,
     /// The peer has sent its last byte.
     ended: bool,
     /// How to end once the output is sent.
@@ -57,6 +60,7 @@ impl<H: Handler> Exchange<H> {
             session: None,
             file: None,
             short: false,
+            much: false,
             ended: false,
             ending: None,
             decided: None,
@@ -82,32 +86,11 @@ impl<H: Handler> Exchange<H> {
         self.check(turn)?;
         self.open(turn)?;
         loop {
-            if self.file.is_none() {
-                // What is pushed stands behind what the handler has said.
-                turn.take_pushed()?;
-            }
-            if !self.flush(turn, &mut budget)? {
-                return Ok(if budget == 0 { Step::Again } else { Step::Wait });
-            }
-            let pushed = turn.connection.has_pushed();
-            if budget == 0 && (pushed || self.short) {
-                return Ok(Step::Again);
-            }
-            if pushed {
+            if self.is_unsettled() || turn.is_unsettled() {
+                if let Some(step) = self.settle(turn, &mut budget)? {
+                    return Ok(step);
+                }
                 continue;
-            }
-            if self.ending.is_some() {
-                return Err(self.ending.take().map_or(Stop::Elsewhere, Stop::End));
-            }
-            if self.short {
-                self.answer(turn)?;
-                continue;
-            }
-            if turn.connection.is_stopping() {
-                return Err(Ending::orderly(CloseReason::Stopped).into());
-            }
-            if turn.is_input_full() {
-                return Err(Ending::orderly(CloseReason::InputFull).into());
             }
             if !more {
                 return Ok(Step::Wait);
@@ -115,31 +98,86 @@ impl<H: Handler> Exchange<H> {
             if budget == 0 {
                 return Ok(Step::Again);
             }
-            match turn.receive(&mut budget)? {
-                Received::Bytes { more: left } => {
+            match turn.receive(&mut budget, self.much)? {
+                Received::Bytes { count, more: left } => {
+                    self.much = count >= MUCH;
                     more = left;
-                    self.answer(turn)?;
                 }
-                Received::End => {
-                    self.ended = true;
-                    self.answer(turn)?;
-                }
+                Received::End => self.ended = true,
                 Received::Nothing => return Ok(Step::Wait),
+            }
+            self.answer(turn)?;
+            let sent = turn.flush(&mut budget)?;
+            // Whoever pushes something, or stops the server, has the connection visited again.
+            if sent && !more && !self.is_unsettled() && !turn.is_input_full() {
+                return Ok(Step::Wait);
             }
         }
     }
 
-    /// Whether it is decided already that the connection is to end.
-    fn check(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        if let Some(ending) = self.decided.take() {
+    /// Whether there is something to see to before anything is received.
+    #[inline]
+    fn is_unsettled(&self) -> bool {
+        self.file.is_some() || self.short || self.ending.is_some()
+    }
+
+    /// Sees to what comes before receiving. Returns what the visit ends with, if it does.
+    #[inline(never)]
+    fn settle(&mut self, turn: &mut Turn<'_>, budget: &mut usize) -> Result<Option<Step>, Stop> {
+        if self.file.is_none() {
+            // What is pushed stands behind what the handler has said.
+            turn.take_pushed()?;
+        }
+        if !self.flush(turn, budget)? {
+            return Ok(Some(if *budget == 0 { Step::Again } else { Step::Wait }));
+        }
+        let pushed = turn.connection.has_pushed();
+        if *budget == 0 && (pushed || self.short) {
+            return Ok(Some(Step::Again));
+        }
+        if pushed {
+            return Ok(None);
+        }
+        if let Some(ending) = self.ending.take() {
             return Err(ending.into());
         }
+        if self.short {
+            self.answer(turn)?;
+            return Ok(None);
+        }
+        if turn.connection.is_stopping() {
+            return Err(Ending::orderly(CloseReason::Stopped).into());
+        }
+        if turn.is_input_full() {
+            return Err(Ending::orderly(CloseReason::InputFull).into());
+        }
+        Ok(None)
+    }
+
+    /// Whether it is decided already that the connection is to end.
+    #[inline]
+    fn check(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+        if self.decided.is_none() && turn.connection.verdict().is_none() {
+            return Ok(());
+        }
+        Err(match self.ending(turn) {
+            Ok(ending) => ending.into(),
+            Err(stop) => stop,
+        })
+    }
+
+    /// How to end, when that is decided.
+    #[cold]
+    fn ending(&mut self, turn: &mut Turn<'_>) -> Result<Ending, Stop> {
+        if let Some(ending) = self.decided.take() {
+            return Ok(ending);
+        }
         match turn.connection.verdict() {
-            None => Ok(()),
             Some(reason @ (CloseReason::Idle | CloseReason::ReceiveTimeout)) => {
-                Err(self.time_out(reason, turn)?.into())
+                self.time_out(reason, turn)
             }
-            Some(reason) => Err(Ending::reset(reason).into()),
+            Some(reason) => Ok(Ending::reset(reason)),
+            None => Err(Stop::Elsewhere),
         }
     }
 

@@ -33,6 +33,7 @@ use kernel::{
 /// What receiving has brought.
 pub(super) enum Received {
     Bytes {
+        count: usize,
         /// Whether there is more to receive at once.
         more: bool,
     },
@@ -53,15 +54,18 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    #[inline]
     fn config(&self) -> &Config {
         self.connection.config()
     }
 
+    #[inline]
     pub(super) fn may_sleep(&self) -> bool {
         self.atomically.is_none()
     }
 
     /// For what cannot be done without sleeping.
+    #[inline]
     pub(super) fn sleep_or_go(&self) -> Result<(), Stop> {
         if self.may_sleep() {
             Ok(())
@@ -70,11 +74,13 @@ impl Turn<'_> {
         }
     }
 
+    #[inline]
     pub(super) fn input(&mut self) -> Result<&mut Buffer, Stop> {
         let (size, may_sleep) = (self.config().input, self.may_sleep());
         made(self.input, size, may_sleep)
     }
 
+    #[inline]
     pub(super) fn buffers(&mut self) -> Result<(&mut Buffer, &mut Buffer), Stop> {
         let (input, output) = (self.config().input, self.config().output);
         let may_sleep = self.may_sleep();
@@ -84,11 +90,22 @@ impl Turn<'_> {
         ))
     }
 
+    #[inline]
     pub(super) fn has_output(&self) -> bool {
         is_filled(self.output)
     }
 
+    /// Whether there is something to see to before anything is received.
+    #[inline]
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.has_output()
+            || self.is_input_full()
+            || self.connection.has_pushed()
+            || self.connection.is_stopping()
+    }
+
     /// Whether nothing more can be received before the handler consumes something.
+    #[inline]
     pub(super) fn is_input_full(&self) -> bool {
         self.input.as_ref().is_some_and(|input| input.room() == 0)
     }
@@ -104,18 +121,19 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Receives into the input.
-    pub(super) fn receive(&mut self, budget: &mut usize) -> Result<Received, Stop> {
+    /// Receives into the input; `much` says what is expected.
+    #[inline]
+    pub(super) fn receive(&mut self, budget: &mut usize, much: bool) -> Result<Received, Stop> {
         let (stream, atomically) = (self.stream, self.atomically);
         let input = self.input()?;
-        match input.receive(stream, atomically) {
+        match input.receive(stream, atomically, much) {
             Ok((0, _)) => Ok(Received::End),
             Ok((count, more)) => {
                 self.tally.bytes_in += count;
                 trace::receive(self.connection, count);
                 self.pending.received = true;
                 *budget = budget.saturating_sub(count);
-                Ok(Received::Bytes { more })
+                Ok(Received::Bytes { count, more })
             }
             Err(EAGAIN) => Ok(Received::Nothing),
             Err(error) => Err(self.broken(error)),
@@ -123,6 +141,7 @@ impl Turn<'_> {
     }
 
     /// Sends what is in the output; says whether all of it was sent.
+    #[inline]
     pub(super) fn flush(&mut self, budget: &mut usize) -> Result<bool, Stop> {
         let Some(output) = self.output else {
             return Ok(true);
@@ -173,6 +192,7 @@ impl Turn<'_> {
     }
 }
 
+#[inline]
 fn made(
     buffer: &mut Option<Buffer>,
     size: BufferSize,
@@ -180,11 +200,20 @@ fn made(
 ) -> Result<&mut Buffer, Stop> {
     match buffer {
         Some(buffer) => Ok(buffer),
-        None if may_sleep => Ok(buffer.insert(Buffer::new(size).map_err(Ending::starved)?)),
-        None => Ok(buffer.insert(Buffer::new_atomic(size).map_err(|_| Stop::Elsewhere)?)),
+        None => Ok(buffer.insert(make(size, may_sleep)?)),
     }
 }
 
+#[cold]
+fn make(size: BufferSize, may_sleep: bool) -> Result<Buffer, Stop> {
+    if may_sleep {
+        Ok(Buffer::new(size).map_err(Ending::starved)?)
+    } else {
+        Buffer::new_atomic(size).map_err(|_| Stop::Elsewhere)
+    }
+}
+
+#[inline]
 fn is_filled(buffer: &Option<Buffer>) -> bool {
     buffer.as_ref().is_some_and(|buffer| !buffer.is_empty())
 }

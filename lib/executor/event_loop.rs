@@ -269,17 +269,16 @@ impl Loops {
 
     /// With softirqs off.
     pub(super) fn arrived(&self, connection: Arc<Connection>) {
-        let chosen = self.for_number(connection.number());
-        let (Some((here, local)), Some((_, chosen))) = (self.local(), chosen) else {
+        let Some((here, local)) = self.local() else {
             return;
         };
         if !local.thread.note_arrival(&connection) {
-            if chosen.thread.has_arrivals() {
+            let thread = match self.for_number(connection.number()) {
+                Some((_, chosen)) if !chosen.thread.has_arrivals() => &chosen.thread,
                 // That CPU is at work for others.
-                local.thread.enqueue(connection);
-            } else {
-                chosen.thread.enqueue(connection);
-            }
+                _ => &local.thread,
+            };
+            thread.enqueue(connection);
         } else if !connection.is_atomic() {
             local.thread.enqueue(connection);
         } else if local.due.push(connection) {

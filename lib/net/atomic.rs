@@ -54,6 +54,7 @@ impl Drop for Fragment {
 impl Socket {
     /// Receives into `buffer`, and says whether there is more to receive at once. Never receives
     /// nothing.
+    #[inline]
     fn receive_atomic(&self, _: Atomically<'_>, buffer: &mut [u8]) -> Result<(usize, bool)> {
         let mut more = false;
         // SAFETY: The socket is valid, C writes no more than `buffer` takes, and softirqs are off.
@@ -69,6 +70,7 @@ impl Socket {
     }
 
     /// Sends the start of `data`, and says how much of it.
+    #[inline]
     fn send_atomic(
         &self,
         _: Atomically<'_>,
@@ -149,6 +151,7 @@ impl TcpStream {
     /// - `EAGAIN`: there is nothing to read.
     /// - `EBUSY`: this has to be asked of [`try_read`](Self::try_read), where it may sleep: the
     ///   stream has ended, is broken or is not plain TCP, or someone else is at it.
+    #[inline]
     pub(crate) fn read_atomic(
         &self,
         atomically: Atomically<'_>,
@@ -165,6 +168,7 @@ impl TcpStream {
     /// - `EBUSY`: this has to be asked of [`try_write`](Self::try_write), where it may sleep:
     ///   someone else is at the stream, it is not plain TCP, or memory is short.
     /// - `EPIPE`, `ECONNRESET`: as for `try_write`.
+    #[inline]
     pub(crate) fn write_atomic(
         &self,
         atomically: Atomically<'_>,

@@ -504,6 +504,7 @@ impl Drop for Socket {
 }
 
 /// A length that C returned, or the error it stands for.
+#[inline]
 pub(super) fn length(returned: c_int) -> Result<usize> {
     usize::try_from(returned).map_err(|_| Error::from_errno(returned))
 }

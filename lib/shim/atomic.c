@@ -32,6 +32,25 @@ bool ktcp_softirqs_are_off(void)
 }
 EXPORT_SYMBOL_GPL(ktcp_softirqs_are_off);
 
+/* As skb_copy_bits(), and at once where the bytes are in one place, as most are. */
+static int ktcp_copy(const struct sk_buff *skb, u32 offset, void *to, u32 len)
+{
+	u32 head = skb_headlen(skb);
+	const skb_frag_t *frag;
+
+	if (head >= offset + len) {
+		memcpy(to, skb->data + offset, len);
+		return 0;
+	}
+	frag = &skb_shinfo(skb)->frags[0];
+	if (offset < head || !skb_shinfo(skb)->nr_frags ||
+	    skb_frag_size(frag) < offset - head + len ||
+	    !skb_frags_readable(skb) || skb_frag_must_loop(skb_frag_page(frag)))
+		return skb_copy_bits(skb, offset, to, len);
+	memcpy(to, skb_frag_address(frag) + offset - head, len);
+	return 0;
+}
+
 /*
  * Returns how much was received, never 0, and in *more whether there is more to
  * receive. -EAGAIN when there is nothing at all.
@@ -49,7 +68,7 @@ int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len, bool *mor
 	skb = tcp_recv_skb(sk, tcp_sk(sk)->copied_seq, &offset);
 	if (skb && offset < skb->len && !tcp_sk(sk)->urg_data) {
 		received = min_t(size_t, skb->len - offset, len);
-		if (skb_copy_bits(skb, offset, buffer, received))
+		if (ktcp_copy(skb, offset, buffer, received))
 			received = -EBUSY;
 		else
 			tcp_read_done(sk, received);
@@ -63,8 +82,9 @@ int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len, bool *mor
 EXPORT_SYMBOL_GPL(ktcp_receive_atomic);
 
 /* Returns how much was sent. *frag is where bytes are copied to. */
-int ktcp_sendmsg_atomic(struct socket *sock, struct page_frag *frag,
-			struct msghdr *msg, size_t len)
+static __always_inline int
+ktcp_sendmsg(struct socket *sock, struct page_frag *frag, struct msghdr *msg,
+	     size_t len)
 {
 	struct sock *sk = sock->sk;
 	bool use_task_frag;
@@ -93,6 +113,12 @@ int ktcp_sendmsg_atomic(struct socket *sock, struct page_frag *frag,
 	return sent;
 }
 
+int ktcp_sendmsg_atomic(struct socket *sock, struct page_frag *frag,
+			struct msghdr *msg, size_t len)
+{
+	return ktcp_sendmsg(sock, frag, msg, len);
+}
+
 int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
 		     const void *data, size_t len)
 {
@@ -101,7 +127,7 @@ int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
 
 	ktcp_init_msg(&msg, 0);
 	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, len);
-	return ktcp_sendmsg_atomic(sock, frag, &msg, len);
+	return ktcp_sendmsg(sock, frag, &msg, len);
 }
 EXPORT_SYMBOL_GPL(ktcp_send_atomic);
 

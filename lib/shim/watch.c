@@ -14,12 +14,19 @@ static void ktcp_watch_event(struct sock *sk)
 {
 	struct ktcp_watch *watch;
 
+	bool off = in_softirq();
+
+	/* Where the backlog is worked off they are on; everywhere else they are off. */
+	if (unlikely(!off))
+		local_bh_disable();
 	/* Excludes ktcp_unwatch(): the watch is there as long as this is held. */
-	read_lock_bh(&sk->sk_callback_lock);
+	read_lock(&sk->sk_callback_lock);
 	watch = sk->sk_user_data;
 	if (likely(watch))
 		watch->event(watch->data);
-	read_unlock_bh(&sk->sk_callback_lock);
+	read_unlock(&sk->sk_callback_lock);
+	if (unlikely(!off))
+		local_bh_enable();
 }
 
 static void ktcp_watch_write_space(struct sock *sk)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import bisect
+import json
 import os
 import re
 import tempfile
@@ -248,6 +249,9 @@ def run(chosen: Iterable[Server], wanted: Load) -> Profile:
 def _profile_command(_arguments: argparse.Namespace) -> int:
     profile = run(servers.chosen((servers.KECHO, servers.EPOLL)), _wanted())
     print(f"\n{table(profile)}", flush=True)
+    path = module.BUILD / "profile.json"
+    path.write_text(json.dumps(profile, indent=1))
+    module.hand_over(module.BUILD)
     return 0
 
 
