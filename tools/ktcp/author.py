@@ -48,7 +48,7 @@ def install(prepared: kernel.Kernel, into: Path) -> Path:
 def build(prepared: kernel.Kernel, folder: Path) -> Path:
     """Builds the module in `folder` into its `build/`; returns the module."""
     name, output = name_of(folder), folder / "build"
-    with cache.locked(cache.root() / "locks" / f"author-{prepared.release}"):
+    with cache.locked(module.BUILD / f".author-{prepared.release}.lock"):
         installed = install(prepared, module.BUILD / "install")
         output.mkdir(exist_ok=True)
         places = (f"M={folder}", f"MO={output}", f"KTCP_SERVER={installed}")

@@ -7,7 +7,7 @@ import argparse
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import analyzer, cache, cli, crates, kernel, ui
@@ -24,7 +24,9 @@ def hand_over(path: Path, where: Path = CHECKOUT) -> None:
     if owner.st_uid == 0:
         return
     for made in (path, *path.rglob("*")):
-        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        # Another build may be at work in there, and remove what it is done with.
+        with suppress(FileNotFoundError):
+            os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def run(command: list[str]) -> None:
@@ -52,7 +54,8 @@ def external(prepared: kernel.Kernel, output: Path, *arguments: str) -> list[str
 def _output(name: str) -> Iterator[Path]:
     """The folder `name` below `build/`, for this run alone."""
     folder = BUILD / name
-    with cache.locked(cache.root() / "locks" / f"module-{name}"):
+    # Not in the cache: other checkouts need not be waited for.
+    with cache.locked(BUILD / f".{name}.lock"):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             yield folder
