@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -21,6 +22,9 @@ from types import TracebackType
 # step is still alive.
 REDRAW_SECONDS = 0.25
 HEARTBEAT_SECONDS = 30.0
+
+# How the kernel's build system tells of a step, among the warnings of compilers
+STEP = re.compile(rb"  [A-Z]")
 
 # What is shown of a log when the command that wrote it fails.
 TAIL_LINES = 15
@@ -198,18 +202,21 @@ def run_logged(
 ) -> list[str]:
     """Runs `command` with its output in the file `log`, and returns the last lines of it.
 
-    `env` is added to the environment; `unit` is what a line of output stands for. Raises `Fail` with the tail of the log if the command
-    fails.
+    `env` is added to the environment; `unit` is what a line of output stands for, and if that is
+    `steps`, lines that tell of none are not counted. Raises `Fail` with the tail of the log if the
+    command fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
     with log.open("wb") as out, _child(command, cwd, env) as child:
         out.write(f"$ {' '.join(command)}\n".encode())
         assert child.stdout is not None
-        for count, raw in enumerate(child.stdout, 1):
+        count = 0
+        for raw in child.stdout:
             out.write(raw)
             out.flush()
             tail.append(raw.decode(errors="replace").rstrip())
+            count += unit != "steps" or STEP.match(raw) is not None
             if progress is not None:
                 progress.detail(f"{count} {unit}")
     if child.returncode != 0:
