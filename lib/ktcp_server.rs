@@ -53,7 +53,7 @@
 //! | `handler` | [`Handler`] and what it is given |
 //! | `conversation` | what one peer and the handler have to say to each other |
 //! | `connection`, `timers`, `peer` | when a conversation goes on, when it ends, and who else may send |
-//! | `executor`, `softirq` | who visits the connections that are due, and where |
+//! | `executor`, `softirq`, `spinlock` | who visits the connections that are due, and where |
 //! | `service`, `limits`, `stats`, `debugfs`, `trace` | all connections of a server: accepting, counting, stopping |
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `param` | [`parameters!`]: what an operator sets |
@@ -93,6 +93,7 @@ mod service;
 mod shim;
 mod slots;
 mod softirq;
+mod spinlock;
 mod stats;
 #[cfg(CONFIG_KUNIT = "y")]
 pub mod testing;
@@ -122,6 +123,11 @@ pub use self::{
         Sender, //
     },
     server::KernelTcpServer,
+    spinlock::{
+        SpinLockBh,
+        SpinLockBhBackend,
+        SpinLockBhGuard, //
+    },
     stats::Statistics, //
 };
 #[doc(no_inline)]
