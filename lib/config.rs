@@ -37,9 +37,9 @@ pub enum Executor {
     /// handlers that sleep now and then.
     Workqueue,
     /// A loop for each CPU, which calls the handler for one connection after the other: in a thread,
-    /// and where the bytes arrive if the handler [does not sleep](Handler::MAY_SLEEP). For such
-    /// handlers, and those that hardly ever do: while one sleeps, other connections of that CPU
-    /// wait.
+    /// and where the bytes arrive if the handler [does not sleep](Handler::MAY_SLEEP) or
+    /// [tries without](Handler::TRIES_FIRST). For such handlers, and those that hardly ever sleep:
+    /// while one does, other connections of that CPU wait.
     EventLoop,
 }
 

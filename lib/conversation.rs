@@ -131,6 +131,11 @@ impl From<Ending> for Stop {
     }
 }
 
+/// Whether visits that must not sleep are of any use to a handler.
+pub(crate) const fn works_atomically<H: Handler>() -> bool {
+    !H::MAY_SLEEP || H::TRIES_FIRST
+}
+
 /// The conversation of a handler `H` on one connection.
 pub(crate) struct Conversation<H: Handler> {
     exchange: Exchange<H>,
@@ -152,7 +157,7 @@ impl<H: Handler> Conversation<H> {
 
 impl<H: Handler> Drive for Conversation<H> {
     fn is_atomic(&self) -> bool {
-        !H::MAY_SLEEP
+        works_atomically::<H>()
     }
 
     fn drive(&mut self, visit: Visit<'_>) -> Step {

@@ -34,14 +34,14 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// May sleep.
-    pub(crate) fn new(config: &Config, counters: &Arc<Counters>, may_sleep: bool) -> Result<Self> {
+    /// `atomic` is whether visits that must not sleep are of any use. May sleep.
+    pub(crate) fn new(config: &Config, counters: &Arc<Counters>, atomic: bool) -> Result<Self> {
         let name = config.name;
         Ok(match config.executor {
             Executor::Kthread => Self::Kthread(Arc::new(spares::Spares::new()?, GFP_KERNEL)?),
             Executor::Workqueue => Self::Workqueue(workqueue::Pool::new(name)?),
             Executor::EventLoop => {
-                Self::EventLoop(event_loop::Loops::start(name, counters, may_sleep)?)
+                Self::EventLoop(event_loop::Loops::start(name, counters, atomic)?)
             }
         })
     }

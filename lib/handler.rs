@@ -80,6 +80,10 @@ pub trait Handler: Send + Sync + 'static {
     /// either. [`Sender`](crate::Sender) is for handlers that may sleep.
     const MAY_SLEEP: bool = true;
 
+    /// Whether a handler that may sleep has a [`try_receive`](Self::try_receive), to be called
+    /// before [`receive`](Self::receive) is.
+    const TRIES_FIRST: bool = false;
+
     /// A peer has connected. An error refuses it: the connection is reset, without a call of
     /// [`close`](Self::close).
     fn open(&self, peer: &Peer<'_>) -> Result<Self::Session>;
@@ -96,6 +100,67 @@ pub trait Handler: Send + Sync + 'static {
         input: &mut Input<'_>,
         output: &mut Output<'_>,
     ) -> Result<Next>;
+
+    /// Like [`receive`](Self::receive), where the bytes have arrived and nobody may sleep. `None`
+    /// says that to go on one may have to: then [`receive`](Self::receive) is called soon, where it
+    /// may, with what is left in `input` and room for more in `output`. What was consumed and
+    /// written before stays so.
+    ///
+    /// Called by an [event loop](crate::Executor::EventLoop) only, with
+    /// [`TRIES_FIRST`](Self::TRIES_FIRST), and with softirqs off. What it shares with methods that
+    /// are called with softirqs on needs atomics, or a [`SpinLockBh`](crate::SpinLockBh).
+    ///
+    /// # Examples
+    ///
+    /// A service that knows some answers by heart, and has to look others up:
+    ///
+    /// ```
+    /// use kernel::prelude::*;
+    /// use ktcp_server::{testing, Handler, Input, Next, Output, Peer};
+    ///
+    /// struct Oracle;
+    ///
+    /// impl Handler for Oracle {
+    ///     type Session = ();
+    ///     const TRIES_FIRST: bool = true;
+    ///
+    ///     fn open(&self, _peer: &Peer<'_>) -> Result {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn try_receive(
+    ///         &self,
+    ///         _session: &mut (),
+    ///         input: &mut Input<'_>,
+    ///         output: &mut Output<'_>,
+    ///     ) -> Result<Option<Next>> {
+    ///         if input.first() != Some(&b'?') {
+    ///             return Ok(None);
+    ///         }
+    ///         output.write(b"42")?;
+    ///         input.consume(1);
+    ///         Ok(Some(Next::Close))
+    ///     }
+    ///
+    ///     fn receive(&self, _s: &mut (), input: &mut Input<'_>, output: &mut Output<'_>) -> Result<Next> {
+    ///         // As if it came from a disk.
+    ///         let answer = KVec::from_elem(b'.', input.len(), GFP_KERNEL)?;
+    ///         output.write(&answer)?;
+    ///         Ok(Next::Close)
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(&testing::converse(Oracle, b"why")?[..], b"...");
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn try_receive(
+        &self,
+        _session: &mut Self::Session,
+        _input: &mut Input<'_>,
+        _output: &mut Output<'_>,
+    ) -> Result<Option<Next>> {
+        Ok(None)
+    }
 
     /// The peer has sent its last byte; `input` holds what [`receive`](Self::receive) left.
     ///

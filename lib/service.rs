@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     connection::Connection,
     conversation::{
+        works_atomically,
         Conversation,
         Drive, //
     },
@@ -289,7 +290,7 @@ impl Server {
         let counters = Arc::new(Counters::new()?, GFP_KERNEL)?;
         let shared = Arc::pin_init(
             try_pin_init!(Shared {
-                engine: Engine::new(&config, &counters, H::MAY_SLEEP)?,
+                engine: Engine::new(&config, &counters, works_atomically::<H>())?,
                 counters,
                 clock: Clock::new(&config.timeouts),
                 config,

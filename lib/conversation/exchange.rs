@@ -43,6 +43,8 @@ pub(super) struct Exchange<H: Handler> {
     /// The handler wanted to write more than there was room for: it is to be called again when the
     /// output is sent.
     short: bool,
+    /// The handler is to be called where it may sleep: so it said.
+    left: bool,
     /// Much is expected to be received at once, as it was the last time.
     much: bool,
     /// The peer has sent its last byte.
@@ -60,6 +62,7 @@ impl<H: Handler> Exchange<H> {
             session: None,
             file: None,
             short: false,
+            left: false,
             much: false,
             ended: false,
             ending: None,
@@ -118,7 +121,7 @@ impl<H: Handler> Exchange<H> {
     /// Whether there is something to see to before anything is received.
     #[inline]
     fn is_unsettled(&self) -> bool {
-        self.file.is_some() || self.short || self.ending.is_some()
+        self.file.is_some() || self.short || self.left || self.ending.is_some()
     }
 
     /// Sees to what comes before receiving. Returns what the visit ends with, if it does.
@@ -129,7 +132,11 @@ impl<H: Handler> Exchange<H> {
             turn.take_pushed()?;
         }
         if !self.flush(turn, budget)? {
-            return Ok(Some(if *budget == 0 { Step::Again } else { Step::Wait }));
+            return Ok(Some(if *budget == 0 {
+                Step::Again
+            } else {
+                Step::Wait
+            }));
         }
         let pushed = turn.connection.has_pushed();
         if *budget == 0 && (pushed || self.short) {
@@ -141,7 +148,7 @@ impl<H: Handler> Exchange<H> {
         if let Some(ending) = self.ending.take() {
             return Err(ending.into());
         }
-        if self.short {
+        if self.short || self.left {
             self.answer(turn)?;
             return Ok(None);
         }
@@ -248,12 +255,25 @@ impl<H: Handler> Exchange<H> {
 
     /// Lets the handler answer what is in the input, or the end of it.
     fn answer(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+        if H::MAY_SLEEP && (self.ended || self.left) {
+            turn.sleep_or_go()?;
+        }
+        self.left = false;
         let (next, short) = if self.ended {
             let (ended, short) = self.call(turn, H::end)?;
             (ended.map(|()| Next::Receive), short)
         } else {
             turn.tally.calls += 1;
-            self.call(turn, H::receive)?
+            if turn.may_sleep() || !H::MAY_SLEEP {
+                self.call(turn, H::receive)?
+            } else {
+                let (tried, short) = self.call(turn, H::try_receive)?;
+                let Some(next) = tried.transpose() else {
+                    self.left = true;
+                    return Err(Stop::Elsewhere);
+                };
+                (next, short)
+            }
         };
         // With nothing written there is nothing whose sending could make room.
         self.short = short && self.has_output(turn);

@@ -4,8 +4,8 @@
 //!
 //! A connection to which something has arrived while nothing else does is visited on the CPU where
 //! that was: no other CPU has to be woken, which takes longer than the visit. If its handler does
-//! not sleep, the visit is even part of the softirq that has received the bytes, and no task has to
-//! be woken at all. When connections become due one after the other on a CPU, they are visited on
+//! not sleep, or tries without, the visit is even part of the softirq that has received the bytes,
+//! and no task has to be woken at all. When connections become due one after the other on a CPU, they are visited on
 //! other CPUs, so that the one goes on receiving while the others answer, in batches.
 
 use crate::{
@@ -218,7 +218,7 @@ pub(crate) struct Loops {
 
 impl Loops {
     /// Starts a loop for each CPU that is online. May sleep.
-    pub(super) fn start(server: &CStr, counters: &Arc<Counters>, may_sleep: bool) -> Result<Self> {
+    pub(super) fn start(server: &CStr, counters: &Arc<Counters>, atomic: bool) -> Result<Self> {
         let cpus = || (0..cpu::nr_cpu_ids()).filter(|&cpu| kthread::is_online(cpu));
         let mut pollers = KVec::with_capacity(cpus().count(), GFP_KERNEL)?;
         for _ in cpus() {
@@ -244,7 +244,7 @@ impl Loops {
             let mut threads = this.threads.lock();
             threads.reserve(1, GFP_KERNEL)?;
             let thread = kthread::spawn_on(cpu, &name, move || {
-                if !may_sleep {
+                if atomic {
                     // The pollers are there for those who cannot wait.
                     kthread::be_patient();
                 }
