@@ -1,107 +1,190 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Small files, kept in memory.
+//! Small files, kept in memory with all that is said about them.
 //!
-//! A file that is kept is still looked up for each request, which costs no more than a walk through
-//! the kernel's own cache of names, and given out only as long as nothing about it has changed.
+//! What is kept is believed for a while after the file was looked up. After that it is looked up
+//! again, and what is kept is given out as long as nothing about the file has changed.
 
 use kernel::{
-    new_mutex,
     prelude::*,
     sync::{
-        Arc,
-        Mutex, //
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
     }, //
 };
-use ktcp_server::fs::Metadata;
+use ktcp_server::{
+    fs::{
+        Metadata,
+        Timestamp, //
+    },
+    new_spinlock_bh,
+    SpinLockBh, //
+};
 
 /// How large a file can be that is kept.
 pub(crate) const LARGEST: usize = 16 << 10;
+
+/// How long the path of one can be, as it stands in a request.
+const LONGEST: usize = 1024;
 
 /// How many places a file can be kept in.
 const WAYS: usize = 4;
 
 /// A file as it was at some moment.
 pub(crate) struct Entry {
-    path: KVec<u8>,
+    /// The path as it stands in requests.
+    target: KVec<u8>,
     state: Metadata,
-    content: KVVec<u8>,
+    /// When the file was last seen to be in that state, in milliseconds since 1970.
+    seen: Atomic<i64>,
+    /// What is said about it, and what is in it.
+    bytes: KVVec<u8>,
+    head: usize,
 }
 
 impl Entry {
-    /// May sleep.
-    pub(crate) fn new(path: &[u8], state: Metadata, content: KVVec<u8>) -> Result<Arc<Self>> {
-        let mut copy = KVec::with_capacity(path.len(), GFP_KERNEL)?;
-        copy.extend_from_slice(path, GFP_KERNEL)?;
+    /// With `head`, all that a client is told behind the date. May sleep.
+    pub(crate) fn new(
+        target: &[u8],
+        state: Metadata,
+        head: &[u8],
+        read: impl FnOnce(&mut [u8]) -> Result,
+    ) -> Result<Arc<Self>> {
+        let mut bytes = KVVec::with_capacity(head.len() + state.size as usize, GFP_KERNEL)?;
+        bytes.extend_from_slice(head, GFP_KERNEL)?;
+        bytes.resize(head.len() + state.size as usize, 0, GFP_KERNEL)?;
+        read(&mut bytes[head.len()..])?;
+        let mut copy = KVec::with_capacity(target.len(), GFP_KERNEL)?;
+        copy.extend_from_slice(target, GFP_KERNEL)?;
         let entry = Self {
-            path: copy,
+            target: copy,
             state,
-            content,
+            seen: Atomic::new(millis(Timestamp::now())),
+            bytes,
+            head: head.len(),
         };
         Ok(Arc::new(entry, GFP_KERNEL)?)
     }
 
-    pub(crate) fn content(&self) -> &[u8] {
-        &self.content
+    /// The head and the content.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where the content begins.
+    pub(crate) fn content_start(&self) -> usize {
+        self.head
     }
 }
 
-/// The places for the files whose paths have one hash.
+fn millis(time: Timestamp) -> i64 {
+    time.seconds
+        .wrapping_mul(1000)
+        .wrapping_add(i64::from(time.nanos / 1_000_000))
+}
+
+/// The places for the files whose targets have one hash.
 type Set = [Option<Arc<Entry>>; WAYS];
 
 /// A bounded number of small files. One that comes takes the place of another.
 pub(crate) struct Cache {
-    sets: Pin<KBox<Mutex<KVVec<Set>>>>,
+    sets: KVVec<Pin<KBox<SpinLockBh<Set>>>>,
+    /// How many milliseconds a file is believed to be as it was seen.
+    believed: i64,
 }
 
 impl Cache {
     /// Room for `files` files, or a few more; none if it is 0. May sleep.
-    pub(crate) fn new(files: usize) -> Result<Self> {
+    pub(crate) fn new(files: usize, believed_millis: u32) -> Result<Self> {
         let count = files.div_ceil(WAYS);
         let mut sets = KVVec::with_capacity(count, GFP_KERNEL)?;
         for _ in 0..count {
-            sets.push([const { None }; WAYS], GFP_KERNEL)?;
+            let set: Set = [const { None }; WAYS];
+            sets.push(
+                KBox::pin_init(new_spinlock_bh!(set), GFP_KERNEL)?,
+                GFP_KERNEL,
+            )?;
         }
         Ok(Self {
-            sets: KBox::pin_init(new_mutex!(sets), GFP_KERNEL)?,
+            sets,
+            believed: believed_millis.into(),
         })
     }
 
-    /// The file at `path`, if it is kept and still in this state. May sleep.
-    pub(crate) fn get(&self, path: &[u8], state: &Metadata) -> Option<Arc<Entry>> {
-        let mut sets = self.sets.lock();
-        let set = set_of(&mut sets, path)?;
-        let entry = set.iter().flatten().find(|entry| *entry.path == *path)?;
-        (entry.state == *state).then(|| entry.clone())
+    /// The file that was there for `target` a moment ago. Any context.
+    pub(crate) fn get(&self, target: &[u8]) -> Option<Arc<Entry>> {
+        let entry = self.find(target)?;
+        let age = millis(Timestamp::now()).wrapping_sub(entry.seen.load(Relaxed));
+        // Clocks are set back, too.
+        (0..self.believed).contains(&age).then_some(entry)
     }
 
-    /// Keeps a file. May sleep.
-    pub(crate) fn put(&self, entry: Arc<Entry>) {
-        let mut sets = self.sets.lock();
-        let Some(set) = set_of(&mut sets, &entry.path) else {
+    /// The file for `target`, if it is kept in the state in which it was found just now. In
+    /// another it is kept no more. Any context.
+    pub(crate) fn get_unchanged(&self, target: &[u8], state: &Metadata) -> Option<Arc<Entry>> {
+        let entry = self.find(target)?;
+        if entry.state != *state {
+            self.forget(&entry);
+            return None;
+        }
+        entry.seen.store(millis(Timestamp::now()), Relaxed);
+        Some(entry)
+    }
+
+    fn forget(&self, entry: &Arc<Entry>) {
+        let Some(set) = self.set_of(&entry.target) else {
             return;
         };
+        let mut set = set.lock();
+        let is_it = |place: &&mut Option<Arc<Entry>>| {
+            place
+                .as_ref()
+                .is_some_and(|other| Arc::ptr_eq(other, entry))
+        };
+        let old = set.iter_mut().find(is_it).and_then(Option::take);
+        drop(set);
+        drop(old);
+    }
+
+    fn find(&self, target: &[u8]) -> Option<Arc<Entry>> {
+        let set = self.set_of(target)?.lock();
+        let mut entries = set.iter().flatten();
+        entries.find(|entry| *entry.target == *target).cloned()
+    }
+
+    /// Keeps a file. Any context.
+    pub(crate) fn put(&self, entry: Arc<Entry>) {
+        if entry.target.len() > LONGEST {
+            return;
+        }
+        let Some(set) = self.set_of(&entry.target) else {
+            return;
+        };
+        let mut set = set.lock();
         let place = set
             .iter()
             .position(|other| match other {
-                Some(other) => *other.path == *entry.path,
+                Some(other) => *other.target == *entry.target,
                 None => true,
             })
             .unwrap_or(WAYS - 1);
         // Who came last is first, who was first for the longest time goes.
         let old = set[place].replace(entry);
         set[..=place].rotate_right(1);
-        drop(sets);
+        drop(set);
         drop(old);
     }
-}
 
-/// The set in which a file with that path can be.
-fn set_of<'a>(sets: &'a mut KVVec<Set>, path: &[u8]) -> Option<&'a mut Set> {
-    // FNV-1a
-    let hash = path.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    let count = sets.len().max(1) as u64;
-    sets.get_mut(((hash >> 32) % count) as usize)
+    /// The set in which a file with that target can be.
+    fn set_of(&self, target: &[u8]) -> Option<&SpinLockBh<Set>> {
+        // FNV-1a
+        let hash = target.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        let index = (hash >> 32).checked_rem(self.sets.len() as u64)?;
+        Some(self.sets.get(index as usize)?)
+    }
 }

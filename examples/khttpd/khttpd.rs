@@ -44,9 +44,11 @@ use self::{
     http::conversation::{
         Conversation,
         Limits,
+        Site,
         Step, //
     },
     site::{
+        AtHand,
         Body,
         Out,
         Tree, //
@@ -72,13 +74,15 @@ ktcp_server::parameters! {
         /// TCP port to listen on; 0 lets the kernel choose
         port: u16 = 8080,
         /// Who runs the connections: event_loop, workqueue or kthread
-        executor: Executor = Executor::Workqueue,
+        executor: Executor = Executor::EventLoop,
         /// Whether directories without an index.html are listed
         listings: bool = true,
         /// Whether there is a status page, /_ktcp/stats
         stats: bool = false,
         /// Small files that are kept in memory; 0 is none
         cache: u32 [0..=65_536] = 1024,
+        /// Milliseconds for which such a file is believed to be as it was found
+        cache_ms: u32 [0..=3_600_000] = 1000,
         /// Bytes of content that a request may bring
         max_content: u64 [0..=1_099_511_627_776] = 1 << 20,
         /// Connections that may be open at once
@@ -104,9 +108,21 @@ struct Http {
 impl Handler for Http {
     type Session = Conversation<Body>;
 
+    /// For the files that are kept.
+    const TRIES_FIRST: bool = true;
+
     fn open(&self, _peer: &Peer<'_>) -> Result<Self::Session> {
         self.tree.counters.note_open();
         Ok(Conversation::default())
+    }
+
+    fn try_receive(
+        &self,
+        session: &mut Self::Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Option<Next>> {
+        Ok(self.advance(&AtHand(&self.tree), session, input, output))
     }
 
     fn receive(
@@ -115,13 +131,7 @@ impl Handler for Http {
         input: &mut Input<'_>,
         output: &mut Output<'_>,
     ) -> Result<Next> {
-        let (consumed, step) = session.advance(&self.tree, &self.limits, input, &mut Out(output));
-        input.consume(consumed);
-        Ok(match step {
-            Step::Wait => Next::Receive,
-            Step::Close => Next::Close,
-            Step::Reset => Next::Reset,
-        })
+        self.advance(&self.tree, session, input, output).ok_or(EIO)
     }
 
     fn end(
@@ -152,6 +162,26 @@ impl Handler for Http {
     }
 }
 
+impl Http {
+    /// Goes on with a conversation as far as `site` allows; nothing if it needs another.
+    fn advance(
+        &self,
+        site: &impl Site<Content = Body>,
+        session: &mut Conversation<Body>,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Option<Next> {
+        let (consumed, step) = session.advance(site, &self.limits, input, &mut Out(output));
+        input.consume(consumed);
+        match step {
+            Step::Wait => Some(Next::Receive),
+            Step::Close => Some(Next::Close),
+            Step::Reset => Some(Next::Reset),
+            Step::Elsewhere => None,
+        }
+    }
+}
+
 struct Khttpd {
     _server: KernelTcpServer,
 }
@@ -162,7 +192,7 @@ impl kernel::Module for Khttpd {
         let handler = Http {
             tree: Tree {
                 root: open_root(set.root.as_str())?,
-                cache: Cache::new(set.cache as usize)?,
+                cache: Cache::new(set.cache as usize, set.cache_ms)?,
                 counters: Counters::new(),
                 listings: set.listings,
                 stats: set.stats,

@@ -30,7 +30,10 @@ use crate::{
             Request,
             Target, //
         },
-        response::Reply,
+        response::{
+            Head,
+            Reply, //
+        },
         status::Status, //
     },
     listing,
@@ -70,7 +73,7 @@ const SETTLED_SECONDS: i64 = 2;
 
 /// The content of a response.
 pub(crate) enum Body {
-    /// Of a small file.
+    /// Of a small file; a range of all that is kept of it.
     Kept {
         entry: Arc<Entry>,
         range: Range<usize>,
@@ -117,7 +120,7 @@ impl Content<Out<'_, '_>> for Body {
     fn send(&mut self, sink: &mut Out<'_, '_>) -> Result<bool, Broken> {
         match self {
             Self::Kept { entry, range } => {
-                let rest = entry.content().get(range.clone()).ok_or(Broken)?;
+                let rest = entry.bytes().get(range.clone()).ok_or(Broken)?;
                 range.start += sink.write_some(rest);
                 Ok(range.start == range.end)
             }
@@ -178,31 +181,77 @@ impl Site for Tree {
         Timestamp::now().seconds
     }
 
-    fn reply(&self, request: &Request<'_>) -> Reply<Body> {
+    fn ready(&self, request: &Request<'_>) -> Option<Body> {
         let Target::Path(target) = request.target else {
-            return Reply::of(Status::NO_CONTENT);
+            return None;
         };
-        let mut path = Path::root();
-        if let Err(status) = path.decode(target) {
-            return Reply::of(status);
-        }
-        if request.method == Method::Options {
-            return Reply::of(Status::NO_CONTENT);
-        }
-        let reply = match path.as_bytes() {
-            b"_ktcp/stats" if self.stats => self.stats(Form::Page),
-            b"_ktcp/stats.json" if self.stats => self.stats(Form::Json),
-            _ => self.find(&mut path, request),
-        };
-        reply.unwrap_or_else(|error| Reply::of(status_of(error)))
+        let entry = self.cache.get(target)?;
+        let length = entry.bytes().len();
+        self.counters.note_content(length - entry.content_start());
+        Some(Body::Kept {
+            entry,
+            range: 0..length,
+        })
     }
 
-    fn note(&self, status: Status) {
-        self.counters.note(status, self.now());
+    fn reply(&self, request: &Request<'_>) -> Option<Reply<Body>> {
+        Some(match request.target {
+            Target::Path(target) => self
+                .at(target, request)
+                .unwrap_or_else(|error| Reply::of(status_of(error))),
+            Target::Server => Reply::of(Status::NO_CONTENT),
+        })
+    }
+
+    fn note(&self, status: Status, now: i64) {
+        self.counters.note(status, now);
+    }
+}
+
+/// What of a tree is to be had without sleeping.
+pub(crate) struct AtHand<'a>(pub(crate) &'a Tree);
+
+impl Site for AtHand<'_> {
+    type Content = Body;
+
+    fn now(&self) -> i64 {
+        self.0.now()
+    }
+
+    fn ready(&self, request: &Request<'_>) -> Option<Body> {
+        self.0.ready(request)
+    }
+
+    fn reply(&self, _request: &Request<'_>) -> Option<Reply<Body>> {
+        None
+    }
+
+    fn can_send(&self, content: &Body) -> bool {
+        !matches!(content, Body::File { .. })
+    }
+
+    fn note(&self, status: Status, now: i64) {
+        self.0.note(status, now);
     }
 }
 
 impl Tree {
+    /// The reply to a request for `target`. May sleep.
+    fn at(&self, target: &[u8], request: &Request<'_>) -> Result<Reply<Body>> {
+        let mut path = Path::root();
+        if let Err(status) = path.decode(target) {
+            return Ok(Reply::of(status));
+        }
+        if request.method == Method::Options {
+            return Ok(Reply::of(Status::NO_CONTENT));
+        }
+        match path.as_bytes() {
+            b"_ktcp/stats" if self.stats => self.stats(Form::Page),
+            b"_ktcp/stats.json" if self.stats => self.stats(Form::Json),
+            _ => self.find(target, &mut path, request),
+        }
+    }
+
     #[inline(never)]
     fn stats(&self, form: Form) -> Result<Reply<Body>> {
         let page = self.counters.page(form, self.now())?;
@@ -217,14 +266,14 @@ impl Tree {
     }
 
     /// What is at `path`. May sleep.
-    fn find(&self, path: &mut Path, request: &Request<'_>) -> Result<Reply<Body>> {
+    fn find(&self, target: &[u8], path: &mut Path, request: &Request<'_>) -> Result<Reply<Body>> {
         let found = self.root.find(name_of(path)?, Wait::Yes)?;
         let state = found.metadata(Wait::Yes)?;
         match state.kind {
             Kind::File if path.is_directory() => Err(ENOTDIR),
-            Kind::File => self.file(&found, state, path, request),
+            Kind::File => self.file(&found, state, target, path, request),
             Kind::Directory if !path.is_directory() => moved(path),
-            Kind::Directory => self.directory(&found, path, request),
+            Kind::Directory => self.directory(&found, target, path, request),
             Kind::Other => Err(EACCES),
         }
     }
@@ -232,6 +281,7 @@ impl Tree {
     fn directory(
         &self,
         found: &Found<'_>,
+        target: &[u8],
         path: &mut Path,
         request: &Request<'_>,
     ) -> Result<Reply<Body>> {
@@ -240,7 +290,7 @@ impl Tree {
             Ok(page) => {
                 let state = page.metadata(Wait::Yes)?;
                 if state.kind == Kind::File {
-                    return self.file(&page, state, path, request);
+                    return self.file(&page, state, target, path, request);
                 }
             }
             Err(ENOENT) => {}
@@ -261,6 +311,7 @@ impl Tree {
         &self,
         found: &Found<'_>,
         state: Metadata,
+        target: &[u8],
         path: &Path,
         request: &Request<'_>,
     ) -> Result<Reply<Body>> {
@@ -298,50 +349,71 @@ impl Tree {
                 });
             }
         };
-        Ok(Reply {
+        let mut reply = Reply {
             length: range.end - range.start,
-            content: Some(self.content(found, state, path, range)?),
             media: media::of(path.as_bytes()),
             part,
             ..reply(status)
-        })
+        };
+        reply.content = Some(self.content(found, state, target, &reply, range)?);
+        Ok(reply)
     }
 
+    /// The part `range` of a file, about which `reply` tells the client. May sleep.
     fn content(
         &self,
         found: &Found<'_>,
         state: Metadata,
-        path: &Path,
+        target: &[u8],
+        reply: &Reply<Body>,
         range: Range<u64>,
     ) -> Result<Body> {
         if state.size > cache::LARGEST as u64 {
             let file = found.open()?;
             return Ok(Body::File { file, range });
         }
-        let entry = match self.cache.get(path.as_bytes(), &state) {
+        let entry = match self.cache.get_unchanged(target, &state) {
             Some(entry) => entry,
-            None => self.keep(found, state, path)?,
+            None => self.keep(found, state, target, reply)?,
         };
-        self.counters.note_content(entry.content().len());
+        let range = range.start as usize..range.end as usize;
+        self.counters.note_content(range.len());
+        let start = entry.content_start();
         Ok(Body::Kept {
             entry,
-            range: range.start as usize..range.end as usize,
+            range: start + range.start..start + range.end,
         })
     }
 
-    /// Reads a small file, and keeps it.
-    fn keep(&self, found: &Found<'_>, state: Metadata, path: &Path) -> Result<Arc<Entry>> {
+    /// Reads a small file, and keeps it with what `reply` tells about it. May sleep.
+    fn keep(
+        &self,
+        found: &Found<'_>,
+        state: Metadata,
+        target: &[u8],
+        reply: &Reply<Body>,
+    ) -> Result<Arc<Entry>> {
         let file = found.open()?;
-        let mut content = KVVec::from_elem(0, state.size as usize, GFP_KERNEL)?;
-        let mut filled = 0;
-        while filled < content.len() {
-            match file.read_at(&mut content[filled..], filled as u64, Wait::Yes)? {
-                // It has changed since we looked.
-                0 => return Err(EAGAIN),
-                count => filled += count,
+        let whole: Reply<Body> = Reply {
+            length: state.size,
+            media: reply.media,
+            tag: reply.tag,
+            modified: reply.modified,
+            accepts_ranges: true,
+            ..Reply::of(Status::OK)
+        };
+        let head = Head::behind_start(&whole);
+        let entry = Entry::new(target, state, head.as_bytes(), |content| {
+            let mut filled = 0;
+            while filled < content.len() {
+                match file.read_at(&mut content[filled..], filled as u64, Wait::Yes)? {
+                    // It has changed since we looked.
+                    0 => return Err(EAGAIN),
+                    count => filled += count,
+                }
             }
-        }
-        let entry = Entry::new(path.as_bytes(), state, content)?;
+            Ok(())
+        })?;
         // What was changed just now could change again, and have the same time.
         if self.now() - state.changed.seconds >= SETTLED_SECONDS {
             self.cache.put(entry.clone());

@@ -16,9 +16,9 @@ from urllib.parse import quote, unquote
 import pytest
 
 from ktcp import conversation, vm
-from .lab import Lab, statistics
+from .lab import Lab, eventually, statistics
 from . import web
-from .web import FILES, LARGE, ROOT, SETUP, Web
+from .web import FILES, LARGE, ROOT, SETUP, Response, Web
 
 # The guest has 2 CPUs, and shares those of the machine with everything else.
 LOAD_SECONDS = 2
@@ -39,6 +39,11 @@ def site(server: Web) -> Iterator[Web]:
     """khttpd with the settings that most tests want."""
     with server.served(stats=1):
         yield server
+
+
+def settle(server: Web) -> None:
+    """Waits until what was changed just now counts as settled, and so may be kept."""
+    server.guest.must("sleep 3")
 
 
 # Files and folders
@@ -116,13 +121,45 @@ def test_what_is_not_given_out(site: Web) -> None:
         assert b"secret\n" != response.content
 
 
-def test_a_change_is_seen_at_once(site: Web) -> None:
-    # Twice in a moment, and of the same size.
-    for text in ("first", "again", "third"):
-        site.guest.must(f"echo {text} >{ROOT}/changing.txt")
-        assert site.curl("/changing.txt").content.decode() == f"{text}\n"
-    site.guest.must(f"rm {ROOT}/changing.txt")
-    assert site.curl("/changing.txt").status == 404
+def test_a_change_is_seen_at_once(server: Web) -> None:
+    with server.served(cache_ms=0):
+        # Twice in a moment, and of the same size.
+        for text in ("first", "again", "third"):
+            server.guest.must(f"echo {text} >{ROOT}/changing.txt")
+            assert server.curl("/changing.txt").content.decode() == f"{text}\n"
+        # One that is kept
+        settle(server)
+        assert server.curl("/changing.txt").content == b"third\n"
+        server.guest.must(f"echo after >{ROOT}/changing.txt")
+        assert server.curl("/changing.txt").content == b"after\n"
+        server.guest.must(f"rm {ROOT}/changing.txt")
+        assert server.curl("/changing.txt").status == 404
+
+
+def test_a_change_is_seen_after_a_moment(server: Web) -> None:
+    path = f"{ROOT}/kept.txt"
+    server.guest.must(f"echo before >{path}")
+    settle(server)
+
+    def get() -> Response:
+        return server.curl("/kept.txt")
+
+    with server.served():  # a second
+        assert get().content == b"before\n"
+        server.guest.must(f"echo after >{path}")
+        assert eventually(lambda: get().content == b"after\n", 3)
+        server.guest.must(f"rm {path}")
+        assert eventually(lambda: get().status == 404, 3)
+    server.guest.must(f"echo before >{path}")
+    settle(server)
+    with server.served(cache_ms=3_600_000):
+        assert get().content == b"before\n"
+        server.guest.must(f"echo after >{path}")
+        # What is kept is believed, until a request has the file looked up.
+        assert get().content == b"before\n"
+        assert server.curl("/kept.txt", "-r", "0-2").content == b"aft"
+        assert get().content == b"after\n"
+    server.guest.must(f"rm {path}")
 
 
 def test_a_file_that_shrinks_breaks_the_response(site: Web) -> None:
@@ -362,7 +399,7 @@ def test_slow_clients(server: Web, attack: str) -> None:
     timeouts = {"receive_timeout_ms": 1500, "send_timeout_ms": 1500, "idle_timeout_ms": 2000}
     with server.served(**timeouts):
         command = (
-            f"PATH=$PATH:/usr/bin slowhttptest {attack} -c 300 -r 300 -i 1 -l 4 -p 2 -x 10"
+            f"PATH=$PATH:/usr/bin slowhttptest {attack} -c 300 -r 300 -i 1 -l 20 -p 2 -x 10"
             f" -u http://127.0.0.1:{web.PORT}/large.bin"
         )
         slow = server.guest.start(command, timeout=60)

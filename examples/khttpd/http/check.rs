@@ -34,6 +34,9 @@ use std::cell::Cell;
 /// Bytes of the one file that there is.
 pub const FILE: &[u8] = b"0123456789";
 
+/// What is ready for it: the same as is put together for each request.
+const READY: &[u8] = b"Content-Length: 10\r\n\r\n0123456789";
+
 /// What a client gets.
 pub struct Out {
     /// All of it.
@@ -100,7 +103,38 @@ impl Site for OneFile {
         self.now.get()
     }
 
-    fn reply(&self, request: &Request<'_>) -> Reply<Slice> {
+    fn reply(&self, request: &Request<'_>) -> Option<Reply<Slice>> {
+        Some(self.answer(request))
+    }
+}
+
+/// The same site where nobody may sleep: what is not ready is to be had elsewhere.
+struct AtHand<'a>(&'a OneFile);
+
+impl Site for AtHand<'_> {
+    type Content = Slice;
+
+    fn now(&self) -> i64 {
+        self.0.now()
+    }
+
+    fn ready(&self, request: &Request<'_>) -> Option<Slice> {
+        let is_file = request.target == Target::Path(b"/file");
+        is_file.then_some(Slice::Bytes(READY))
+    }
+
+    fn reply(&self, _request: &Request<'_>) -> Option<Reply<Slice>> {
+        None
+    }
+
+    fn can_send(&self, content: &Slice) -> bool {
+        // So that both ways are gone.
+        !matches!(content, Slice::Bytes(bytes) if bytes.len() % 2 == 1)
+    }
+}
+
+impl OneFile {
+    fn answer(&self, request: &Request<'_>) -> Reply<Slice> {
         let Target::Path(target) = request.target else {
             return Reply::of(Status::NO_CONTENT);
         };
@@ -159,8 +193,9 @@ pub const LIMITS: Limits = Limits {
     seconds: 10,
 };
 
-/// What comes back for `said`, said in pieces of `piece` bytes to a sink that grows by `room`.
-pub fn talk(said: &[u8], piece: usize, room: usize) -> (Vec<u8>, Step) {
+/// What comes back for `said`, said in pieces of `piece` bytes to a sink that grows by `room`; the
+/// site is asked where nobody may sleep before it is asked where one may, or only there.
+pub fn talk(said: &[u8], piece: usize, room: usize, tries: bool) -> (Vec<u8>, Step) {
     let site = OneFile {
         now: Cell::new(784_111_777),
     };
@@ -173,8 +208,17 @@ pub fn talk(said: &[u8], piece: usize, room: usize) -> (Vec<u8>, Step) {
     let (mut input, mut said) = (Vec::new(), said.chunks(piece));
     loop {
         out.waits = false;
-        let (consumed, step) = conversation.advance(&site, &LIMITS, &input, &mut out);
-        input.drain(..consumed);
+        let mut step = Step::Elsewhere;
+        if tries {
+            let consumed;
+            (consumed, step) = conversation.advance(&AtHand(&site), &LIMITS, &input, &mut out);
+            input.drain(..consumed);
+        }
+        if step == Step::Elsewhere {
+            let consumed;
+            (consumed, step) = conversation.advance(&site, &LIMITS, &input, &mut out);
+            input.drain(..consumed);
+        }
         if step != Step::Wait {
             return (out.bytes, step);
         }
@@ -220,7 +264,7 @@ pub fn responses(mut text: &[u8]) -> Vec<(u16, String)> {
 /// Checks what has to hold for everything that a client can send: the first two bytes of `data` say
 /// in what pieces, and how much there is room for.
 ///
-/// - However it is cut, the same comes back.
+/// - However it is cut, and wherever it is answered, the same comes back.
 /// - Nothing but whole responses comes back.
 /// - After a request that cannot be understood, nothing more is answered.
 /// - No path leads out of the root (see [`OneFile`]).
@@ -231,11 +275,12 @@ pub fn check(data: &[u8]) {
     let mut said = said.to_vec();
     // Heads are looked at when a line ends, so that they do not have to be for each byte.
     said.push(b'\n');
-    let whole = talk(&said, usize::MAX, 1 << 20);
+    let whole = talk(&said, usize::MAX, 1 << 20, false);
     let pieces = talk(
         &said,
         1 + usize::from(*piece),
         MIN_ROOM + usize::from(*room),
+        true,
     );
     assert_eq!(whole, pieces);
 

@@ -101,6 +101,15 @@ pub struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
+    /// Whether there are none.
+    pub fn are_none(&self) -> bool {
+        self.if_match.is_none()
+            && self.if_none_match.is_none()
+            && self.if_modified_since.is_none()
+            && self.if_unmodified_since.is_none()
+            && self.if_range.is_none()
+    }
+
     /// The status that the conditions demand, in the order of section 13.2.2.
     pub fn evaluate(&self, state: &Validators, method: Method, now: i64) -> Result<(), Status> {
         let date = |text: Option<&[u8]>| date::parse(text?, now);

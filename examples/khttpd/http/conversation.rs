@@ -18,6 +18,7 @@ use super::{
         Head,
         Persistence,
         Reply,
+        Start,
         MAX_HEAD, //
     },
     status::Status, //
@@ -60,11 +61,22 @@ pub trait Site {
     /// The time, in seconds since 1970.
     fn now(&self) -> i64;
 
-    /// The reply to a request.
-    fn reply(&self, request: &Request<'_>) -> Reply<Self::Content>;
+    /// What answers a [plain](Request::is_plain) request behind [`Start`]: the rest of the head,
+    /// the empty line and the content. Nothing if that is not at hand.
+    fn ready(&self, _request: &Request<'_>) -> Option<Self::Content> {
+        None
+    }
 
-    /// A response is under way.
-    fn note(&self, _status: Status) {}
+    /// The reply to a request; nothing if it is to be [asked for elsewhere](Step::Elsewhere).
+    fn reply(&self, request: &Request<'_>) -> Option<Reply<Self::Content>>;
+
+    /// Whether a content can be sent here, or only [elsewhere](Step::Elsewhere).
+    fn can_send(&self, _content: &Self::Content) -> bool {
+        true
+    }
+
+    /// A response is under way at that time.
+    fn note(&self, _status: Status, _now: i64) {}
 }
 
 /// How long what a request brings may be, and how long it may take.
@@ -85,6 +97,8 @@ pub enum Step {
     Close,
     /// Reset it: the client must not take what it got for all.
     Reset,
+    /// Go on with a site that has what this one has not.
+    Elsewhere,
 }
 
 /// A reply on its way, and what follows it.
@@ -121,12 +135,14 @@ enum State<C> {
 #[derive(Debug)]
 pub struct Conversation<C> {
     state: State<C>,
+    start: Start,
 }
 
 impl<C> Default for Conversation<C> {
     fn default() -> Self {
         Self {
             state: State::Ready { seen: 0 },
+            start: Start::new(),
         }
     }
 }
@@ -155,23 +171,17 @@ impl<C> Conversation<C> {
         let mut consumed = 0;
         loop {
             let rest = &input[consumed..];
+            if let State::Ready { seen } = self.state {
+                match self.receive(site, limits, rest, seen, sink) {
+                    Ok(count) => consumed += count,
+                    Err(step) => return (consumed, step),
+                }
+                continue;
+            }
             // Replaced by what comes next; if that cannot be, nothing more is said.
             match core::mem::replace(&mut self.state, State::Closing) {
-                State::Ready { seen } if !is_worth_a_look(rest, seen) => {
-                    self.state = State::Ready { seen };
-                    return (consumed, Step::Wait);
-                }
-                State::Ready { .. } => match request::parse(rest) {
-                    Ok(None) => {
-                        self.state = State::Ready { seen: rest.len() };
-                        return (consumed, Step::Wait);
-                    }
-                    Ok(Some((request, length))) => {
-                        consumed += length;
-                        self.state = begin(site, limits, &request);
-                    }
-                    Err(status) => self.state = State::Replying(last(status)),
-                },
+                // Seen to above.
+                State::Ready { seen } => self.state = State::Ready { seen },
                 State::Receiving {
                     mut receiver,
                     since,
@@ -217,8 +227,13 @@ impl<C> Conversation<C> {
                         self.state = State::Replying(pending);
                         return (consumed, Step::Wait);
                     }
-                    site.note(pending.reply.status);
-                    self.state = write_head(pending, site.now(), sink);
+                    let now = site.now();
+                    site.note(pending.reply.status, now);
+                    self.state = write_head(pending, now, sink);
+                }
+                State::Sending { content, close } if !site.can_send(&content) => {
+                    self.state = State::Sending { content, close };
+                    return (consumed, Step::Elsewhere);
                 }
                 State::Sending { mut content, close } => match content.send(sink) {
                     Ok(true) => self.state = after(close),
@@ -231,6 +246,72 @@ impl<C> Conversation<C> {
                 State::Closing => return (consumed, Step::Close),
             }
         }
+    }
+
+    /// Goes on at the start of a request, of which `seen` bytes have been looked at. Returns how
+    /// many bytes of `input` it has consumed.
+    fn receive<T, S>(
+        &mut self,
+        site: &T,
+        limits: &Limits,
+        input: &[u8],
+        seen: usize,
+        sink: &mut S,
+    ) -> Result<usize, Step>
+    where
+        T: Site<Content = C>,
+        S: Sink,
+        C: Content<S>,
+    {
+        if !is_worth_a_look(input, seen) {
+            return Err(Step::Wait);
+        }
+        let (request, length) = match request::parse(input) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => {
+                self.state = State::Ready { seen: input.len() };
+                return Err(Step::Wait);
+            }
+            Err(status) => {
+                self.state = State::Replying(last(status));
+                return Ok(0);
+            }
+        };
+        if request.is_plain() && sink.room() >= HEAD_ROOM {
+            if let Some(content) = site.ready(&request) {
+                self.send_ready(site, content, sink)?;
+                return Ok(length);
+            }
+        }
+        match begin(site, limits, &request) {
+            Some(state) => self.state = state,
+            None => {
+                self.state = State::Ready { seen: 0 };
+                return Err(Step::Elsewhere);
+            }
+        }
+        Ok(length)
+    }
+
+    /// Answers a request with what was [ready](Site::ready).
+    fn send_ready<T, S>(&mut self, site: &T, mut content: C, sink: &mut S) -> Result<(), Step>
+    where
+        T: Site<Content = C>,
+        S: Sink,
+        C: Content<S>,
+    {
+        let now = site.now();
+        site.note(Status::OK, now);
+        sink.write(self.start.at(now));
+        self.state = match content.send(sink) {
+            Ok(true) => State::Ready { seen: 0 },
+            Ok(false) => State::Sending {
+                content,
+                close: false,
+            },
+            Err(Broken) => return Err(Step::Reset),
+        };
+        Ok(())
     }
 
     /// The client has taken too long; `has_input` is whether it has begun a request. What is
@@ -247,8 +328,9 @@ impl<C> Conversation<C> {
             _ => false,
         };
         if waits && sink.room() >= HEAD_ROOM {
-            site.note(Status::REQUEST_TIMEOUT);
-            write_head(last::<C>(Status::REQUEST_TIMEOUT), site.now(), sink);
+            let now = site.now();
+            site.note(Status::REQUEST_TIMEOUT, now);
+            write_head(last::<C>(Status::REQUEST_TIMEOUT), now, sink);
         }
         self.state = State::Closing;
     }
@@ -286,17 +368,17 @@ fn is_worth_a_look(input: &[u8], seen: usize) -> bool {
             || passes(request::MAX_HEAD))
 }
 
-/// What follows the head of a request.
+/// What follows the head of a request; nothing if the site has no reply here.
 #[inline(never)]
-fn begin<T: Site>(site: &T, limits: &Limits, request: &Request<'_>) -> State<T::Content> {
+fn begin<T: Site>(site: &T, limits: &Limits, request: &Request<'_>) -> Option<State<T::Content>> {
     let receiver = match Receiver::new(request.framing, limits.content) {
         Ok(receiver) => receiver,
-        Err(status) => return State::Replying(last(status)),
+        Err(status) => return Some(State::Replying(last(status))),
     };
     let reply = match request.method {
         Method::NotAllowed => Reply::of(Status::METHOD_NOT_ALLOWED),
         Method::Unknown => Reply::of(Status::NOT_IMPLEMENTED),
-        _ => site.reply(request),
+        _ => site.reply(request)?,
     };
     let is_refused = request.expects_continue && reply.status.is_error();
     let persistence = match request.keep_alive {
@@ -311,7 +393,7 @@ fn begin<T: Site>(site: &T, limits: &Limits, request: &Request<'_>) -> State<T::
         persistence,
         head_only: request.method == Method::Head,
     };
-    if request.framing == Framing::None || is_refused {
+    Some(if request.framing == Framing::None || is_refused {
         State::Replying(pending)
     } else {
         State::Receiving {
@@ -320,7 +402,7 @@ fn begin<T: Site>(site: &T, limits: &Limits, request: &Request<'_>) -> State<T::
             encourage: request.expects_continue,
             pending,
         }
-    }
+    })
 }
 
 /// Writes the head of a reply, and all of one that says nothing but its status.

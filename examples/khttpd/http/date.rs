@@ -86,8 +86,11 @@ impl Civil {
     }
 }
 
+/// How long a formatted date is.
+pub const LENGTH: usize = 29;
+
 /// As `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub fn format(seconds: i64) -> [u8; 29] {
+pub fn format(seconds: i64) -> [u8; LENGTH] {
     let date = Civil::from_unix(seconds);
     let mut text = *b"Sun, 06 Nov 1994 08:49:37 GMT";
     text[..3].copy_from_slice(WEEKDAYS[usize::from(date.weekday % 7)]);

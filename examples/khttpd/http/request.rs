@@ -80,6 +80,19 @@ pub struct Request<'a> {
     pub range: Option<&'a [u8]>,
 }
 
+impl Request<'_> {
+    /// Whether the content is wanted, all of it and whatever it is, and there is nothing else to it.
+    pub fn is_plain(&self) -> bool {
+        self.method == Method::Get
+            && self.keep_alive
+            && !self.is_http10
+            && self.framing == Framing::None
+            && !self.expects_continue
+            && self.range.is_none()
+            && self.conditions.are_none()
+    }
+}
+
 /// Parses the head at the start of `input`.
 ///
 /// Returns it and its length, or `None` if the end of it is still to come. An error cannot be

@@ -63,6 +63,44 @@ pub enum Persistence {
     Close,
 }
 
+/// The first lines of a response whose status is 200, made once a second.
+#[derive(Debug)]
+pub struct Start {
+    text: [u8; Self::TEMPLATE.len()],
+    /// The time that it tells.
+    time: Option<i64>,
+}
+
+impl Start {
+    const TEMPLATE: &'static [u8; 70] =
+        b"HTTP/1.1 200 OK\r\nServer: khttpd\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    /// Where in it the date begins.
+    const DATE: usize = 39;
+
+    /// For any time.
+    pub const fn new() -> Self {
+        Self {
+            text: *Self::TEMPLATE,
+            time: None,
+        }
+    }
+
+    /// The lines at `now`, in seconds since 1970.
+    pub fn at(&mut self, now: i64) -> &[u8] {
+        if self.time != Some(now) {
+            self.time = Some(now);
+            self.text[Self::DATE..][..date::LENGTH].copy_from_slice(&date::format(now));
+        }
+        &self.text
+    }
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The text of a head.
 pub struct Head {
     bytes: [u8; MAX_HEAD],
@@ -72,10 +110,7 @@ pub struct Head {
 impl Head {
     /// The head for `reply`, up to the empty line; `now` is the time in seconds since 1970.
     pub fn new<C>(reply: &Reply<C>, persistence: Persistence, now: i64) -> Self {
-        let mut head = Self {
-            bytes: [0; MAX_HEAD],
-            length: 0,
-        };
+        let mut head = Self::empty();
         let status = reply.status;
         head.push(b"HTTP/1.1 ");
         head.number(status.code.into());
@@ -83,42 +118,67 @@ impl Head {
         head.push(status.reason.as_bytes());
         head.push(b"\r\nServer: khttpd\r\nDate: ");
         head.push(&date::format(now));
+        head.push(b"\r\n");
         match persistence {
             Persistence::Keep => {}
-            Persistence::KeepHttp10 => head.push(b"\r\nConnection: keep-alive"),
-            Persistence::Close => head.push(b"\r\nConnection: close"),
+            Persistence::KeepHttp10 => head.push(b"Connection: keep-alive\r\n"),
+            Persistence::Close => head.push(b"Connection: close\r\n"),
         }
-        if !status.is_without_content() {
-            head.push(b"\r\nContent-Length: ");
-            head.number(reply.length);
-            if !reply.media.is_empty() {
-                head.push(b"\r\nX-Content-Type-Options: nosniff\r\nContent-Type: ");
-                head.push(reply.media.as_bytes());
-            }
-        }
-        if status == Status::METHOD_NOT_ALLOWED || status == Status::NO_CONTENT {
-            head.push(b"\r\nAllow: GET, HEAD, OPTIONS");
-        }
-        if reply.is_fleeting {
-            head.push(b"\r\nCache-Control: no-store");
-        }
-        if reply.accepts_ranges {
-            head.push(b"\r\nAccept-Ranges: bytes");
-        }
-        head.validators(reply);
-        head.part(reply);
+        head.rest(reply);
+        head
+    }
+
+    /// What comes behind [`Start`] when the connection stays open, and the empty line.
+    pub fn behind_start<C>(reply: &Reply<C>) -> Self {
+        let mut head = Self::empty();
+        head.rest(reply);
         head.push(b"\r\n");
         head
     }
 
+    fn empty() -> Self {
+        Self {
+            bytes: [0; MAX_HEAD],
+            length: 0,
+        }
+    }
+
+    /// What depends on the reply alone.
+    fn rest<C>(&mut self, reply: &Reply<C>) {
+        let status = reply.status;
+        if !status.is_without_content() {
+            self.push(b"Content-Length: ");
+            self.number(reply.length);
+            self.push(b"\r\n");
+            if !reply.media.is_empty() {
+                self.push(b"X-Content-Type-Options: nosniff\r\nContent-Type: ");
+                self.push(reply.media.as_bytes());
+                self.push(b"\r\n");
+            }
+        }
+        if status == Status::METHOD_NOT_ALLOWED || status == Status::NO_CONTENT {
+            self.push(b"Allow: GET, HEAD, OPTIONS\r\n");
+        }
+        if reply.is_fleeting {
+            self.push(b"Cache-Control: no-store\r\n");
+        }
+        if reply.accepts_ranges {
+            self.push(b"Accept-Ranges: bytes\r\n");
+        }
+        self.validators(reply);
+        self.part(reply);
+    }
+
     fn validators<C>(&mut self, reply: &Reply<C>) {
         if let Some(tag) = &reply.tag {
-            self.push(b"\r\nETag: ");
+            self.push(b"ETag: ");
             self.push(tag.as_bytes());
+            self.push(b"\r\n");
         }
         if let Some(modified) = reply.modified {
-            self.push(b"\r\nLast-Modified: ");
+            self.push(b"Last-Modified: ");
             self.push(&date::format(modified));
+            self.push(b"\r\n");
         }
     }
 
@@ -126,7 +186,7 @@ impl Head {
         let Some((range, size)) = &reply.part else {
             return;
         };
-        self.push(b"\r\nContent-Range: bytes ");
+        self.push(b"Content-Range: bytes ");
         if range.is_empty() {
             self.push(b"*");
         } else {
@@ -136,6 +196,7 @@ impl Head {
         }
         self.push(b"/");
         self.number(*size);
+        self.push(b"\r\n");
     }
 
     fn push(&mut self, text: &[u8]) {
@@ -192,6 +253,25 @@ mod tests {
              Accept-Ranges: bytes\r\nETag: \"0.0-a\"\r\n\
              Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
         );
+    }
+
+    #[test]
+    fn a_head_in_two_parts_is_the_same() {
+        let reply: Reply<()> = Reply {
+            length: 10,
+            media: "text/plain",
+            tag: Some(Tag::new(0, 0, 10)),
+            modified: Some(0),
+            accepts_ranges: true,
+            ..Reply::of(Status::OK)
+        };
+        let mut start = Start::new();
+        for now in [784_111_777, 784_111_777, 0, 1_000_000_000, i64::MAX] {
+            let whole = Head::new(&reply, Persistence::Keep, now);
+            let rest = Head::behind_start(&reply);
+            let parts = [start.at(now), rest.as_bytes()].concat();
+            assert_eq!(parts, [whole.as_bytes(), b"\r\n"].concat());
+        }
     }
 
     #[test]
