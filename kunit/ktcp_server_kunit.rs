@@ -40,15 +40,19 @@ macro_rules! assert_eq {
 
 /// Suites of the functions `$case` for each executor, which they take as their argument.
 macro_rules! suites {
-    ($kthread:ident, $workqueue:ident, $event_loop:ident $(, $softirq:ident)?; $($case:ident,)*) => {
+    (
+        $kthread:ident, $workqueue:ident, $event_loop:ident $(, $softirq:ident, $trying:ident)?;
+        $($case:ident,)*
+    ) => {
         suites! { @one $kthread on_kthread Kthread (|case| case()) $($case)* }
         suites! { @one $workqueue on_workqueue Workqueue (|case| case()) $($case)* }
         suites! { @one $event_loop on_event_loop EventLoop (|case| case()) $($case)* }
-        suites! { @awake $($softirq)?; $($case)* }
+        suites! { @awake $($softirq $trying)?; $($case)* }
     };
-    // With a handler that does not sleep.
-    (@awake $softirq:ident; $($case:ident)*) => {
+    // With a handler that does not sleep, and with one that tries without.
+    (@awake $softirq:ident $trying:ident; $($case:ident)*) => {
         suites! { @one $softirq on_softirq EventLoop (crate::probe::awake) $($case)* }
+        suites! { @one $trying on_trying EventLoop (crate::probe::trying) $($case)* }
     };
     (@awake; $($case:ident)*) => {};
     (@one $suite:ident $module:ident $executor:ident ($with:expr) $($case:ident)*) => {

@@ -155,7 +155,8 @@ fn a_handler_may_drop_another_server(executor: Executor) -> Result {
 }
 
 suites! {
-    ktcp_lifecycle_kthread, ktcp_lifecycle_workqueue, ktcp_lifecycle_event_loop, ktcp_lifecycle_softirq;
+    ktcp_lifecycle_kthread, ktcp_lifecycle_workqueue, ktcp_lifecycle_event_loop, ktcp_lifecycle_softirq,
+    ktcp_lifecycle_trying;
     dropping_ends_idle_connections_and_the_handler,
     a_client_that_never_reads_delays_the_stop_until_the_deadline,
     the_port_is_free_for_the_next_server_at_once,

@@ -248,7 +248,8 @@ fn two_hundred_at_once_are_all_served(executor: Executor) -> Result {
 }
 
 suites! {
-    ktcp_limits_kthread, ktcp_limits_workqueue, ktcp_limits_event_loop, ktcp_limits_softirq;
+    ktcp_limits_kthread, ktcp_limits_workqueue, ktcp_limits_event_loop, ktcp_limits_softirq,
+    ktcp_limits_trying;
     one_connection_too_many_is_reset,
     an_address_has_its_share_by_v4_and_v6_together,
     an_idle_connection_is_closed,

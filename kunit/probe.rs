@@ -53,6 +53,9 @@ pub(crate) struct Record {
     pub(crate) senders: Locked<KVec<Sender>>,
     /// Which allocation is to fail after the handler has opened a session; 0 is none.
     pub(crate) fail_nth: Atomic<u32>,
+    /// How often a [`Trying`] was asked, and how often it left the rest for where it may sleep.
+    pub(crate) tried: Atomic<i32>,
+    pub(crate) left: Atomic<i32>,
     /// A server for the handler to drop.
     #[pin]
     pub(crate) victim: Locked<Option<KernelTcpServer>>,
@@ -68,6 +71,8 @@ impl Record {
                 reasons <- Locked::new(KVec::new()),
                 senders <- Locked::new(KVec::new()),
                 fail_nth: Atomic::new(0),
+                tried: Atomic::new(0),
+                left: Atomic::new(0),
                 victim <- Locked::new(None),
             }),
             GFP_KERNEL,
@@ -252,6 +257,69 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
     }
 }
 
+/// A [`Probe`] that tries to do without sleeping: it leaves what would sleep, and now and then the
+/// rest of what would not.
+pub(crate) struct Trying(Probe<true>);
+
+impl Handler for Trying {
+    type Session = Session;
+
+    const TRIES_FIRST: bool = true;
+
+    fn open(&self, peer: &Peer<'_>) -> Result<Session> {
+        self.0.open(peer)
+    }
+
+    fn try_receive(
+        &self,
+        session: &mut Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Option<Next>> {
+        let record = &self.0.record;
+        let count = record.tried.fetch_add(1, Relaxed);
+        let sleeps = !session.echo && matches!(input.first(), Some(b'S' | b'D'));
+        if sleeps || count % 3 == 2 {
+            if session.echo && !session.deaf && output.room() > 0 {
+                // What is done stays done.
+                let first = input.first().copied();
+                output.write(first.as_slice())?;
+                input.consume(1);
+            }
+            record.left.fetch_add(1, Relaxed);
+            return Ok(None);
+        }
+        self.0.receive(session, input, output).map(Some)
+    }
+
+    fn receive(
+        &self,
+        session: &mut Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Next> {
+        self.0.receive(session, input, output)
+    }
+
+    fn end(&self, session: &mut Session, input: &mut Input<'_>, output: &mut Output<'_>) -> Result {
+        self.0.end(session, input, output)
+    }
+
+    fn time_out(
+        &self,
+        session: &mut Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+        reason: CloseReason,
+    ) {
+        self.0.time_out(session, input, output, reason);
+    }
+
+    fn close(&self, session: Session, reason: CloseReason) {
+        self.0.close(session, reason);
+    }
+}
+
 /// Settings that make a test end soon.
 pub(crate) fn builder(executor: Executor) -> Builder {
     KernelTcpServer::builder(c"probe")
@@ -259,14 +327,26 @@ pub(crate) fn builder(executor: Executor) -> Builder {
         .drain(Delta::from_millis(200))
 }
 
-/// Whether the probes of now are such that do not sleep.
-static AWAKE: Atomic<bool> = Atomic::new(false);
+/// Which probes those of now are.
+static KIND: Atomic<u32> = Atomic::new(SLEEPING);
+const SLEEPING: u32 = 0;
+const AWAKE: u32 = 1;
+const TRYING: u32 = 2;
 
 /// Calls `case` with probes that do not sleep. Tests run one after the other.
 pub(crate) fn awake(case: fn() -> Result) -> Result {
-    AWAKE.store(true, Relaxed);
+    with_kind(AWAKE, case)
+}
+
+/// Calls `case` with probes that try to do without sleeping.
+pub(crate) fn trying(case: fn() -> Result) -> Result {
+    with_kind(TRYING, case)
+}
+
+fn with_kind(kind: u32, case: fn() -> Result) -> Result {
+    KIND.store(kind, Relaxed);
     let result = case();
-    AWAKE.store(false, Relaxed);
+    KIND.store(SLEEPING, Relaxed);
     result
 }
 
@@ -275,10 +355,10 @@ pub(crate) fn start(builder: Builder) -> Result<(KernelTcpServer, Arc<Record>, S
     namespace()?;
     let record = Record::new()?;
     let (module, for_probe) = (&THIS_MODULE, record.clone());
-    let server = if AWAKE.load(Relaxed) {
-        builder.start(module, Probe::<false> { record: for_probe })?
-    } else {
-        builder.start(module, Probe::<true> { record: for_probe })?
+    let server = match KIND.load(Relaxed) {
+        AWAKE => builder.start(module, Probe::<false> { record: for_probe })?,
+        TRYING => builder.start(module, Trying(Probe { record: for_probe }))?,
+        _ => builder.start(module, Probe::<true> { record: for_probe })?,
     };
     let addr = server.local_addr();
     Ok((server, record, addr))

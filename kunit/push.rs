@@ -194,7 +194,8 @@ fn a_tireless_sender_does_not_delay_the_stop(executor: Executor) -> Result {
 }
 
 suites! {
-    ktcp_push_kthread, ktcp_push_workqueue, ktcp_push_event_loop, ktcp_push_softirq;
+    ktcp_push_kthread, ktcp_push_workqueue, ktcp_push_event_loop, ktcp_push_softirq,
+    ktcp_push_trying;
     what_is_pushed_arrives_in_order,
     what_does_not_fit_is_refused_whole,
     after_the_end_there_is_nobody_to_send_to,

@@ -229,7 +229,8 @@ fn a_closed_connection_is_released_at_once(executor: Executor) -> Result {
 }
 
 suites! {
-    ktcp_talk_kthread, ktcp_talk_workqueue, ktcp_talk_event_loop, ktcp_talk_softirq;
+    ktcp_talk_kthread, ktcp_talk_workqueue, ktcp_talk_event_loop, ktcp_talk_softirq,
+    ktcp_talk_trying;
     echoes_every_size_around_the_buffer,
     an_output_smaller_than_the_input_loses_nothing,
     one_byte_buffers_work,
@@ -246,4 +247,55 @@ suites! {
     a_reset_by_the_peer_is_told,
     a_refused_peer_is_reset_and_has_no_session,
     a_closed_connection_is_released_at_once,
+}
+
+#[kunit_tests(ktcp_trying)]
+mod on_trying_only {
+    use super::*;
+    use crate::probe::trying;
+
+    #[test]
+    fn both_ways_are_gone() -> Result {
+        trying(|| {
+            let (_server, record, addr) = start(builder(Executor::EventLoop))?;
+            let client = connect(addr)?;
+            for len in 1..=100 {
+                let data = pattern(len)?;
+                assert!(exchange(&client, &data)?[..] == data[..]);
+            }
+            let (tried, left) = (record.tried.load(Relaxed), record.left.load(Relaxed));
+            // Where the first bytes arrive before the session is there, nobody tries.
+            assert!(tried >= 50);
+            assert!(left >= tried / 3 - 1 && left < tried);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn what_sleeps_is_left() -> Result {
+        trying(|| {
+            let (_server, record, addr) = start(builder(Executor::EventLoop))?;
+            let client = connect(addr)?;
+            // The session is there then.
+            fsleep(Delta::from_millis(50));
+            assert!(exchange(&client, b"S")?[..] == b"S"[..]);
+            assert_eq!(record.left.load(Relaxed), 1);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn other_executors_do_not_try() -> Result {
+        trying(|| {
+            for executor in [Executor::Kthread, Executor::Workqueue] {
+                let (_server, record, addr) = start(builder(executor))?;
+                let client = connect(addr)?;
+                for _ in 0..10 {
+                    assert!(exchange(&client, b"hello")?[..] == b"hello"[..]);
+                }
+                assert_eq!(record.tried.load(Relaxed), 0);
+            }
+            Ok(())
+        })
+    }
 }
