@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ktcp import cache, ui
-from ktcp.lab import cases, compare, programs, results, servers, table
+from ktcp.lab import cases, compare, programs, results, servers, table, web
 from ktcp.lab.results import Result
 
 
@@ -29,7 +29,7 @@ EARLIER, LATER = "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"
 
 
 def test_cases_have_names_of_their_own() -> None:
-    names = [case.name for case in cases.FULL]
+    names = [case.name for case in (*cases.FULL, *web.CASES)]
     assert len(set(names)) == len(names)
     assert set(cases.QUICK) <= set(cases.FULL)
 
@@ -56,7 +56,22 @@ def test_cases_and_servers_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_servers_do_not_share_ports() -> None:
-    assert len({server.port for server in servers.ALL}) == len(servers.ALL)
+    every = (*servers.ALL, *web.SERVERS)
+    assert len({server.port for server in every}) == len(every)
+    # The names of web's are known where they are among those to choose from.
+    assert servers.chosen(every) == every
+
+
+def test_http_is_asked_of_servers_that_speak_it() -> None:
+    for case in web.CASES:
+        assert servers.that_speak(case.protocol, (*servers.ALL, *web.SERVERS)) == [*web.SERVERS]
+        # Where what one costs is not counted, the rate takes its time.
+        assert (case.requests > 0) == (case.seconds == 1)
+    counted = [case.name for case in web.CASES if case.requests]
+    assert "http, 1,000 connections, 1 KiB" in counted
+    files = web.files()
+    assert len(files[f"{web.ROOT}/1k.bin"]) == 1024
+    assert web.CONFIG in files and "/usr/bin/nginx" in files
 
 
 def test_what_moved_is_named() -> None:

@@ -28,8 +28,10 @@ class Case:
     group: str = ""
     # That thing: connections or bytes
     x: int = 0
-    # How many requests tell what one costs: whole rounds of the connections
+    # How many requests tell what one costs: whole rounds of the connections. 0 is not to be counted.
     requests: int = 0
+    # For how long the rate is measured, in seconds of the guest
+    seconds: float = 1.0
 
 
 def count(number: int, of: str) -> str:
@@ -43,19 +45,20 @@ def size_of(size: int) -> str:
     return f"{size:,} B"
 
 
-def _rounds(connections: int, size: int) -> int:
+def rounds(connections: int, size: int) -> int:
+    """How many requests of so many bytes tell what one costs."""
     # The estimate need not be good: it only says for how long to look.
     estimate = 30_000 + 3 * size
-    rounds = max(COUNTED_ROUNDS, COUNTED_INSTRUCTIONS // (estimate * connections))
-    return rounds * connections
+    times = max(COUNTED_ROUNDS, COUNTED_INSTRUCTIONS // (estimate * connections))
+    return times * connections
 
 
 def _echo(connections: int, size: int, group: str) -> Case:
     name = f"{count(connections, 'connection')}, {size_of(size)}"
     x = connections if group == "connections" else size
     arguments = f"--connections {connections} --size {size}"
-    rounds = _rounds(connections, size)
-    return Case(name, arguments, group=group, x=x, requests=rounds)
+    requests = rounds(connections, size)
+    return Case(name, arguments, group=group, x=x, requests=requests)
 
 
 QUICK = tuple(_echo(connections, 64, "connections") for connections in (1, 64, 1000))
@@ -79,7 +82,7 @@ BUSY = "--connections 64 --size 64"
 OTHERS = (
     Case("64 clients, connect, 64 B, close", f"{BUSY} --reconnect", requests=64 * 30),
     Case("64 connections, 64 B, 16 under way", f"{BUSY} --depth 16", requests=64 * 16 * 20),
-    Case("64 of 10,064 connections, 64 B", f"{BUSY} --idle 10000", requests=_rounds(64, 64)),
+    Case("64 of 10,064 connections, 64 B", f"{BUSY} --idle 10000", requests=rounds(64, 64)),
 )
 
 FULL = (*CONNECTIONS, *SIZES, *OTHERS)

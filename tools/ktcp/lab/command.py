@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from .. import cli, ui
-from . import cases, compare, guests, measure, results, servers, table
+from . import cases, compare, guests, measure, results, servers, table, web
 from .cases import Case
 from .guests import Laboratory, Report
 from .measure import Counts, Reports
@@ -80,7 +80,8 @@ def _warn_if_busy() -> float:
 
 def _bench(kind: str, chosen: Sequence[Server], wanted: Iterable[Case]) -> int:
     wanted = cases.chosen(wanted)
-    chosen = servers.chosen(chosen)
+    spoken = {case.protocol for case in wanted}
+    chosen = [server for server in servers.chosen(chosen) if server.protocol in spoken]
     load = _warn_if_busy()
     lab = Laboratory.prepare()
     result = results.begin(lab.kernel, kind)
@@ -103,7 +104,7 @@ def _quick_command(_arguments: argparse.Namespace) -> int:
 
 
 def _full_command(_arguments: argparse.Namespace) -> int:
-    return _bench("full", servers.ALL, cases.FULL)
+    return _bench("full", (*servers.ALL, *web.SERVERS), (*cases.FULL, *web.CASES))
 
 
 def register(subparsers: cli.Subparsers) -> None:

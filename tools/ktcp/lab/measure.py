@@ -19,7 +19,6 @@ SETTLE_SECONDS = 30
 
 # Guest seconds
 COUNT_WARM_UP = 0.2
-RATE_SECONDS = 1.0
 RATE_WARM_UP = 0.3
 
 # Such a guest keeps one CPU busy, and what it counts does not depend on how busy others are.
@@ -40,7 +39,7 @@ def instructions(guest: vm.Guest, server: Server, case: Case) -> float:
 
 def rate(guest: vm.Guest, server: Server, case: Case) -> Report:
     """The report of a run with as many clients' threads as CPUs."""
-    times = f"--duration {RATE_SECONDS} --warm-up {RATE_WARM_UP} --threads {CPUS}"
+    times = f"--duration {case.seconds} --warm-up {RATE_WARM_UP} --threads {CPUS}"
     return load(guest, server, f"{case.arguments} {times} --watch {server.threads}")
 
 
@@ -88,6 +87,9 @@ def count_all(
 
     All servers of a case are in the same guest.
     """
+    cases = [case for case in cases if case.requests]
+    if not cases:
+        return {}
     with ui.Progress("count instructions (one CPU)") as progress:
         progress.detail("boot")
         queue = _Queue(cases, progress)

@@ -78,7 +78,7 @@ def chosen(among: Iterable[Server]) -> tuple[Server, ...]:
     """Those of the servers that the variable SERVERS names, or else all."""
     among = tuple(among)
     names = [name for name in os.environ.get("SERVERS", "").split(",") if name]
-    known = {server.name: server for server in ALL}
+    known = {server.name: server for server in (*ALL, *among)}
     if unknown := [name for name in names if name not in known]:
         raise ui.Fail(
             f"SERVERS names {', '.join(unknown)}, and there is no such server",
