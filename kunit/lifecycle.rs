@@ -148,7 +148,7 @@ fn a_handler_may_drop_another_server(executor: Executor) -> Result {
     let (victim, its_record, its_addr) = start(builder(executor))?;
     record.victim.with(|slot| *slot = Some(victim));
     assert!(exchange(&connect(addr)?, b"D")?[..] == b"D"[..]);
-    // A handler that does not sleep does not wait for it.
+    // A handler does not wait for it.
     assert!(eventually(|| its_record.handlers_dropped.load(Relaxed) == 1));
     assert!(eventually(|| connect(its_addr).err() == Some(ECONNREFUSED)));
     Ok(())

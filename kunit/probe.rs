@@ -203,6 +203,14 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
                 output.forward(input);
                 Ok(Next::Receive)
             }
+            // As the last, when another handler is about to do the same.
+            Some(b'M') => {
+                MUTUAL.fetch_add(1, Relaxed);
+                eventually(|| MUTUAL.load(Relaxed) >= 2);
+                let victim = self.record.victim.with(Option::take);
+                drop(victim);
+                Ok(Next::Close)
+            }
             // More than the output can ever hold.
             Some(b'W') => {
                 let count = input.len();
@@ -278,7 +286,8 @@ impl Handler for Trying {
     ) -> Result<Option<Next>> {
         let record = &self.0.record;
         let count = record.tried.fetch_add(1, Relaxed);
-        let sleeps = !session.echo && matches!(input.first(), Some(b'S' | b'D'));
+        let sleeps =
+            !session.echo && matches!(input.first(), Some(b'S' | b'D' | b'B' | b'M' | b'Q'));
         if sleeps || count % 3 == 2 {
             if session.echo && !session.deaf && output.room() > 0 {
                 // What is done stays done.
@@ -326,6 +335,9 @@ pub(crate) fn builder(executor: Executor) -> Builder {
         .executor(executor)
         .drain(Delta::from_millis(200))
 }
+
+/// How many handlers are about to drop each other's servers.
+pub(crate) static MUTUAL: Atomic<u32> = Atomic::new(0);
 
 /// Which probes those of now are.
 static KIND: Atomic<u32> = Atomic::new(SLEEPING);

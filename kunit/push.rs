@@ -13,7 +13,8 @@ use crate::{
     },
     support::{
         connect,
-        exchange, //
+        exchange,
+        without_softirqs, //
     },
     THIS_MODULE, //
 };
@@ -122,6 +123,21 @@ fn after_the_end_there_is_nobody_to_send_to(executor: Executor) -> Result {
     Ok(())
 }
 
+fn a_sender_may_be_dropped_where_nobody_may_sleep(executor: Executor) -> Result {
+    let (server, record, addr) = start(builder(executor))?;
+    let (client, sender) = client(&record, addr)?;
+    without_softirqs(|| {
+        assert_eq!(sender.send(b"x"), Err(EBUSY));
+        Ok(())
+    })?;
+    drop((client, server));
+    assert_eq!(record.handlers_dropped.load(Relaxed), 1);
+    drop(record);
+    // With it goes what the tasks of the server have shared, a queue or pollers among that.
+    without_softirqs(|| drop(sender));
+    Ok(())
+}
+
 fn many_may_push_at_once(executor: Executor) -> Result {
     const PUSHERS: u8 = 8;
     const MESSAGES: u8 = 100;
@@ -199,6 +215,7 @@ suites! {
     what_is_pushed_arrives_in_order,
     what_does_not_fit_is_refused_whole,
     after_the_end_there_is_nobody_to_send_to,
+    a_sender_may_be_dropped_where_nobody_may_sleep,
     many_may_push_at_once,
     a_tireless_sender_does_not_delay_the_stop,
 }

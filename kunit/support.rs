@@ -39,13 +39,18 @@ impl<T: Unpin> Locked<T> {
     /// Calls `f`, which must not sleep, with the value.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         // A softirq would wait for the lock that it has interrupted.
-        // SAFETY: Any task may do this.
-        unsafe { ktcp_softirqs_off() };
-        let result = f(&mut self.inner.lock());
-        // SAFETY: It was done above.
-        unsafe { ktcp_softirqs_on() };
-        result
+        without_softirqs(|| f(&mut self.inner.lock()))
     }
+}
+
+/// Calls `f`, which must not sleep, with softirqs off.
+pub(crate) fn without_softirqs<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: Any task may do this.
+    unsafe { ktcp_softirqs_off() };
+    let result = f();
+    // SAFETY: It was done above.
+    unsafe { ktcp_softirqs_on() };
+    result
 }
 
 /// The initial namespace, with its loopback device up.

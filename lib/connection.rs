@@ -30,7 +30,10 @@ use crate::{
         Watcher, //
     },
     parker::Parker,
-    service::Shared,
+    service::{
+        Kept,
+        Shared, //
+    },
     softirq::Atomically,
     stats::{
         Counter,
@@ -98,7 +101,7 @@ struct Inner {
 /// - It lives in an `Arc`.
 #[pin_data]
 pub(crate) struct Connection {
-    server: Arc<Shared>,
+    server: Kept,
     /// Whether visits that must not sleep are of any use.
     atomic: bool,
     /// Its place in the table of the server.
@@ -182,7 +185,7 @@ impl Connection {
         // INVARIANT: As long as it is `VISITED`, `inner` is ours.
         Arc::pin_init(
             pin_init!(&this in Self {
-                server: server.clone(),
+                server: Kept::new(server),
                 atomic: driver.is_atomic(),
                 number,
                 peer,

@@ -2,7 +2,10 @@
 
 //! The other end of a connection, and sending to it from outside its handler.
 
-use crate::connection::Connection;
+use crate::{
+    connection::Connection,
+    softirq, //
+};
 use core::net::SocketAddr;
 use kernel::{
     prelude::*,
@@ -36,8 +39,8 @@ impl<'a> Peer<'a> {
 ///
 /// It may be kept and used for longer than the connection, the server and the handler: it then says
 /// `ENOTCONN`. It keeps neither of them alive, nor any socket, thread or buffer: until it is dropped
-/// it holds some 500 bytes for its connection and, once the server is gone, another 2 KiB and 64
-/// bytes for each CPU and counter for all of them.
+/// it holds 256 bytes for its connection and, once the server is gone, some 4 KiB and 1 KiB for each
+/// CPU for all connections together. It may be dropped in any context but a hard interrupt.
 ///
 /// # Examples
 ///
@@ -64,10 +67,13 @@ impl Sender {
     /// - `ENOTCONN`: the connection is closed.
     /// - `ENOBUFS`: with what waits to be sent, it is more than the server's output buffer.
     /// - `ENOMEM`.
+    /// - `EBUSY`: the caller must not sleep, as a handler that [does not](crate::Handler::MAY_SLEEP).
     ///
-    /// May sleep, but not for the peer; so it is not for a handler that
-    /// [does not](crate::Handler::MAY_SLEEP).
+    /// May sleep, but not for the peer.
     pub fn send(&self, data: &[u8]) -> Result {
+        if softirq::are_off() {
+            return Err(EBUSY);
+        }
         self.connection.push(data)
     }
 

@@ -18,7 +18,10 @@ use crate::{
         new_mutex,
         new_work, //
     },
-    service::Server,
+    service::{
+        Kept,
+        Server, //
+    },
     shim,
     slots::Slots,
     softirq::{
@@ -65,6 +68,11 @@ pub(crate) trait Resident: Send + Sync {
         None
     }
 
+    /// Whether the current task runs the handler of this server. May sleep.
+    fn runs_current(&self) -> bool {
+        false
+    }
+
     /// Asks it to end, without waiting for code of the module. May sleep.
     fn ask(&self);
 
@@ -82,6 +90,12 @@ struct Place {
     /// Only compared.
     module: usize,
     resident: Arc<dyn Resident>,
+}
+
+impl Place {
+    fn is_of(&self, module: usize, kind: Kind) -> bool {
+        self.module == module && self.resident.kind() == kind
+    }
 }
 
 global_lock! {
@@ -145,6 +159,8 @@ pub(crate) struct Entry {
     name: &'static CStr,
     /// Its number in the list.
     number: SetOnce<usize>,
+    /// Once it runs.
+    shared: SetOnce<Kept>,
     /// Taken by whoever stops the server.
     #[pin]
     running: Mutex<Option<Server>>,
@@ -174,6 +190,12 @@ impl Resident for Entry {
 
     fn server_name(&self) -> Option<&CStr> {
         Some(self.name)
+    }
+
+    fn runs_current(&self) -> bool {
+        // Not by way of `running`: who starts a server, and drops its handler when that fails, has
+        // locked it.
+        self.shared().is_some_and(|shared| shared.runs_current())
     }
 
     fn ask(&self) {
@@ -224,6 +246,9 @@ impl Entry {
         let mut running = entry.running.lock();
         let first = entry.list(module)?;
         let started = entry.start(first, start);
+        if let Ok(server) = &started {
+            entry.shared.populate(Kept::new(server.shared()));
+        }
         let failed = started.as_ref().err().copied();
         *running = started.ok();
         drop(running);
@@ -245,6 +270,7 @@ impl Entry {
             pin_init!(Self {
                 name,
                 number: SetOnce::new(),
+                shared: SetOnce::new(),
                 running <- new_mutex!(None),
                 stopped <- Latch::new(),
                 work <- new_work!("ktcp_server::Entry"),
@@ -289,27 +315,23 @@ impl Entry {
         }
     }
 
+    /// What the tasks of the server share, once it has started.
+    pub(crate) fn shared(&self) -> Option<&Kept> {
+        self.shared.as_ref()
+    }
+
     /// Stops the server unless someone else does, and returns when no code of its module runs any
-    /// more. From the server itself, it only begins to stop. Sleeps, but not in a handler that must
-    /// not.
+    /// more. From a handler it only begins to stop. Sleeps, but not in a handler that must not.
     pub(crate) fn close(self: &Arc<Self>, within: Option<Delta>) {
-        // Who must not sleep cannot wait, nor take a look: such is a handler that does not sleep.
-        if softirq::are_off() || self.begins_to_stop_itself() {
+        if softirq::are_off() {
+            // Who must not sleep cannot wait, nor take a look: such is a handler that does not sleep.
+            leave_to_janitor(self.clone());
+        } else if runs_a_handler() {
+            // Its own server waits for it; and that of another handler may do the same to its own.
+            self.ask();
             leave_to_janitor(self.clone());
         } else {
             self.stop(within);
-        }
-    }
-
-    /// Whether the current task runs the handler of the server, which begins to stop then. May
-    /// sleep.
-    fn begins_to_stop_itself(&self) -> bool {
-        match &*self.running.lock() {
-            Some(running) if running.runs_current() => {
-                running.begin_stop();
-                true
-            }
-            _ => false,
         }
     }
 
@@ -326,27 +348,47 @@ impl Entry {
     }
 }
 
-/// What is listed of `module`: the first of that kind from that number on.
-fn next(module: usize, kind: Kind, from: usize) -> Option<(usize, Arc<dyn Resident>)> {
+/// The first that is listed from that number on and that is wanted.
+fn next(from: usize, wanted: impl Fn(&Place) -> bool) -> Option<(usize, Arc<dyn Resident>)> {
     let places = PLACES.lock();
-    let mut left = places.iter().filter(|place| {
-        place.module == module && place.number >= from && place.resident.kind() == kind
-    });
+    let mut left = places
+        .iter()
+        .filter(|place| place.number >= from && wanted(place));
     left.next()
         .map(|place| (place.number, place.resident.clone()))
 }
 
-/// Calls `f` for all of that kind that is listed of `module`.
-fn for_each(module: usize, kind: Kind, f: impl Fn(&dyn Resident)) {
+/// Calls `f` for all that is listed and that is wanted, until it says that this was enough; says
+/// whether it has.
+fn find(wanted: impl Fn(&Place) -> bool, f: impl Fn(&dyn Resident) -> bool) -> bool {
     let mut from = 0;
-    while let Some((number, resident)) = next(module, kind, from) {
-        f(&*resident);
+    while let Some((number, resident)) = next(from, &wanted) {
+        if f(&*resident) {
+            return true;
+        }
         from = number + 1;
     }
+    false
+}
+
+/// Whether the current task runs the handler of some server. May sleep.
+fn runs_a_handler() -> bool {
+    find(|_| true, |resident| resident.runs_current())
+}
+
+/// Calls `f` for all of that kind that is listed of `module`.
+fn for_each(module: usize, kind: Kind, f: impl Fn(&dyn Resident)) {
+    find(
+        |place| place.is_of(module, kind),
+        |resident| {
+            f(resident);
+            false
+        },
+    );
 }
 
 fn evict_all(module: usize, kind: Kind) {
-    while let Some((_, resident)) = next(module, kind, 0) {
+    while let Some((_, resident)) = next(0, |place| place.is_of(module, kind)) {
         resident.evict();
     }
 }

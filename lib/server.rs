@@ -11,8 +11,8 @@ use crate::{
     net::TcpListener,
     registry::Entry,
     service::{
-        Server,
-        Shared, //
+        Kept,
+        Server, //
     },
     stats::Statistics, //
 };
@@ -32,10 +32,10 @@ use kernel::{
 ///
 /// # When it is dropped elsewhere, or not at all
 ///
-/// - In a method of a handler that [does not sleep](Handler::MAY_SLEEP): the server is stopped as
-///   soon as the method has returned.
-/// - In a method of its own handler: the server stops listening and receiving, and the rest of the
-///   work is done as soon as the method has returned. The module can be unloaded only then.
+/// - In a method of a handler, be it its own or that of another server: the server stops listening
+///   and receiving, and the rest of the work is done without waiting for it: its own handler has to
+///   return first. The module can be unloaded only when it is done.
+/// - In a method of a handler that [does not sleep](Handler::MAY_SLEEP): all of it is done so.
 /// - Never, because the value was leaked: the server runs until the module is unloaded, which
 ///   stops it, with a line in the log. Its memory stays leaked.
 ///
@@ -44,7 +44,7 @@ use kernel::{
 /// See the [crate documentation](crate).
 pub struct KernelTcpServer {
     entry: Arc<Entry>,
-    shared: Arc<Shared>,
+    shared: Kept,
 }
 
 impl KernelTcpServer {
@@ -60,13 +60,10 @@ impl KernelTcpServer {
         listener: TcpListener,
         handler: H,
     ) -> Result<Self> {
-        let mut shared = None;
         let entry = Entry::new(config.name, module, |place| {
-            let server = Server::start(place, config, listener, handler)?;
-            shared = Some(server.shared().clone());
-            Ok(server)
+            Server::start(place, config, listener, handler)
         })?;
-        let shared = shared.ok_or(EINVAL)?;
+        let shared = entry.shared().cloned().ok_or(EINVAL)?;
         Ok(Self { entry, shared })
     }
 

@@ -30,11 +30,15 @@ use crate::{
         Refusal,
         Shares, //
     },
-    lock_class::new_mutex,
+    lock_class::{
+        new_mutex,
+        new_work, //
+    },
     net::{
         TcpListener,
         TcpStream, //
     },
+    registry,
     slots::Slots,
     stats::{
         Counter,
@@ -45,18 +49,27 @@ use crate::{
     trace, //
 };
 use core::{
-    mem,
-    net::SocketAddr, //
+    mem::{
+        self,
+        ManuallyDrop, //
+    },
+    net::SocketAddr,
+    ops::Deref, //
 };
 use kernel::{
     debugfs::Dir,
+    impl_has_work,
     prelude::*,
     str::CString,
     sync::{
         Arc,
         Mutex, //
     },
-    time::Delta, //
+    time::Delta,
+    workqueue::{
+        Work,
+        WorkItem, //
+    }, //
 };
 
 /// A handler, without its type.
@@ -90,6 +103,8 @@ struct Table {
 }
 
 /// What all tasks of a server share.
+///
+/// Dropping the last reference sleeps; see [`Kept`].
 #[pin_data]
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -105,9 +120,85 @@ pub(crate) struct Shared {
     drained: Latch,
     #[pin]
     table: Mutex<Table>,
+    #[pin]
+    work: Work<Shared>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Shared { self.work }
+}
+
+impl WorkItem for Shared {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        drop(this);
+    }
+}
+
+/// A reference for those who may keep it for longer than the server is there, and drop it anywhere:
+/// that does not sleep.
+pub(crate) struct Kept(ManuallyDrop<Arc<Shared>>);
+
+impl Kept {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self(ManuallyDrop::new(shared.clone()))
+    }
+}
+
+impl Clone for Kept {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
+
+impl Deref for Kept {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: It is not used after this, for `self` goes.
+        let shared = unsafe { ManuallyDrop::take(&mut self.0) };
+        if let Some(last) = Arc::into_unique_or_drop(shared) {
+            registry::leave_to_janitor(Arc::from(last));
+        }
+    }
 }
 
 impl Shared {
+    /// What the tasks of a server with these settings share. May sleep.
+    ///
+    /// Not inlined: what runs as its work item is to be code of the library.
+    #[inline(never)]
+    fn new(config: Config, addr: SocketAddr, atomic: bool) -> Result<Arc<Self>> {
+        let counters = Arc::new(Counters::new()?, GFP_KERNEL)?;
+        Arc::pin_init(
+            try_pin_init!(Self {
+                engine: Engine::new(&config, &counters, atomic)?,
+                counters,
+                clock: Clock::new(&config.timeouts),
+                config,
+                addr,
+                stopping <- Latch::new(),
+                drained <- Latch::new(),
+                table <- new_mutex!(Table {
+                    entries: Slots::new(),
+                    shares: Shares::new(),
+                    finished: None,
+                    most_open: 0,
+                    draining: false,
+                }),
+                work <- new_work!("ktcp_server::Shared"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
     /// Takes a connection that is closed out of the table.
     pub(crate) fn leave(&self, number: usize) {
         let mut table = self.table.lock();
@@ -137,6 +228,15 @@ impl Shared {
         let table = self.table.lock();
         let mut connections = table.entries.iter().map(|entry| &entry.connection);
         connections.try_for_each(|connection| f(connection))
+    }
+
+    /// Whether the current task is one that runs the handler. May sleep.
+    pub(crate) fn runs_current(&self) -> bool {
+        let found = self.for_each(|connection| match connection.is_visited_by_current() {
+            true => Err(()),
+            false => Ok(()),
+        });
+        found.is_err()
     }
 
     /// The address that it listens on.
@@ -287,26 +387,7 @@ impl Server {
         let addr = listener.local_addr()?;
         let name = config.name;
         let has_timeouts = config.timeouts.are_any();
-        let counters = Arc::new(Counters::new()?, GFP_KERNEL)?;
-        let shared = Arc::pin_init(
-            try_pin_init!(Shared {
-                engine: Engine::new(&config, &counters, works_atomically::<H>())?,
-                counters,
-                clock: Clock::new(&config.timeouts),
-                config,
-                addr,
-                stopping <- Latch::new(),
-                drained <- Latch::new(),
-                table <- new_mutex!(Table {
-                    entries: Slots::new(),
-                    shares: Shares::new(),
-                    finished: None,
-                    most_open: 0,
-                    draining: false,
-                }),
-            }),
-            GFP_KERNEL,
-        )?;
+        let shared = Shared::new(config, addr, works_atomically::<H>())?;
         // From here on, dropping stops what has been started.
         let mut server = Self {
             shared: shared.clone(),
@@ -330,16 +411,6 @@ impl Server {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
-    }
-
-    /// Whether the current task is one that runs the handler.
-    pub(crate) fn runs_current(&self) -> bool {
-        let table = self.shared.table.lock();
-        let visited = table
-            .entries
-            .iter()
-            .any(|entry| entry.connection.is_visited_by_current());
-        visited
     }
 
     /// Stops listening and receiving, without waiting for anybody. May sleep.
