@@ -13,6 +13,8 @@ bool ktcp_kunit_fault_disarm(void);
 unsigned int ktcp_kunit_tasks(const char *prefix);
 int ktcp_kunit_sockets(void);
 
+int ktcp_kunit_claim(u16 port, bool claimed);
+
 int ktcp_kunit_unshare_net(u64 *cookie);
 bool ktcp_kunit_net_exists(u64 cookie);
 int ktcp_kunit_net_up(u64 cookie, bool up);

@@ -24,6 +24,7 @@ use core::net::{
     SocketAddr, //
 };
 use kernel::{
+    error::to_result,
     prelude::*,
     time::{
         delay::fsleep,
@@ -39,6 +40,16 @@ use ktcp_server::{
     CloseReason,
     Executor, //
 };
+
+extern "C" {
+    fn ktcp_kunit_claim(port: u16, claimed: bool) -> c_int;
+}
+
+/// Has newcomers to that port claimed by somebody else, or no more.
+fn claim(addr: SocketAddr, claimed: bool) -> Result {
+    // SAFETY: May be called from any task.
+    to_result(unsafe { ktcp_kunit_claim(addr.port(), claimed) })
+}
 
 /// Long enough for a test that is held up now and then, short enough to wait for.
 const TIMEOUT: Delta = Delta::from_millis(300);
@@ -108,6 +119,23 @@ fn an_address_has_its_share_by_v4_and_v6_together(executor: Executor) -> Result 
     assert!(eventually(|| {
         connect(four).is_ok_and(|client| exchange(&client, b"hello").is_ok())
     }));
+    Ok(())
+}
+
+fn a_socket_that_somebody_else_watches_is_left_alone(executor: Executor) -> Result {
+    let (server, record, addr) = start(builder(executor))?;
+    let bystander = connect(addr)?;
+    exchange(&bystander, b"hello")?;
+    claim(addr, true)?;
+    for _ in 0..3 {
+        assert!(is_refused(addr));
+    }
+    claim(addr, false)?;
+    exchange(&connect(addr)?, b"hello")?;
+    exchange(&bystander, b"still here")?;
+    // What the peers see may be faster than what is counted.
+    assert!(eventually(|| server.statistics().refused_in_use == 3));
+    assert_eq!(record.opened(), 2);
     Ok(())
 }
 
@@ -252,6 +280,7 @@ suites! {
     ktcp_limits_trying;
     one_connection_too_many_is_reset,
     an_address_has_its_share_by_v4_and_v6_together,
+    a_socket_that_somebody_else_watches_is_left_alone,
     an_idle_connection_is_closed,
     a_message_that_comes_in_drips_is_not_waited_for,
     a_slow_peer_is_told,

@@ -20,6 +20,7 @@ use crate::{
         ENOTCONN, //
     },
     handler::CloseReason,
+    limits::Refusal,
     lock_class::{
         new_mutex,
         new_work, //
@@ -94,8 +95,7 @@ struct Inner {
 ///
 /// - `inner` belongs to the task that has moved `state` from `QUEUED` to `VISITED`, until it moves
 ///   it on; or, before `begin`, to the one that made the connection.
-/// - `inner` is `None` if `state` is `GONE`. Before that, from `begin` on, `watch` watches the
-///   stream.
+/// - `inner` is `None` if `state` is `GONE`. Before that, `watch` watches the stream.
 /// - The executor holds the connection once when `state` is `QUEUED`, otherwise not; whoever makes
 ///   it `QUEUED` sees to that.
 /// - It lives in an `Arc`.
@@ -173,17 +173,18 @@ struct Pushed {
 }
 
 impl Connection {
-    /// A connection that does nothing until [`begin`](Self::begin). May sleep.
+    /// A connection that does nothing until [`begin`](Self::begin) or [`abandon`](Self::abandon), one
+    /// of which has to follow. May sleep.
     pub(crate) fn new(
         server: &Arc<Shared>,
         number: usize,
         stream: TcpStream,
         peer: SocketAddr,
         driver: KBox<dyn Drive>,
-    ) -> Result<Arc<Self>> {
+    ) -> Result<Arc<Self>, Refusal> {
         let now = server.clock.now();
         // INVARIANT: As long as it is `VISITED`, `inner` is ours.
-        Arc::pin_init(
+        let connection = Arc::pin_init(
             pin_init!(&this in Self {
                 server: Kept::new(server),
                 atomic: driver.is_atomic(),
@@ -204,18 +205,30 @@ impl Connection {
                 work <- new_work!("ktcp_server::Connection"),
             }),
             GFP_KERNEL,
-        )
+        )?;
+        // SAFETY: Before `begin`, `inner` is ours.
+        if let Some(Inner { stream, .. }) = unsafe { &*connection.inner.get() } {
+            // SAFETY: It is unwatched in `part`, which comes before the end of the connection: by way
+            // of `abandon`, or of the visit that `begin` makes due.
+            if unsafe { stream.watch(&connection.watch) }.is_err() {
+                stream.reset_on_drop();
+                return Err(Refusal::InUse);
+            }
+        }
+        Ok(connection)
     }
 
-    /// Begins to listen to the stream, and queues the connection for its first visit.
+    /// Closes a connection that is not to begin. May sleep.
+    pub(crate) fn abandon(&self) {
+        // SAFETY: `begin` was not called, so that `inner` is ours.
+        unsafe { self.part(false) };
+    }
+
+    /// Queues the connection for its first visit.
     ///
     /// To be called once, after `new`.
     pub(crate) fn begin(self: &Arc<Self>) {
-        // SAFETY: Before the state is changed below, `inner` is ours.
-        if let Some(inner) = unsafe { &*self.inner.get() } {
-            // SAFETY: It is unwatched in `close`, which comes before the end of `self`.
-            unsafe { inner.stream.watch(&self.watch) };
-        }
+        // What has happened since `new` is found by that visit.
         self.state.xchg(QUEUED, Full);
         self.server.engine.enqueue(self.as_arc_borrow());
     }
@@ -328,17 +341,7 @@ impl Connection {
     /// Closes the connection for ever, at the end of a visit.
     fn close(self: &Arc<Self>, reset: bool) {
         // SAFETY: We are visiting still, so that `inner` is ours.
-        let inner = unsafe { &mut *self.inner.get() }.take();
-        if let Some(Inner { stream, driver }) = inner {
-            // SAFETY: It was watched in `begin`, and is unwatched only here: `inner` was there.
-            unsafe { stream.unwatch(&self.watch) };
-            if reset {
-                stream.reset_on_drop();
-            }
-            // The session and the handler's part go before the peer learns of it.
-            drop(driver);
-            drop(stream);
-        }
+        unsafe { self.part(reset) };
         let mut pushed = self.pushed.lock();
         pushed.closed = true;
         let unsent = pushed.buffer.take();
@@ -348,6 +351,26 @@ impl Connection {
         // INVARIANT: `inner` is `None`.
         self.state.xchg(GONE, Full);
         self.server.leave(self.number);
+    }
+
+    /// Ends what is between the stream and the handler. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `inner` belongs to the caller.
+    unsafe fn part(&self, reset: bool) {
+        // SAFETY: By this function's contract.
+        let inner = unsafe { &mut *self.inner.get() }.take();
+        if let Some(Inner { stream, driver }) = inner {
+            // SAFETY: It was watched in `new`, and is unwatched only here: `inner` was there.
+            unsafe { stream.unwatch(&self.watch) };
+            if reset {
+                stream.reset_on_drop();
+            }
+            // The session and the handler's part go before the peer learns of it.
+            drop(driver);
+            drop(stream);
+        }
     }
 
     /// Queues `data` to be sent; see [`Sender::send`](crate::Sender::send).

@@ -26,6 +26,8 @@ pub(crate) enum Refusal {
     Full,
     /// The peer's address has.
     PeerFull,
+    /// Somebody else watches the socket already.
+    InUse,
     /// Something else that the newcomer needs is not to be had.
     Failed(Error),
 }

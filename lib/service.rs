@@ -292,6 +292,7 @@ impl Shared {
         let (counter, result) = match refusal {
             Refusal::Full => (Counter::RefusedByLimit, Ok(())),
             Refusal::PeerFull => (Counter::RefusedByPeerLimit, Ok(())),
+            Refusal::InUse => (Counter::RefusedInUse, Ok(())),
             Refusal::Failed(error) => (Counter::OutOfMemory, Err(error)),
         };
         self.counters.add(counter, 1);
@@ -315,7 +316,10 @@ impl Shared {
             .inspect_err(|_| stream.reset_on_drop())?;
         let added = table.entries.add(|number| {
             let connection = Connection::new(self, number, stream, peer, driver)?;
-            let thread = self.engine.thread_for(self.config.name, &connection)?;
+            let thread = self
+                .engine
+                .thread_for(self.config.name, &connection)
+                .inspect_err(|_| connection.abandon())?;
             trace::accept(&connection);
             connection.begin();
             Ok(Entry { connection, thread })
@@ -324,7 +328,7 @@ impl Shared {
             Ok(()) => table.most_open = table.most_open.max(open + 1),
             Err(_) => table.shares.give_back(peer.ip()),
         }
-        Ok(added?)
+        added
     }
 
     /// What the thread does that keeps the time.

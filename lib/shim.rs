@@ -25,7 +25,7 @@ extern "C" {
     /// C header: [`include/net/sock.h`](srctree/include/net/sock.h)
     pub(crate) fn sock_no_linger(sk: *mut bindings::sock);
 
-    pub(crate) fn ktcp_watch(sock: *mut bindings::socket, watch: *mut RawWatch);
+    pub(crate) fn ktcp_watch(sock: *mut bindings::socket, watch: *mut RawWatch) -> c_int;
     pub(crate) fn ktcp_unwatch(sock: *mut bindings::socket, watch: *mut RawWatch);
     pub(crate) fn ktcp_sock_ended(sock: *const bindings::socket) -> bool;
 

@@ -3,7 +3,10 @@
 //! A table whose entries keep their number.
 
 use core::mem;
-use kernel::prelude::*;
+use kernel::{
+    alloc::AllocError,
+    prelude::*, //
+};
 
 enum Slot<T> {
     Taken(T),
@@ -37,9 +40,12 @@ impl<T> Slots<T> {
         self.len == 0
     }
 
-    /// Adds what `make` returns for the number it gets. `ENOMEM`, and the errors of `make`, leave
+    /// Adds what `make` returns for the number it gets. No memory, and the errors of `make`, leave
     /// everything as it was. May sleep.
-    pub(crate) fn add(&mut self, make: impl FnOnce(usize) -> Result<T>) -> Result {
+    pub(crate) fn add<E: From<AllocError>>(
+        &mut self,
+        make: impl FnOnce(usize) -> Result<T, E>,
+    ) -> Result<(), E> {
         let number = match self.free {
             Some(number) => number,
             None => {
@@ -92,7 +98,7 @@ mod tests {
     fn numbers_are_stable_and_used_again() -> Result {
         let mut slots = Slots::new();
         for letter in ['a', 'b', 'c'] {
-            slots.add(|_| Ok(letter))?;
+            slots.add(|_| Ok::<_, Error>(letter))?;
         }
         assert_eq!(slots.remove(1), Some('b'));
         assert_eq!(slots.remove(1), None);
@@ -103,7 +109,7 @@ mod tests {
         for number in &mut numbers {
             slots.add(|free| {
                 *number = free;
-                Ok('d')
+                Ok::<_, Error>('d')
             })?;
         }
         assert_eq!(numbers, [0, 1, 3]);
@@ -120,7 +126,7 @@ mod tests {
         assert_eq!(slots.iter().count(), 0);
         slots.add(|number| {
             assert_eq!(number, 0);
-            Ok(1)
+            Ok::<_, Error>(1)
         })?;
         assert_eq!(slots.remove(0), Some(1));
         assert!(slots.is_empty());

@@ -70,6 +70,8 @@ counters! {
     RefusedByLimit => refused_by_limit,
     /// Newcomers that were reset because their address had its share of connections.
     RefusedByPeerLimit => refused_by_peer_limit,
+    /// Newcomers that were reset because somebody else watches their sockets, such as a BPF sockmap.
+    RefusedInUse => refused_in_use,
     /// Newcomers that the handler refused.
     RefusedByHandler => refused_by_handler,
     /// Newcomers and connections for which there was no memory.

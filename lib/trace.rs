@@ -155,6 +155,7 @@ mod slow {
         let (reason, error) = match refusal {
             Refusal::Full => (c"limit", 0),
             Refusal::PeerFull => (c"peer_limit", 0),
+            Refusal::InUse => (c"in_use", 0),
             Refusal::Failed(error) => (c"failed", error.to_errno()),
         };
         // SAFETY: As in `accept`; `reason` ends with a NUL, too.

@@ -252,21 +252,23 @@ impl Socket {
     /// Has `watch` told from now on of whatever happens to the socket. What was there before is not
     /// told.
     ///
+    /// Fails with `EBUSY` when the socket is somebody else's to watch; `watch` is not used then.
+    ///
     /// # Safety
     ///
     /// `watch` is initialised, stays where it is, is used for one socket at a time, and is not
     /// freed before [`unwatch`](Self::unwatch) has returned.
-    pub(super) unsafe fn watch(&self, watch: *mut RawWatch) {
+    pub(super) unsafe fn watch(&self, watch: *mut RawWatch) -> Result {
         // SAFETY: The socket is valid, and `watch` is by this function's contract.
-        unsafe { shim::ktcp_watch(self.as_ptr(), watch) }
+        to_result(unsafe { shim::ktcp_watch(self.as_ptr(), watch) })
     }
 
     /// Ends what `watch` began. When this returns, the watch is told of nothing more.
     ///
     /// # Safety
     ///
-    /// `watch` is the one that was passed to [`watch`](Self::watch), and this is the first call
-    /// since.
+    /// `watch` is the one that was passed to [`watch`](Self::watch), which has succeeded, and this
+    /// is the first call since.
     pub(super) unsafe fn unwatch(&self, watch: *mut RawWatch) {
         // SAFETY: The socket is valid, and `watch` is by this function's contract.
         unsafe { shim::ktcp_unwatch(self.as_ptr(), watch) }

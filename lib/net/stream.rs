@@ -75,10 +75,13 @@ impl TcpStream {
 
     /// Has `watch` told of whatever happens to the connection, until [`unwatch`](Self::unwatch).
     ///
+    /// Fails with `EBUSY` when somebody else watches it already, such as a BPF sockmap.
+    ///
     /// # Safety
     ///
-    /// `watch` watches nothing else meanwhile, and `unwatch` is called before it is dropped.
-    pub(crate) unsafe fn watch(&self, watch: &Watch) {
+    /// `watch` watches nothing else meanwhile, and if this succeeds, `unwatch` is called before it is
+    /// dropped.
+    pub(crate) unsafe fn watch(&self, watch: &Watch) -> Result {
         // SAFETY: A `Watch` is initialised and pinned; the rest is this function's contract.
         unsafe { self.socket.watch(watch.as_ptr()) }
     }

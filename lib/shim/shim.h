@@ -33,7 +33,7 @@ struct ktcp_watch {
 	void (*state_change)(struct sock *sk);
 };
 
-void ktcp_watch(struct socket *sock, struct ktcp_watch *watch);
+int ktcp_watch(struct socket *sock, struct ktcp_watch *watch);
 void ktcp_unwatch(struct socket *sock, struct ktcp_watch *watch);
 bool ktcp_sock_ended(const struct socket *sock);
 

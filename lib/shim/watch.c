@@ -22,7 +22,8 @@ static void ktcp_watch_event(struct sock *sk)
 	/* Excludes ktcp_unwatch(): the watch is there as long as this is held. */
 	read_lock(&sk->sk_callback_lock);
 	watch = sk->sk_user_data;
-	if (likely(watch))
+	/* Who called this may have looked just before it was taken off. */
+	if (likely(watch && sk->sk_data_ready == ktcp_watch_event))
 		watch->event(watch->data);
 	read_unlock(&sk->sk_callback_lock);
 	if (unlikely(!off))
@@ -41,12 +42,19 @@ static void ktcp_watch_write_space(struct sock *sk)
 	ktcp_watch_event(sk);
 }
 
-/* What was there before this call is not told: look for it afterwards. */
-void ktcp_watch(struct socket *sock, struct ktcp_watch *watch)
+/*
+ * What was there before this call is not told: look for it afterwards. -EBUSY when
+ * somebody else has claimed the socket, as a BPF sockmap does.
+ */
+int ktcp_watch(struct socket *sock, struct ktcp_watch *watch)
 {
 	struct sock *sk = sock->sk;
 
 	write_lock_bh(&sk->sk_callback_lock);
+	if (sk->sk_user_data) {
+		write_unlock_bh(&sk->sk_callback_lock);
+		return -EBUSY;
+	}
 	watch->data_ready = sk->sk_data_ready;
 	watch->write_space = sk->sk_write_space;
 	watch->state_change = sk->sk_state_change;
@@ -55,10 +63,14 @@ void ktcp_watch(struct socket *sock, struct ktcp_watch *watch)
 	sk->sk_write_space = ktcp_watch_write_space;
 	sk->sk_state_change = ktcp_watch_event;
 	write_unlock_bh(&sk->sk_callback_lock);
+	return 0;
 }
 EXPORT_SYMBOL_GPL(ktcp_watch);
 
-/* When this returns, no callback uses the watch any more. */
+/*
+ * As long as the watch is there, nobody else claims the socket: they look, as we do.
+ * When this returns, no callback uses the watch any more.
+ */
 void ktcp_unwatch(struct socket *sock, struct ktcp_watch *watch)
 {
 	struct sock *sk = sock->sk;
