@@ -13,7 +13,9 @@ use crate::{
         Namespace,
         TcpListener, //
     },
+    registry,
     server::KernelTcpServer,
+    service,
     timers::Timeouts, //
 };
 use core::net::{
@@ -276,13 +278,25 @@ impl Builder {
     /// # Errors
     ///
     /// Those of [`ListenOptions::bind`](crate::net::ListenOptions::bind), such as `EADDRINUSE`;
-    /// `EINVAL` for a setting out of its range, which a line in the log names; `ENOMEM`, for which
+    /// `EINVAL` for a setting out of its range, which a line in the log names, and when `module` is
+    /// not the one that calls this; `ESHUTDOWN` when it is about to go; `ENOMEM`, for which
     /// the kernel also says `ENFILE` or `ENOBUFS` (no memory for a socket), `EADDRINUSE` (none to
     /// note that the port is in use) and `EAGAIN` (none for a thread). Nothing is left behind then,
     /// and the handler is dropped.
     ///
     /// May sleep.
     pub fn start<H: Handler>(
+        self,
+        module: &'static ThisModule,
+        handler: H,
+    ) -> Result<KernelTcpServer> {
+        registry::check_owner(module, self.config.name, service::code_of::<H>())?;
+        self.start_unchecked(module, handler)
+    }
+
+    /// Like [`start`](Self::start), for one who waits for the end of the server before anything could
+    /// go.
+    pub(crate) fn start_unchecked<H: Handler>(
         self,
         module: &'static ThisModule,
         handler: H,

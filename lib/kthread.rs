@@ -123,6 +123,7 @@ pub(crate) fn is_online(cpu: u32) -> bool {
 ///
 /// `function` is dropped then, and has not run.
 ///
+/// - `EINVAL`: `module` is not the one that calls this.
 /// - `ESHUTDOWN`: the module is about to go, so that nothing of it may be started any more.
 /// - `ENOMEM`, also in the guise of `EAGAIN`.
 /// - `EINTR`: the calling task is being killed.
@@ -133,6 +134,7 @@ where
     F: FnOnce(&Stop) -> T + Send + 'static,
     T: Send + 'static,
 {
+    registry::check_owner(module, name, run::<F, T> as *const ())?;
     start(Some(module), None, name, function)
 }
 

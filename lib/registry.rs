@@ -103,6 +103,18 @@ global_lock! {
     unsafe(uninit) static PLACES: Mutex<Slots<Place>> = Slots::new();
 }
 
+/// Fails with `EINVAL` if `code`, a function, is not part of `module`: it would be freed before what
+/// is listed of `module` is ended. Any context.
+pub(crate) fn check_owner(module: &'static ThisModule, name: &CStr, code: *const ()) -> Result {
+    // SAFETY: A `ThisModule` is null or points to a module that is there.
+    if unsafe { shim::ktcp_module_has(module.as_ptr(), code.cast()) } {
+        Ok(())
+    } else {
+        pr_err!("{name}: was to be started for a module whose code it is not\n");
+        Err(EINVAL)
+    }
+}
+
 /// Lists what `make` returns for its number, as part of `module`. May sleep.
 ///
 /// # Errors

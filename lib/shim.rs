@@ -53,6 +53,7 @@ extern "C" {
     pub(crate) fn ktcp_interrupt_kthread(task: *mut bindings::task_struct);
     pub(crate) fn ktcp_in_worker() -> bool;
     pub(crate) fn ktcp_module_is_live(module: *mut bindings::module) -> bool;
+    pub(crate) fn ktcp_module_has(module: *const bindings::module, code: *const c_void) -> bool;
     pub(crate) fn ktcp_softirqs_off();
     pub(crate) fn ktcp_softirqs_on();
     pub(crate) fn ktcp_softirqs_are_off() -> bool;

@@ -68,6 +68,22 @@ bool ktcp_module_is_live(struct module *module)
 }
 EXPORT_SYMBOL_GPL(ktcp_module_is_live);
 
+/*
+ * Whether code at that address is gone when the module is, and not before. Without a
+ * module: whether it is built in, as we have to be for that.
+ */
+bool ktcp_module_has(const struct module *module, const void *code)
+{
+	if (module)
+		return within_module((unsigned long)code, module);
+#ifdef MODULE
+	return false;
+#else
+	return !is_module_address((unsigned long)code);
+#endif
+}
+EXPORT_SYMBOL_GPL(ktcp_module_has);
+
 /* What comes before schedule(); a condition checked in between is not missed. */
 void ktcp_prepare_to_park(void)
 {

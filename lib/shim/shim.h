@@ -48,6 +48,7 @@ bool ktcp_cpu_online(unsigned int cpu);
 void ktcp_interrupt_kthread(struct task_struct *task);
 bool ktcp_in_worker(void);
 bool ktcp_module_is_live(struct module *module);
+bool ktcp_module_has(const struct module *module, const void *code);
 void ktcp_prepare_to_park(void);
 void ktcp_finish_park(void);
 void ktcp_sched_batch(void);
