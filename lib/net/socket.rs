@@ -41,6 +41,9 @@ const TCP_KEEPINTVL: u32 = 5;
 const TCP_KEEPCNT: u32 = 6;
 const TCP_USER_TIMEOUT: u32 = 18;
 
+/// How many bytes one call moves at most: C counts them in an `int`.
+const MOST: usize = c_int::MAX as usize;
+
 /// Which direction of a connection to shut down, as in `std::net`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
@@ -214,12 +217,13 @@ impl Socket {
         buffer: &mut [u8],
         wait: Wait,
     ) -> Result<usize> {
+        let len = buffer.len().min(MOST);
         let mut vector = bindings::kvec {
             iov_base: buffer.as_mut_ptr().cast(),
-            iov_len: buffer.len(),
+            iov_len: len,
         };
 
-        // SAFETY: The socket is valid; `vector` describes exactly `buffer`, which is borrowed
+        // SAFETY: The socket is valid; `vector` describes no more than `buffer`, which is borrowed
         // mutably for the duration of the call, as `message` is.
         let received = unsafe {
             bindings::kernel_recvmsg(
@@ -227,7 +231,7 @@ impl Socket {
                 message,
                 &raw mut vector,
                 1,
-                buffer.len(),
+                len,
                 wait.message_flags() as c_int,
             )
         };
@@ -281,21 +285,16 @@ impl Socket {
             msg_flags: bindings::MSG_NOSIGNAL | wait.message_flags(),
             ..Default::default()
         };
+        let len = data.len().min(MOST);
         let mut vector = bindings::kvec {
             iov_base: data.as_ptr().cast_mut().cast(),
-            iov_len: data.len(),
+            iov_len: len,
         };
 
-        // SAFETY: The socket is valid; `vector` describes exactly `data`, which is borrowed for the
+        // SAFETY: The socket is valid; `vector` describes no more than `data`, which is borrowed for the
         // duration of the call and only read: without `MSG_SPLICE_PAGES` the bytes are copied.
         let sent = unsafe {
-            bindings::kernel_sendmsg(
-                self.as_ptr(),
-                &raw mut message,
-                &raw mut vector,
-                1,
-                data.len(),
-            )
+            bindings::kernel_sendmsg(self.as_ptr(), &raw mut message, &raw mut vector, 1, len)
         };
         length(sent).map_err(|error| wait.error(error))
     }
