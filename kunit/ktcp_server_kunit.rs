@@ -79,6 +79,7 @@ mod kthread;
 mod lifecycle;
 mod limits;
 mod memory;
+mod misuse;
 mod net;
 mod net_options;
 // Modules cannot make namespaces.

@@ -247,6 +247,22 @@ fn who_is_not_read_from_is_not_received_from(executor: Executor) -> Result {
     Ok(())
 }
 
+fn mptcp_peers_may_take_their_time(executor: Executor) -> Result {
+    let (_server, _record, addr) = start(builder(executor).mptcp(true))?;
+    let client = TcpStream::options()
+        .mptcp(true)
+        .connect(&namespace()?, addr)?;
+    client.set_read_timeout(Some(Delta::from_secs(10)))?;
+    // Until the server can send nothing more, and receives nothing more.
+    let sent = fill(&client)?;
+    assert!(sent > 64 << 10);
+    // It goes on when there is room again.
+    let mut answer = KVVec::from_elem(0, sent, GFP_KERNEL)?;
+    client.read_exact(&mut answer)?;
+    exchange(&client, b"hello")?;
+    Ok(())
+}
+
 fn two_hundred_at_once_are_all_served(executor: Executor) -> Result {
     const COUNT: usize = 200;
     let (server, _record, addr) = start(builder(executor).backlog(256))?;
@@ -286,6 +302,7 @@ suites! {
     a_slow_peer_is_told,
     a_peer_that_does_not_read_is_not_waited_for,
     who_is_not_read_from_is_not_received_from,
+    mptcp_peers_may_take_their_time,
     two_hundred_at_once_are_all_served,
 }
 

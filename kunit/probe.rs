@@ -56,7 +56,11 @@ pub(crate) struct Record {
     /// How often a [`Trying`] was asked, and how often it left the rest for where it may sleep.
     pub(crate) tried: Atomic<i32>,
     pub(crate) left: Atomic<i32>,
-    /// A server for the handler to drop.
+    /// How many methods wait for the gate.
+    pub(crate) stuck: Atomic<i32>,
+    /// Opened with 1.
+    pub(crate) gate: Atomic<i32>,
+    /// A server for the handler to drop, or one that it has started.
     #[pin]
     pub(crate) victim: Locked<Option<KernelTcpServer>>,
 }
@@ -73,6 +77,8 @@ impl Record {
                 fail_nth: Atomic::new(0),
                 tried: Atomic::new(0),
                 left: Atomic::new(0),
+                stuck: Atomic::new(0),
+                gate: Atomic::new(0),
                 victim <- Locked::new(None),
             }),
             GFP_KERNEL,
@@ -193,6 +199,25 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
             // Take one's time.
             Some(b'S') => {
                 fsleep(Delta::from_millis(1000));
+                output.forward(input);
+                Ok(Next::Receive)
+            }
+            // Do not return.
+            Some(b'B') => {
+                self.record.stuck.fetch_add(1, Relaxed);
+                while self.record.gate.load(Relaxed) == 0 {
+                    fsleep(Delta::from_millis(10));
+                }
+                output.forward(input);
+                Ok(Next::Receive)
+            }
+            // Start a server.
+            Some(b'Q') => {
+                let probe = Probe::<MAY_SLEEP> {
+                    record: self.record.clone(),
+                };
+                let server = builder(Executor::EventLoop).start(&THIS_MODULE, probe)?;
+                self.record.victim.with(|slot| *slot = Some(server));
                 output.forward(input);
                 Ok(Next::Receive)
             }
@@ -376,19 +401,23 @@ pub(crate) fn start(builder: Builder) -> Result<(KernelTcpServer, Arc<Record>, S
     Ok((server, record, addr))
 }
 
-/// Sends and does not read, until the server is stuck in sending and takes no more.
-pub(crate) fn fill(client: &TcpStream) -> Result {
+/// Sends and does not read, until the server is stuck in sending and takes no more. Says how much it
+/// has sent.
+pub(crate) fn fill(client: &TcpStream) -> Result<usize> {
     let block = pattern(64 << 10)?;
     client.set_write_timeout(Some(Delta::from_millis(100)))?;
-    let mut refused = 0;
+    let (mut sent, mut refused) = (0, 0);
     while refused < 5 {
         match client.write(&block) {
-            Ok(_) => refused = 0,
+            Ok(count) => {
+                sent += count;
+                refused = 0;
+            }
             Err(ETIMEDOUT) => refused += 1,
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(sent)
 }
 
 /// Waits, five seconds at most, until `condition` holds.

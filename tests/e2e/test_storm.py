@@ -160,6 +160,24 @@ def test_ten_thousand_ask_at_once(machine: vm.Guest, executor: str) -> None:
 
 @pytest.mark.limit(900)
 @pytest.mark.skipif(not LONG, reason="takes minutes: `make test-long`")
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_more_than_two_gibibytes_from_one_peer(machine: vm.Guest, executor: str) -> None:
+    """Beyond what fits into an `int`; others are served meanwhile."""
+    start(machine, executor)
+    machine.must("head -c 64M /dev/urandom >/tmp/block")
+    many = "for i in $(seq 33); do cat /tmp/block; done"
+    expected = machine.must(f"{many} | md5sum", timeout=200)
+    line = f"({many}) | nc 127.0.0.1 {PORT} | md5sum"
+    transfer = machine.start(line, timeout=600)
+    assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > 10 << 20)
+    assert crowd(machine, "ask", n=20)["complete"] == 20
+    assert machine.finish(transfer).output == expected
+    assert statistics(machine, "proving")["bytes_in"] > 1 << 31
+    machine.must("rm /tmp/block")
+
+
+@pytest.mark.limit(900)
+@pytest.mark.skipif(not LONG, reason="takes minutes: `make test-long`")
 def test_a_hundred_thousand_connections(lab: Lab, field: Lab) -> None:
     """Open at once in a guest of 4 GiB; a part of them is served meanwhile, and all are freed."""
     with vm.Guest(

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the types cannot forbid, on every executor; more of dropping is in `lifecycle`.
+
+use crate::{
+    probe::{
+        builder,
+        eventually,
+        start,
+        Probe,
+        Record,
+        MUTUAL, //
+    },
+    support::{
+        connect,
+        exchange,
+        read_to_end, //
+    },
+    THIS_MODULE, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+use ktcp_server::{
+    error::ECONNREFUSED,
+    kthread,
+    CloseReason,
+    Executor, //
+};
+
+/// Opens the gate of a record when it is dropped: a test that fails must not hang.
+struct Opening(Arc<Record>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.gate.store(1, Relaxed);
+    }
+}
+
+fn stopping_waits_for_a_handler_that_does_not_return(executor: Executor) -> Result {
+    let (server, record, addr) = start(builder(executor))?;
+    let opening = Opening(record.clone());
+    let (stuck, idle) = (connect(addr)?, connect(addr)?);
+    exchange(&idle, b"hello")?;
+    stuck.write_all(b"B")?;
+    assert!(eventually(|| record.stuck.load(Relaxed) == 1));
+    if executor != Executor::EventLoop {
+        // There, others may share its loop.
+        exchange(&idle, b"hello")?;
+    }
+
+    let stop = kthread::spawn(&THIS_MODULE, c"ktcp-stop", move |_| {
+        server.shutdown(Delta::from_millis(100));
+    })?;
+    fsleep(Delta::from_millis(1000));
+    let waits = !stop.is_finished();
+    // It listens no more all the same.
+    let refused = connect(addr).err();
+    drop(opening);
+    stop.join()?;
+    assert!(waits);
+    assert_eq!(refused, Some(ECONNREFUSED));
+    assert_eq!(record.closed(), 2);
+    assert_eq!(record.last_reason(), Some(CloseReason::Stopped));
+    assert_eq!(record.handlers_dropped.load(Relaxed), 1);
+    Ok(())
+}
+
+fn a_handler_may_start_a_server(executor: Executor) -> Result {
+    let (outer, record, addr) = start(builder(executor))?;
+    let client = connect(addr)?;
+    assert!(exchange(&client, b"Q")?[..] == b"Q"[..]);
+    let inner = record.victim.with(Option::take).ok_or(EINVAL)?;
+    let inner_addr = inner.local_addr();
+    let inside = connect(inner_addr)?;
+    exchange(&inside, b"hello")?;
+
+    // Each lives as long as the value that stands for it.
+    drop(outer);
+    assert_eq!(connect(addr).err(), Some(ECONNREFUSED));
+    exchange(&inside, b"hello")?;
+    drop(inner);
+    assert_eq!(connect(inner_addr).err(), Some(ECONNREFUSED));
+    assert_eq!(record.handlers_dropped.load(Relaxed), 2);
+    Ok(())
+}
+
+fn servers_may_share_what_their_handlers_share(executor: Executor) -> Result {
+    let record = Record::new()?;
+    let probe = || Probe::<true> {
+        record: record.clone(),
+    };
+    let one = builder(executor).start(&THIS_MODULE, probe())?;
+    let other = builder(executor).start(&THIS_MODULE, probe())?;
+    let clients = (connect(one.local_addr())?, connect(other.local_addr())?);
+    exchange(&clients.0, b"hello")?;
+    exchange(&clients.1, b"hello")?;
+    assert_eq!(record.opened(), 2);
+    assert!(eventually(|| one.statistics().accepted == 1));
+
+    drop(one);
+    assert!(read_to_end(&clients.0, 1)?.is_empty());
+    exchange(&clients.1, b"hello")?;
+    assert_eq!(record.handlers_dropped.load(Relaxed), 1);
+    drop(other);
+    assert_eq!(record.handlers_dropped.load(Relaxed), 2);
+    assert_eq!(record.closed(), 2);
+    Ok(())
+}
+
+#[repr(align(64))]
+struct Blank([u8; 8192]);
+
+/// No code is within a module without memory.
+static BLANK: Blank = Blank([0; 8192]);
+
+// SAFETY: What is looked at of it is where its memory is.
+static STRANGER: ThisModule = unsafe { ThisModule::from_ptr((&raw const BLANK).cast_mut().cast()) };
+
+fn another_module_cannot_be_named(executor: Executor) -> Result {
+    let record = Record::new()?;
+    let probe = Probe::<true> {
+        record: record.clone(),
+    };
+    assert_eq!(
+        builder(executor).start(&STRANGER, probe).err(),
+        Some(EINVAL)
+    );
+    assert_eq!(record.handlers_dropped.load(Relaxed), 1);
+    assert_eq!(
+        kthread::spawn(&STRANGER, c"ktcp-lost", |_| ()).err(),
+        Some(EINVAL)
+    );
+    Ok(())
+}
+
+fn handlers_may_drop_each_others_servers(executor: Executor) -> Result {
+    let (one, one_record, one_addr) = start(builder(executor))?;
+    let (other, other_record, other_addr) = start(builder(executor))?;
+    one_record.victim.with(|slot| *slot = Some(other));
+    other_record.victim.with(|slot| *slot = Some(one));
+    MUTUAL.store(0, Relaxed);
+    let clients = (connect(one_addr)?, connect(other_addr)?);
+    clients.0.write_all(b"M")?;
+    clients.1.write_all(b"M")?;
+    // Neither waits for the other.
+    for record in [&one_record, &other_record] {
+        assert!(eventually(|| record.handlers_dropped.load(Relaxed) == 1));
+        assert_eq!(record.closed(), 1);
+    }
+    Ok(())
+}
+
+suites! {
+    ktcp_misuse_kthread, ktcp_misuse_workqueue, ktcp_misuse_event_loop;
+    stopping_waits_for_a_handler_that_does_not_return,
+    a_handler_may_start_a_server,
+    handlers_may_drop_each_others_servers,
+    servers_may_share_what_their_handlers_share,
+    another_module_cannot_be_named,
+}
