@@ -485,3 +485,20 @@ impl Connection {
         }
     }
 }
+
+// Locks are larger where they are watched.
+#[cfg(all(
+    CONFIG_KTCP_KUNIT_TEST,
+    not(CONFIG_DEBUG_SPINLOCK),
+    not(CONFIG_DEBUG_MUTEXES)
+))]
+#[kunit_tests(ktcp_connection)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_one_is_small() {
+        // With the count of an `Arc` in front. tests/e2e/test_memory.py sees what it really takes.
+        assert!(size_of::<Connection>() <= 256 - 8);
+    }
+}
