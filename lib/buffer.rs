@@ -31,7 +31,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// The size of a buffer in bytes: at least 1, at most 16 MiB.
+/// The size of a buffer in bytes: at least 1, at most 16 MiB. Any context.
 ///
 /// # Examples
 ///

@@ -108,6 +108,41 @@ impl Config {
 /// | [`max_per_peer`](Self::max_per_peer) | no limit |
 /// | [`idle_timeout`](Self::idle_timeout), [`receive_timeout`](Self::receive_timeout), [`send_timeout`](Self::send_timeout) | none |
 /// | [`drain`](Self::drain) | 5 s |
+///
+/// They may be made and set in any context; a setting out of its range is found by
+/// [`start`](Self::start), which sleeps. Sizes are in bytes.
+///
+/// # Examples
+///
+/// ```
+/// use core::net::{Ipv4Addr, SocketAddr};
+/// use kernel::{prelude::*, time::Delta};
+/// use ktcp_server::{BufferSize, Executor, Handler, KernelTcpServer};
+///
+/// /// Serves this machine alone: a hundred at most, of whom none is silent for a minute.
+/// fn serve<H: Handler>(module: &'static ThisModule, handler: H) -> Result<KernelTcpServer> {
+///     KernelTcpServer::builder(c"talk")
+///         .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+///         .executor(Executor::Workqueue)
+///         .max_connections(100)
+///         .input_buffer(BufferSize::of::<4096>())
+///         .idle_timeout(Delta::from_secs(60))
+///         .start(module, handler)
+/// }
+/// # use ktcp_server::{Input, Next, Output, Peer};
+/// # struct Deaf;
+/// # impl Handler for Deaf {
+/// #     type Session = ();
+/// #     fn open(&self, _: &Peer<'_>) -> Result { Ok(()) }
+/// #     fn receive(&self, _: &mut (), _: &mut Input<'_>, _: &mut Output<'_>) -> Result<Next> {
+/// #         Ok(Next::Close)
+/// #     }
+/// # }
+/// # let server = serve(&crate::THIS_MODULE, Deaf)?;
+/// # assert_eq!(server.statistics().open, 0);
+/// # server.shutdown(Delta::from_secs(1));
+/// # Ok::<(), Error>(())
+/// ```
 #[must_use = "a server runs once it is started"]
 pub struct Builder {
     config: Config,

@@ -206,6 +206,19 @@ pub enum Next {
 }
 
 /// Why a connection was closed.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use ktcp_server::CloseReason;
+///
+/// /// Whether the peer has been told all that there was to tell.
+/// fn is_orderly(reason: CloseReason) -> bool {
+///     matches!(reason, CloseReason::Ended | CloseReason::Handler)
+/// }
+/// # assert!(!is_orderly(CloseReason::Broken(EPIPE)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// The peer sent its last byte, and has been sent everything.
@@ -239,6 +252,24 @@ pub enum CloseReason {
 ///
 /// To look at the bytes has its price: many that arrive at once are copied to one place only then.
 /// A handler that [forwards](Output::forward) them unseen saves that.
+///
+/// All of this may be called wherever the handler is.
+///
+/// # Examples
+///
+/// A number of four bytes, if they are all there:
+///
+/// ```
+/// use kernel::prelude::*;
+/// use ktcp_server::Input;
+///
+/// fn number(input: &mut Input<'_>) -> Option<u32> {
+///     let (bytes, _) = input.split_first_chunk::<4>()?;
+///     let number = u32::from_be_bytes(*bytes);
+///     input.consume(4);
+///     Some(number)
+/// }
+/// ```
 pub struct Input<'a> {
     /// Mutated by `deref` as long as it is not gathered, and after that only where `self` is
     /// mutable.
@@ -297,6 +328,27 @@ impl Deref for Input<'_> {
 /// It has room for a bounded number of bytes. A handler that runs short of room is called again
 /// when what it wrote has been sent; a connection whose peer does not read is not read from
 /// either.
+///
+/// All of this may be called wherever the handler is, unless it says otherwise.
+///
+/// # Examples
+///
+/// An answer of two parts, of which none is said without the other:
+///
+/// ```
+/// use kernel::prelude::*;
+/// use ktcp_server::Output;
+///
+/// fn answer(output: &mut Output<'_>, text: &[u8]) -> Result {
+///     if output.room() < 2 + text.len() {
+///         output.wait_for_room();
+///         return Ok(()); // called again when there is
+///     }
+///     let length = u16::try_from(text.len())?;
+///     output.write(&length.to_be_bytes())?;
+///     output.write(text)
+/// }
+/// ```
 pub struct Output<'a> {
     buffer: &'a mut Buffer,
     /// What is to be sent behind the buffer.

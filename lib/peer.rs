@@ -13,6 +13,23 @@ use kernel::{
 };
 
 /// The other end of a connection, as [`Handler::open`](crate::Handler::open) meets it.
+///
+/// # Examples
+///
+/// A handler that is for this machine only begins with:
+///
+/// ```
+/// use kernel::prelude::*;
+/// use ktcp_server::Peer;
+///
+/// fn open(peer: &Peer<'_>) -> Result {
+///     if peer.addr().ip().to_canonical().is_loopback() {
+///         Ok(())
+///     } else {
+///         Err(EPERM) // resets the connection
+///     }
+/// }
+/// ```
 pub struct Peer<'a> {
     connection: &'a Arc<Connection>,
 }

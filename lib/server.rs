@@ -49,7 +49,7 @@ pub struct KernelTcpServer {
 
 impl KernelTcpServer {
     /// Settings for a server of that name, which appears in the names of its threads and in the
-    /// log.
+    /// log. Any context.
     pub fn builder(name: &'static CStr) -> Builder {
         Builder::new(name)
     }

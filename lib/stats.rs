@@ -29,6 +29,18 @@ macro_rules! counters {
         ///
         /// They are gathered from all CPUs while these go on counting: two figures of one value
         /// need not be of the same instant.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use ktcp_server::{KernelTcpServer, Statistics};
+        ///
+        /// /// How many newcomers were sent away.
+        /// fn refused(server: &KernelTcpServer) -> u64 {
+        ///     let Statistics { refused_by_limit, refused_by_peer_limit, .. } = server.statistics();
+        ///     refused_by_limit + refused_by_peer_limit
+        /// }
+        /// ```
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Statistics {

@@ -21,6 +21,27 @@ use kernel::{
 };
 
 /// How a [`TcpStream`] connects; made by [`TcpStream::options`].
+///
+/// Options may be set in any context; what is out of range is found by [`connect`](Self::connect),
+/// which sleeps.
+///
+/// # Examples
+///
+/// ```
+/// use core::net::{Ipv4Addr, SocketAddr};
+/// use kernel::{prelude::*, time::Delta};
+/// use ktcp_server::net::{Namespace, TcpListener, TcpStream};
+///
+/// let here = Namespace::initial();
+/// let listener = TcpListener::bind(&here, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+/// let client = TcpStream::options()
+///     .nodelay(true)
+///     .user_timeout(Delta::from_secs(5))
+///     .timeout(Delta::from_secs(2))
+///     .connect(&here, listener.local_addr()?)?;
+/// client.write_all(b"hello")?;
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct ConnectOptions {
     common: Options,

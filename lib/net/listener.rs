@@ -32,6 +32,25 @@ use kernel::{
 /// that listens is refused all the same, unless both have [`reuse_port`](Self::reuse_port).
 ///
 /// What is set for a listener and concerns connections is so for those that it accepts.
+///
+/// Options may be set in any context; what is out of range is found by [`bind`](Self::bind), which
+/// may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use core::net::{Ipv6Addr, SocketAddr};
+/// use kernel::prelude::*;
+/// use ktcp_server::net::{Keepalive, Namespace, TcpListener};
+///
+/// let listener = TcpListener::options()
+///     .backlog(1024)
+///     .only_v6(false) // for IPv4, too
+///     .keepalive(Keepalive::new(60, 10, 6)?)
+///     .bind(&Namespace::initial(), SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))?;
+/// assert_ne!(listener.local_addr()?.port(), 0);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct ListenOptions {
     common: Options,
@@ -104,7 +123,7 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Options that start from the defaults.
+    /// Options that start from the defaults. Any context.
     pub fn options() -> ListenOptions {
         ListenOptions {
             common: Options::default(),

@@ -13,6 +13,19 @@ use kernel::{
 ///
 /// A dead peer is noticed after `idle + interval * probes` seconds; the connection then fails with
 /// `ETIMEDOUT`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use ktcp_server::net::Keepalive;
+///
+/// // A peer that has vanished is noticed after two minutes.
+/// let keepalive = Keepalive::new(60, 10, 6)?;
+/// assert_eq!(keepalive.probes(), 6);
+/// assert_eq!(Keepalive::new(60, 0, 6), Err(EINVAL));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     idle: u16,
@@ -52,23 +65,34 @@ impl Keepalive {
         })
     }
 
-    /// Seconds of silence before the first probe.
+    /// Seconds of silence before the first probe. Any context.
     pub const fn idle(&self) -> u16 {
         self.idle
     }
 
-    /// Seconds between probes.
+    /// Seconds between probes. Any context.
     pub const fn interval(&self) -> u16 {
         self.interval
     }
 
-    /// How many probes stay unanswered before the peer is given up.
+    /// How many probes stay unanswered before the peer is given up. Any context.
     pub const fn probes(&self) -> u8 {
         self.probes
     }
 }
 
 /// The name of a network device, such as `eth0`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use ktcp_server::net::{Device, TcpListener};
+///
+/// let options = TcpListener::options().device(Device::new(c"lo")?);
+/// assert_eq!(Device::new(c"a/b"), Err(EINVAL));
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Invariants
 ///

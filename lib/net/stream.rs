@@ -34,7 +34,7 @@ impl TcpStream {
         Self { socket }
     }
 
-    /// Options that start from the defaults, for a connection as a client.
+    /// Options that start from the defaults, for a connection as a client. Any context.
     pub fn options() -> ConnectOptions {
         ConnectOptions::default()
     }
