@@ -128,7 +128,16 @@ def by_function(blocks: Counter[int], symbols: Symbols) -> Counter[str]:
 
 def _build_plugin() -> None:
     PLUGIN.parent.mkdir(parents=True, exist_ok=True)
-    command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden"]
+    command = [
+        "gcc",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+        "-fvisibility=hidden",
+    ]
     with ui.Progress("build the plugin that counts") as progress:
         ui.run_logged(
             [*command, "-o", str(PLUGIN), str(SOURCE)], module.cache.log("plugin"), progress
@@ -198,6 +207,7 @@ Profile = dict[str, dict[str, float]]
 def table(profile: Profile) -> str:
     """Groups, then functions, with a column for each server."""
     names = list(profile)
+
     def row(title: str, values: Sequence[float]) -> str:
         return "".join(f"{value:>10,.0f}" for value in values) + f"  {title}"
 
