@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import cli, module, ui, vm
+from .. import cache, cli, module, ui, vm
 from . import servers
 from .guests import CALL_SECONDS, Laboratory, load
 from .measure import SETTLE_SECONDS
@@ -139,9 +139,7 @@ def _build_plugin() -> None:
         "-fvisibility=hidden",
     ]
     with ui.Progress("build the plugin that counts") as progress:
-        ui.run_logged(
-            [*command, "-o", str(PLUGIN), str(SOURCE)], module.cache.log("plugin"), progress
-        )
+        ui.run_logged([*command, "-o", str(PLUGIN), str(SOURCE)], cache.log("plugin"), progress)
     module.hand_over(module.BUILD)
 
 
