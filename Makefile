@@ -89,6 +89,9 @@ test-debug: ## KUnit and clients on a kernel that sees races, leaks and bad acce
 test-e2e: ## the tests that boot the distribution's kernel only
 	@$(tool) test-e2e
 
+test-browser: ## khttpd's pages in Chromium, which is installed into the build root (300 MB)
+	@$(tool) test-browser
+
 test-kernels: ## build for each series of the kernel (see KERNEL), and talk to kecho there
 	@$(tool) test-kernels
 
@@ -156,5 +159,5 @@ help: ## this table
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
 .PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-bench test-debug \
-	test-e2e test-kernels test-long test-mutations bench bench-quick new build-module test-module fuzz fmt \
+	test-e2e test-browser test-kernels test-long test-mutations bench bench-quick new build-module test-module fuzz fmt \
 	shell buildroot update clean clean-cache help

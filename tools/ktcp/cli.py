@@ -44,6 +44,7 @@ COMMANDS = {
     "test-mutations": "mutate",
     "test-e2e": "testrun",
     "test-long": "testrun",
+    "test-browser": "testrun",
     "test-kernels": "testrun",
     "bench": "lab.command",
     "bench-quick": "lab.command",

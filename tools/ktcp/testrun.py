@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, cli, index, kunit, lint, ui, vm
+from . import browser, cache, cli, index, kunit, lint, ui, vm
 from .lab import programs
 from .module import CHECKOUT
 
@@ -207,6 +207,12 @@ def _long(case: str) -> Counts:
     return pytest("long", "tests/e2e/test_storm.py tests/debug/test_faults.py", case)
 
 
+def _browser(case: str) -> Counts:
+    browser.install()
+    return pytest("browser", "tests/e2e/test_browser.py", case)
+
+
+BROWSER = Ring("browser", "khttpd's pages in Chromium", _browser)
 LONG = Ring("long", "storms, failing memory and many connections, for long", _long)
 
 
@@ -261,6 +267,7 @@ def register(subparsers: cli.Subparsers) -> None:
         ("test-debug", "run the tests on the debug kernel; CASE: pytest's -k", (DEBUG,), case),
         ("test-e2e", "run the end-to-end tests; CASE: pytest's -k", (E2E,), case),
         ("test-long", "run what takes long; CASE: pytest's -k", (LONG,), case),
+        ("test-browser", "look at khttpd's pages; CASE: pytest's -k", (BROWSER,), case),
         ("test-kernels", "build for each series, and talk to kecho there", (KERNELS,), ""),
     ):
         command = subparsers.add_parser(name, help=what)
