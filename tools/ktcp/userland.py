@@ -38,6 +38,27 @@ def programs(names: Iterable[str]) -> dict[str, bytes]:
     return files
 
 
+# Prints the files of all modules of Python that are in use.
+PYTHON_FILES = """
+import sys
+for module in list(sys.modules.values()):
+    print(getattr(module, "__file__", None) or "")
+"""
+
+
+def python(*imports: str) -> dict[str, bytes]:
+    """The files of Python with these modules of its library, for a guest. It is run as
+    `python3 -IS`: with nothing else of its library."""
+    words = ["python3", "-IS", "-c", f"import {', '.join(imports)}\n{PYTHON_FILES}"]
+    listing = subprocess.run(words, capture_output=True, text=True, check=True)
+    files = programs(["python3"])
+    # Where it sees that it is at home
+    files["/usr/lib/python3.13/lib-dynload/.keep"] = b""
+    for path in map(Path, filter(None, listing.stdout.splitlines())):
+        files[str(path)] = path.read_bytes()
+    return files
+
+
 def compiled(source: Path) -> bytes:
     """The program of a single file of Rust, which needs no library."""
     output = module.BUILD / "userland" / source.stem

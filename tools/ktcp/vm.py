@@ -68,6 +68,24 @@ class Forward:
         return f"hostfwd=tcp:{LOCALHOST}:{self.host}-:{self.guest}"
 
 
+@dataclass(frozen=True)
+class Tap:
+    """A cable to the guest's second device, eth1, from the tap device `name` in the network
+    namespace `namespace` of this machine (`ip netns`). The guest is started in there, so that what
+    it forwards can be reached from there only."""
+
+    namespace: str
+    name: str
+
+    def enter(self) -> list[str]:
+        """The beginning of a command that runs in the namespace."""
+        return ["ip", "netns", "exec", self.namespace]
+
+    def options(self) -> list[str]:
+        device = f"tap,id=cable,ifname={self.name},script=no,downscript=no"
+        return ["-netdev", device, "-device", "virtio-net-pci,netdev=cable,romfile="]
+
+
 def check_port(port: int) -> None:
     """Raises `Fail` if nothing can listen on `port` of the loopback address."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -129,6 +147,7 @@ class Guest:
         accel: str,
         name: str = "test",
         forwards: Sequence[Forward] = (),
+        tap: Tap | None = None,
         files: Mapping[str, bytes] | None = None,
         drivers: Sequence[str] = (),
         cmdline: Sequence[str] = (),
@@ -136,11 +155,9 @@ class Guest:
         memory: str = "1G",
         boot_seconds: float = BOOT_SECONDS,
         icount: bool = False,
-        lacks_memory: bool = False,
         options: Sequence[str] = (),
     ) -> None:
-        """`lacks_memory` says that allocations will be made to fail, so that the kernel will report
-        it: that is no complaint then. `options` are more of QEMU's own."""
+        """`options` are more of QEMU's own."""
         self._kernel = kernel
         self._modules = tuple(modules)
         self._files = files or {}
@@ -149,10 +166,11 @@ class Guest:
         self._accel = "icount" if icount else accel
         self._name = name
         self._forwards = forwards
+        self._tap = tap
         self._cmdline = (*CMDLINE, *cmdline)
         self._size = ["-smp", str(cpus), "-m", memory]
         self._boot_seconds = boot_seconds
-        self._lacks_memory = lacks_memory
+        self._lacks_memory = False
         self._options = options
         self._is_off = False
         self._stack = ExitStack()
@@ -208,7 +226,7 @@ class Guest:
         console = f"file,id=console,path={_quoted(self.log)},append=on"
         return [
             # The kernel ends the guest if this process goes without a chance to do so.
-            *["setpriv", "--pdeathsig", "KILL", QEMU],
+            *["setpriv", "--pdeathsig", "KILL", *(self._tap.enter() if self._tap else []), QEMU],
             *["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
             *["-machine", "q35", "-accel", *accel, "-cpu", "max", *self._size],
             *["-kernel", str(self._kernel.image), "-initrd", str(archive)],
@@ -219,6 +237,7 @@ class Guest:
             *["-device", "virtserialport,chardev=control,name=ktcp.control"],
             # Without its boot ROM: the firmware would spend time on it.
             *["-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="],
+            *(self._tap.options() if self._tap else []),
             *self._options,
         ]
 
@@ -276,6 +295,11 @@ class Guest:
 
     def dmesg(self) -> str:
         return self.must("dmesg")
+
+    def expect_shortages(self) -> None:
+        """Allocations will be made to fail: that the kernel reports it is no complaint from now on."""
+        self.check()
+        self._lacks_memory = True
 
     def check(self) -> None:
         """Raises `Fail` if the kernel complained about anything since it started."""
