@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ktcp import accel, kernel, module, run, vm
 from ktcp.conversation import Address
-from .lab import Lab
+from .lab import Lab, build_module
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,12 @@ def lab() -> Iterator[Lab]:
     lab = Lab(chosen, modules.glob("*.ko"), accel.choose(chosen))
     yield lab
     lab.close()
+
+
+@pytest.fixture(scope="session")
+def proving(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The module on which everything can be set."""
+    return build_module(lab.kernel, "proving", tmp_path_factory.mktemp("modules"))
 
 
 @pytest.fixture

@@ -41,6 +41,22 @@ def crowd_program() -> dict[str, bytes]:
     return {CROWD: userland.compiled(CLIENTS / "crowd.rs")}
 
 
+# What runs the connections of the module `proving`, and its parameters for that. In softirq context
+# a server answers with loops, too.
+EXECUTORS = {
+    "event_loop": {"executor": "event_loop"},
+    "softirq": {"executor": "event_loop", "may_sleep": "n"},
+    "workqueue": {"executor": "workqueue"},
+    "kthread": {"executor": "kthread"},
+}
+
+
+def serve(guest: vm.Guest, executor: str, **parameters: int | str) -> None:
+    """Loads the module `proving`; the library is there."""
+    outcome = guest.insmod("proving", **EXECUTORS[executor], **parameters)
+    assert outcome.status == 0, outcome.output
+
+
 class Lab:
     """Lends out a running guest without our modules, and replaces one that a test has broken.
 

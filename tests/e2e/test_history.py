@@ -18,18 +18,20 @@ import pytest
 
 from ktcp import conversation, vm
 from ktcp.conversation import Address
+from . import web
 from .lab import (
+    EXECUTORS,
     PORT,
     RMMOD_SECONDS,
     Lab,
     anything_left,
-    build_module,
     crowd_program,
     echoed,
     eventually,
     listens,
     loaded,
     rmmod,
+    serve,
     statistics,
 )
 
@@ -39,16 +41,14 @@ MARKER = b"STALE-BYTES-OF-SOMEBODY-ELSE "
 # What slub_debug writes into objects that are free, and that are new
 POISON = (b"\x6b" * 8, b"\x5a" * 8)
 
-EXECUTORS = ("event_loop", "workqueue", "kthread")
 # Small enough to be slab objects, and to be filled by every message.
 BUFFER = 1024
 SIZES = [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, 1 << 20]
 
 
 @pytest.fixture(scope="module")
-def stale(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def stale(lab: Lab, proving: Path) -> Iterator[Lab]:
     """A lab whose guests hold stale memory everywhere."""
-    proving = build_module(lab.kernel, "proving", tmp_path_factory.mktemp("modules"))
     options = {"cmdline": STALE, "files": crowd_program()}
     own = Lab(lab.kernel, [*lab.modules, proving], lab.accel, "stale", **options)
     guest = own.lend()
@@ -71,8 +71,7 @@ def machine(stale: Lab) -> Iterator[vm.Guest]:
 def server(request: pytest.FixtureRequest, stale: Lab, machine: vm.Guest) -> Address:
     """An echo server with small buffers, on each executor."""
     machine.must("insmod /modules/ktcp_server.ko")
-    outcome = machine.insmod("proving", executor=request.param, input=BUFFER, output=BUFFER)
-    assert outcome.status == 0, outcome.output
+    serve(machine, request.param, input=BUFFER, output=BUFFER)
     assert eventually(lambda: conversation.answers(stale.address, 5))
     return stale.address
 
@@ -203,7 +202,7 @@ def test_a_load_without_its_threads_fails(machine: vm.Guest) -> None:
     limit = "/proc/sys/kernel/threads-max"
     usual = machine.must(f"cat {limit}").strip()
     failures = 0
-    for executor in EXECUTORS:
+    for executor in ("event_loop", "workqueue", "kthread"):
         for spare in range(8):
             # All threads that there are, and so many more. What the shell itself needs is there
             # before the limit holds.
@@ -250,3 +249,49 @@ def test_what_peers_send_is_not_logged(server: Address, machine: vm.Guest) -> No
         assert conversation.exchange(server, payload.encode()) == payload.encode()
     assert secret not in machine.dmesg()
     assert secret not in machine.console()
+
+
+@pytest.fixture
+def site(stale: Lab, machine: vm.Guest) -> Iterator[web.Web]:
+    """khttpd, with nothing to give out yet."""
+    machine.must(f"insmod /modules/ktcp_server.ko && mkdir -p {web.ROOT}")
+    site = web.Web(machine, stale.address)
+    with site.served():
+        yield site
+    machine.must(f"rm -r {web.ROOT}")
+
+
+def fetch(site: web.Web, path: str) -> tuple[int, int, bytes]:
+    """The status of what comes for a path, its length as it is announced, and its content."""
+    request = f"GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    head, _, content = site.say(request.encode()).partition(b"\r\n\r\n")
+    fields = web.fields_of(head.partition(b"\r\n")[2] + b"\r\n")
+    return web.statuses(head + b"\r\n\r\n")[0], int(fields["content-length"]), content
+
+
+@pytest.mark.parametrize("size", [126, 127, 128, 129, 255, 256, 257, 1000])
+def test_a_request_line_is_taken_whole(site: web.Web, size: int) -> None:
+    """A request line of 128 bytes was copied with `strncat`, and what was longer was cut, or worse."""
+    line = len("GET  HTTP/1.1")
+    path = "/" + "/".join(["d" * 100] * 12) + "/"
+    path = path[: size - line - 20] + "f" * 20
+    folder = path.rpartition("/")[0]
+    site.guest.must(f"mkdir -p {web.ROOT}{folder} && echo -n {size} >{web.ROOT}{path}")
+    assert len(f"GET {path} HTTP/1.1") == size
+    assert fetch(site, path) == (200, len(str(size)), str(size).encode())
+    # One that begins like it is another.
+    for other in (path[:-1], f"{path}f", f"{path[:-1]}g"):
+        status, length, content = fetch(site, other)
+        assert (status, length) == (404, len(content))
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 4095, 4096, 4097, 1 << 20])
+def test_a_response_is_as_long_as_it_says(site: web.Web, size: int) -> None:
+    """The Content-Length did not match the body."""
+    site.guest.must(f"head -c {size} /dev/urandom >{web.ROOT}/file")
+    status, length, content = fetch(site, "/file")
+    assert (status, length, len(content)) == (200, size, size)
+    if size < 10_000:
+        assert content == site.guest.pull(f"{web.ROOT}/file")
+    status, length, content = fetch(site, "/no-such-file")
+    assert (status, length) == (404, len(content))

@@ -11,34 +11,32 @@ import pytest
 
 from ktcp import conversation, vm
 from .lab import (
+    EXECUTORS,
     PORT,
     Lab,
     anything_left,
-    build_module,
-    counted,
     crowd,
     crowd_program,
     eventually,
     listens,
     loaded,
     rmmod,
+    serve,
     statistics,
 )
 
-EXECUTORS = ("event_loop", "workqueue", "kthread")
 # Those on which an idle connection costs no thread
-LEAN = ("event_loop", "workqueue")
+LEAN = ("event_loop", "softirq", "workqueue")
 
 # What takes long is done by `make test-long`, and in a run of all tests only for a while.
 LONG = bool(os.environ.get("KTCP_LONG"))
-ROUNDS = 200 if LONG else 40
-FEW = EXECUTORS if LONG else ("event_loop",)
+ROUNDS = 200 if LONG else 24
+FEW = tuple(EXECUTORS) if LONG else ("softirq",)
 
 
 @pytest.fixture(scope="module")
-def field(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def field(lab: Lab, proving: Path) -> Iterator[Lab]:
     """A lab whose guests have room for a crowd."""
-    proving = build_module(lab.kernel, "proving", tmp_path_factory.mktemp("modules"))
     options = {"files": crowd_program(), "memory": "3G"}
     own = Lab(lab.kernel, [*lab.modules, proving], lab.accel, "storm", **options)
     yield own
@@ -52,11 +50,6 @@ def machine(field: Lab) -> Iterator[vm.Guest]:
     guest.must("insmod /modules/ktcp_server.ko")
     yield guest
     field.take_back()
-
-
-def start(guest: vm.Guest, executor: str, **parameters: int | str) -> None:
-    outcome = guest.insmod("proving", executor=executor, **parameters)
-    assert outcome.status == 0, outcome.output
 
 
 @pytest.mark.limit(600)
@@ -74,7 +67,8 @@ def test_loads_and_unloads_in_a_storm(field: Lab, machine: vm.Guest) -> None:
     # The port is free at once: `insmod` is not tried twice. The order of executors is no matter.
     script = f"""
         for i in $(seq {ROUNDS}); do
-            case $((i % 3)) in 0) by=event_loop;; 1) by=workqueue;; *) by=kthread;; esac
+            case $((i % 4)) in 0) by=event_loop;; 1) by=workqueue;; 2) by=kthread;; *)
+                by="event_loop may_sleep=n";; esac
             insmod /modules/proving.ko executor=$by output=$((1 + i * 977 % 60000)) \\
                 drain_ms=$((i % 4 * 50)) || exit 1
             usleep $((i % 7 * 30000))
@@ -83,7 +77,7 @@ def test_loads_and_unloads_in_a_storm(field: Lab, machine: vm.Guest) -> None:
     """
     machine.must(script, timeout=seconds - 30)
     assert not anything_left(machine, "proving")
-    start(machine, "event_loop")
+    serve(machine, "event_loop")
     assert eventually(lambda: conversation.answers(field.address, 5))
     machine.must(
         "killall -CONT crowd; sleep 0.2; killall -INT crowd; sleep 0.2; killall -9 crowd; true"
@@ -96,16 +90,16 @@ def test_loads_and_unloads_in_a_storm(field: Lab, machine: vm.Guest) -> None:
 def test_storm_on_each_executor(machine: vm.Guest) -> None:
     """Nobody is sent what was not theirs, and all is freed when all have left."""
     for executor in EXECUTORS:
-        start(machine, executor, output=10_000)
-        counts = crowd(machine, "storm", seconds=5, n=100, bytes=100_000)
-        assert counts["corrupt"] == 0 and counts["complete"] > 100, (executor, counts)
+        serve(machine, executor, output=10_000)
+        counts = crowd(machine, "storm", seconds=15 if LONG else 3, n=100, bytes=100_000)
+        assert counts["corrupt"] == 0 and counts["complete"] > 50, (executor, counts)
         assert eventually(lambda: statistics(machine, "proving")["open"] == 0)
         rmmod(machine, "proving")
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_second_server_leaves_nothing(machine: vm.Guest, executor: str) -> None:
-    start(machine, executor)
+    serve(machine, executor)
     folders = machine.must("ls /sys/kernel/debug/ktcp_server")
     names = machine.must("cat /proc/[0-9]*/comm 2>/dev/null; true")
     for _ in range(20):
@@ -123,7 +117,7 @@ def test_a_second_server_leaves_nothing(machine: vm.Guest, executor: str) -> Non
 def test_stops_in_time_before_a_thousand_who_never_read(machine: vm.Guest, executor: str) -> None:
     drain = 2.0
     parameters = {"output": 8192, "input": 8192, "backlog": 4096, "drain_ms": int(drain * 1000)}
-    start(machine, executor, **parameters)
+    serve(machine, executor, **parameters)
     line = "ulimit -n 5000; exec crowd deaf n=1000 seconds=200 >/tmp/deaf"
     clients = machine.start(line, timeout=220)
     assert eventually(lambda: "deaf" in machine.must("cat /tmp/deaf 2>/dev/null; true"), 150)
@@ -140,19 +134,19 @@ def test_stops_in_time_before_a_thousand_who_never_read(machine: vm.Guest, execu
 @pytest.mark.limit(300)
 @pytest.mark.parametrize("executor", LEAN)
 def test_one_talks_among_ten_thousand_who_are_silent(machine: vm.Guest, executor: str) -> None:
-    start(machine, executor, connections=10_100, backlog=4096)
+    serve(machine, executor, connections=10_100, backlog=4096)
     counts = crowd(machine, "talk", seconds=200, n=10_000, talk=3)
     print(executor, counts)
     assert counts["idle"] == 10_000 and counts["corrupt"] == 0, counts
     # It does not wait for any of them, and all are there still.
-    assert counts["echoes"] > 100 and counts["longest_us"] < 1_000_000, counts
+    assert counts["echoes"] > 100 and counts["median_us"] < 20_000, counts
     assert counts["complete"] == 10_000, counts
 
 
 @pytest.mark.limit(300)
 @pytest.mark.parametrize("executor", LEAN if LONG else FEW)
 def test_ten_thousand_ask_at_once(machine: vm.Guest, executor: str) -> None:
-    start(machine, executor, connections=10_100, backlog=4096)
+    serve(machine, executor, connections=10_100, backlog=4096)
     counts = crowd(machine, "ask", seconds=200, n=10_000, bytes=64)
     print(executor, counts)
     assert counts["connected"] == 10_000 and counts["complete"] == 10_000, counts
@@ -187,7 +181,7 @@ def test_a_hundred_thousand_connections(lab: Lab, field: Lab) -> None:
         guest.must(" && ".join(f"sysctl -qw net.ipv4.{setting}" for setting in sysctls))
         guest.must("sysctl -qw net.core.somaxconn=4096 fs.nr_open=2000000 fs.file-max=2000000")
         guest.must("insmod /modules/ktcp_server.ko")
-        start(guest, "event_loop", connections=110_000, backlog=4096)
+        serve(guest, "event_loop", connections=110_000, backlog=4096)
         addresses = ",".join(f"127.0.0.{number}:{PORT}" for number in range(1, 5))
         free = f"grep -E '^(MemFree|Slab)' /proc/meminfo"
         before = guest.must(free)

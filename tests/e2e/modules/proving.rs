@@ -39,6 +39,8 @@ ktcp_server::parameters! {
         port: u16 = 12345,
         /// Who runs the connections: event_loop, workqueue or kthread
         executor: Executor = Executor::EventLoop,
+        /// Whether the handler is one that may sleep
+        may_sleep: bool = true,
         /// Bytes of an input buffer
         input: BufferSize = BufferSize::of::<65536>(),
         /// Bytes of an output buffer
@@ -54,10 +56,12 @@ ktcp_server::parameters! {
     }
 }
 
-struct Echo;
+struct Echo<const MAY_SLEEP: bool>;
 
-impl Handler for Echo {
+impl<const MAY_SLEEP: bool> Handler for Echo<MAY_SLEEP> {
     type Session = ();
+
+    const MAY_SLEEP: bool = MAY_SLEEP;
 
     fn open(&self, _peer: &Peer<'_>) -> Result {
         Ok(())
@@ -93,7 +97,11 @@ impl kernel::Module for Proving {
             builder = builder.idle_timeout(Delta::from_millis(set.idle_ms.into()));
         }
         Ok(Self {
-            _server: builder.start(module, Echo)?,
+            _server: if set.may_sleep {
+                builder.start(module, Echo::<true>)?
+            } else {
+                builder.start(module, Echo::<false>)?
+            },
         })
     }
 }
