@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guests of the debug kernel; what a test does with one, it does as on the real kernel."""
+"""The guest of the debug kernel; what a test does with it, it does as on the real kernel."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ def guest(lab: Lab) -> Iterator[vm.Guest]:
     """A guest in which no module is loaded."""
     yield lab.lend()
     lab.take_back()
+
+
+@pytest.fixture
+def starving(guest: vm.Guest) -> vm.Guest:
+    """The same guest, in which allocations will be made to fail."""
+    guest.expect_shortages()
+    return guest
 
 
 @pytest.fixture

@@ -9,34 +9,23 @@ from collections.abc import Iterator
 import pytest
 
 from ktcp import conversation, vm
-from tests.e2e.lab import Lab, crowd, eventually, rmmod, statistics
-from .conftest import OPTIONS
+from tests.e2e.lab import EXECUTORS, Lab, serve, crowd, eventually, rmmod, statistics
 from .leaks import forget_leaks, leaks
 
-EXECUTORS = ("event_loop", "workqueue", "kthread")
 FOLDERS = ("failslab", "fail_page_alloc")
 
 # For how long memory fails, all executors together
 SECONDS = 120 if os.environ.get("KTCP_LONG") else 24
 
 
-@pytest.fixture(scope="module")
-def shortage(lab: Lab) -> Iterator[Lab]:
-    """A lab whose guests report missing memory, which is no complaint there."""
-    own = Lab(lab.kernel, lab.modules, lab.accel, "faults", lacks_memory=True, **lab.options)
-    yield own
-    own.close()
-
-
 @pytest.fixture
-def machine(shortage: Lab) -> Iterator[vm.Guest]:
-    guest = shortage.lend()
-    guest.must("insmod /modules/ktcp_server.ko")
-    fail(guest, 0)
-    yield guest
-    fail(guest, 0)
-    guest.must("echo 0 >/proc/2/make-it-fail")
-    shortage.take_back()
+def machine(starving: vm.Guest) -> Iterator[vm.Guest]:
+    """A guest in which only tasks that are marked for it lack memory."""
+    starving.must("insmod /modules/ktcp_server.ko")
+    fail(starving, 0)
+    yield starving
+    fail(starving, 0)
+    starving.must("echo 0 >/proc/2/make-it-fail")
 
 
 def fail(guest: vm.Guest, percent: int) -> None:
@@ -57,13 +46,12 @@ def fail(guest: vm.Guest, percent: int) -> None:
 
 
 @pytest.mark.limit(SECONDS + 240)
-def test_random_failures_under_load(shortage: Lab, machine: vm.Guest) -> None:
+def test_random_failures_under_load(lab: Lab, machine: vm.Guest) -> None:
     forget_leaks(machine)
     # All threads of the kernel that are made from now on, whoever they work for
     machine.must("echo 1 >/proc/2/make-it-fail")
     for executor in EXECUTORS:
-        outcome = machine.insmod("proving", executor=executor, input=4096, output=4096)
-        assert outcome.status == 0, outcome.output
+        serve(machine, executor, input=4096, output=4096)
         fail(machine, 5)
         counts = crowd(machine, "storm", seconds=SECONDS / len(EXECUTORS), n=30, bytes=60_000)
         missed = statistics(machine, "proving")
@@ -73,7 +61,7 @@ def test_random_failures_under_load(shortage: Lab, machine: vm.Guest) -> None:
         # It was felt.
         assert missed["out_of_memory"] + missed["accept_errors"] > 0, missed
         # Afterwards it answers again, and nothing is left of those who have gone.
-        assert eventually(lambda: conversation.answers(shortage.address, 5), 20)
+        assert eventually(lambda: conversation.answers(lab.address, 5), 20)
         assert crowd(machine, "ask", n=50, bytes=10_000)["complete"] == 50
         assert eventually(lambda: statistics(machine, "proving")["open"] == 0)
         assert rmmod(machine, "proving") < 20
@@ -88,9 +76,9 @@ def test_random_failures_under_load(shortage: Lab, machine: vm.Guest) -> None:
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_errors_of_accept_do_not_spin(shortage: Lab, machine: vm.Guest, executor: str) -> None:
+def test_errors_of_accept_do_not_spin(lab: Lab, machine: vm.Guest, executor: str) -> None:
     """Accept errors that spin."""
-    assert machine.insmod("proving", executor=executor).status == 0
+    serve(machine, executor)
     find = 'for t in /proc/[0-9]*; do [ "$(cat $t/comm)" = proving/accept ] && echo ${t##*/}; done'
     task = machine.run(f"({find}) 2>/dev/null").output.strip()
     assert task.isdecimal()
@@ -105,4 +93,4 @@ def test_errors_of_accept_do_not_spin(shortage: Lab, machine: vm.Guest, executor
     assert 3 <= errors <= 60, missed
     assert sum(map(int, ticks)) < 200, ticks
     fail(machine, 0)
-    assert eventually(lambda: conversation.answers(shortage.address, 5), 20)
+    assert eventually(lambda: conversation.answers(lab.address, 5), 20)
