@@ -71,11 +71,14 @@ test-module: ## run the KUnit tests of such a module on user-mode Linux: DIR=
 run: ## boot the distribution's kernel, load kecho and talk to it
 	@$(tool) run
 
-test: ## lints, tools, KUnit and end to end; more in test-debug and test-long
+test: ## all tests: lints, tools, KUnit, the debug kernel, end to end
 	@$(tool) test
 
 test-unit: ## KUnit on user-mode Linux only
 	@$(tool) test-unit
+
+test-new: ## the tests of a module as `make new` writes it only
+	@$(tool) test-new
 
 test-tools: ## the tests of the tools only
 	@$(tool) test-tools
@@ -150,6 +153,7 @@ help: ## this table
 #= LINT: the one lint to run
 #= CASE: the tests that `make test-unit`, `test-tools`, … runs: a part of their names
 #= CASE: for `make bench`: the cases that it measures, a part of their names
+#= REPEAT: how often `make test-unit`, `test-e2e`, … run, unless a run fails
 #= SERVERS: the servers that `make bench` measures, with commas between: kecho,epoll,io_uring,tokio
 #= FIGURES: what `make bench` measures: instructions or rates; default: both
 #= BASE: the result that `make bench` compares with; default: the one before
@@ -158,6 +162,6 @@ help: ## this table
 #= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
-.PHONY: modules rust-analyzer lint doc install run test test-unit test-tools test-bench test-debug \
+.PHONY: modules rust-analyzer lint doc install run test test-unit test-new test-tools test-bench test-debug \
 	test-e2e test-browser test-kernels test-long test-mutations bench bench-quick new build-module test-module fuzz fmt \
 	shell buildroot update clean clean-cache help

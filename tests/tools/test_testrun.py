@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import testrun, ui
+from ktcp import lanes, testrun, ui
 from ktcp.testrun import Counts, Ring
 
 SUITE = """
@@ -73,16 +73,82 @@ def test_pytest_that_does_not_start(folder: Path) -> None:
 
 
 def test_closing_line(capsys: pytest.CaptureFixture[str]) -> None:
-    rings = [ring("one", lambda _: Counts(3, 0)), ring("two", lambda _: Counts(4, 0, 2))]
-    assert testrun.run(rings) == 0
+    assert testrun.run(ring("one", lambda _: Counts(7, 0, 2))) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "7 passed, 0 failed"
 
 
-def test_failure_of_a_ring_does_not_end_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_ring_that_cannot_run_has_failed(capsys: pytest.CaptureFixture[str]) -> None:
     def fails(case: str) -> Counts:
         raise ui.Fail("no kernel", "find one")
 
-    assert testrun.run([ring("one", fails), ring("two", lambda _: Counts(4, 0))]) == 1
+    assert testrun.run(ring("one", fails)) == 1
     shown = capsys.readouterr()
-    assert shown.out.splitlines()[-1] == "4 passed, 1 failed"
+    assert shown.out.splitlines()[-1] == "0 passed, 1 failed"
     assert "error: no kernel" in shown.err
+
+
+def test_repeated_until_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    runs: list[str] = []
+
+    def third_fails(case: str) -> Counts:
+        runs.append(case)
+        return Counts(2, 1) if len(runs) == 3 else Counts(3, 0)
+
+    assert testrun.run(ring("one", third_fails), "one case", 2) == 0
+    assert "6 passed, 0 failed" in capsys.readouterr().out
+    assert testrun.run(ring("one", third_fails), "", 100) == 1
+    assert runs == ["one case", "one case", ""]
+    assert "2 passed, 1 failed" in capsys.readouterr().out
+
+
+def test_number_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, number in (("", 1), ("100", 100)):
+        monkeypatch.setenv("REPEAT", value)
+        assert testrun.repeats() == number
+    for value in ("0", "-1", "x"):
+        monkeypatch.setenv("REPEAT", value)
+        with pytest.raises(ui.Fail, match=f"REPEAT={value} is no number"):
+            testrun.repeats()
+
+
+@pytest.fixture
+def small_rings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    """A `python3 -m ktcp` with rings of its own: `good` passes, `bad` fails, `dead` dies."""
+    program = folder / "python"
+    program.write_text(
+        """#!/bin/sh
+        echo "working on $4" >&2; echo "results of $4"
+        case $4 in
+        good) echo '[3, 0, 1, "/tmp/good.log"]' >"$5";;
+        bad) echo '[1, 2, 0, null]' >"$5"; exit 1;;
+        *) exit 3;;
+        esac
+        """
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(program))
+    rings = {name: ring(name, lambda _: Counts(0, 0)) for name in ("good", "bad", "dead")}
+    monkeypatch.setattr(testrun, "RINGS", rings)
+    return program
+
+
+def test_rings_beside_each_other(small_rings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad, dead = testrun.RINGS.values()
+    assert testrun.run_beside([[good], [dead, bad]]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1] == "4 passed, 3 failed"
+    assert "good | working on good" in shown.err and "bad  | working on bad" in shown.err
+    assert "results of dead" in shown.out
+    assert testrun.run_beside([[good]]) == 0
+
+
+def test_what_runs_beside_others_yields_to_them(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert lanes.yielding(["make"]) == ["make"]
+    words = ["sh", "-c", f"echo ${lanes.BESIDE}; exit 7"]
+    [ended] = lanes.run([[lanes.Command("one", "a test", words)]])
+    assert ended.status == 7
+    assert "1\n" in capfd.readouterr().out
+    monkeypatch.setenv(lanes.BESIDE, "1")
+    assert lanes.yielding(["make"])[:2] == ["nice", "-n"]

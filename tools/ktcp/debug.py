@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-from . import cache, cli, kernel, ui
+from . import cache, cli, kernel, lanes, ui
 
 # Part of the key: raise it when what is made below changes.
 LAYOUT = "1"
@@ -44,8 +44,8 @@ def _configure(source: Path, build: Path, progress: ui.Progress) -> None:
 
 
 def _build(build: Path, progress: ui.Progress) -> None:
-    command = kernel.run_make(build, *TOOLCHAIN)
-    ui.run_logged(command, cache.log("debug-build"), progress, unit="files")
+    command = lanes.yielding(kernel.run_make(build, *TOOLCHAIN))
+    ui.run_logged(command, cache.log("debug-build"), progress, unit="steps")
     # It is linked, and never built again.
     for path in [*build.rglob("*.o"), *build.rglob("*.a")]:
         path.unlink()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import cache, cli, join, kernel, splat, ui
+from . import cache, cli, join, kernel, lanes, splat, ui
 
 # Seconds after which a kernel that hangs is ended.
 TIMEOUT = int(os.environ.get("KTCP_KUNIT_SECONDS", "300"))
@@ -79,6 +80,8 @@ def _kunit_py(action: str, tree: Path, build: Path, *arguments: str) -> list[str
     ]
 
 
+# Once: a run that is repeated is one of the same kernel.
+@functools.cache
 def _build(tree: Path, build: Path) -> None:
     steps = ui.Steps(2)
     with steps.step("configure user-mode Linux") as progress:
@@ -88,7 +91,8 @@ def _build(tree: Path, build: Path) -> None:
     with steps.step("build user-mode Linux with the library and its suites") as progress:
         make = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "ARCH=um"]
         command = [*make, *_make_options(build), f"O={build}"]
-        ui.run_logged(command, cache.log("kunit-build"), progress, cwd=tree, unit="files")
+        log = cache.log("kunit-build")
+        ui.run_logged(lanes.yielding(command), log, progress, cwd=tree, unit="steps")
 
 
 def _leaves(group: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

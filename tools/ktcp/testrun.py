@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make test`: runs the tests, ring by ring, and counts them.
 
-The rings run one after the other. Each keeps both CPUs of a small machine busy, so running them at
-once would save little, and would make the time limits of the end-to-end tests a matter of luck.
+`make test` runs rings beside each other, for each waits as often as it computes. What is built then
+yields to the tests, whose time is limited.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as xml
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import browser, cache, cli, index, kunit, lint, ui, vm
+from . import browser, cache, cli, index, kunit, lanes, lint, ui, vm
 from .lab import programs
 from .module import CHECKOUT
 
@@ -185,26 +187,11 @@ def _kernels(_case: str) -> Counts:
     return Counts(verdicts.count(True), verdicts.count(False))
 
 
-LINT = Ring("lint", "formatting, lints, licence lines", _lints)
-TOOLS = Ring("tools", "the tooling itself", lambda case: pytest("tools", "tests/tools", case))
-BENCH = Ring("bench", "the load generator, and the servers to compare with", _bench)
-KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit)
-E2E = Ring("e2e", "real clients on the real kernel", lambda case: pytest("e2e", "tests/e2e", case))
-DEBUG = Ring(
-    "debug",
-    "suites and clients on a kernel that sees mistakes",
-    lambda case: pytest("debug", "tests/debug", case),
-)
-# What `make test` leaves to those who have the time: together they take longer than all the rest.
-E2E_IN_SHORT = Ring(
-    "e2e", E2E.what, lambda _: pytest("e2e", "tests/e2e", "not test_storm and not test_network")
-)
-KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
-
-
 def _long(case: str) -> Counts:
     os.environ["KTCP_LONG"] = "1"
-    return pytest("long", "tests/e2e/test_storm.py tests/debug/test_faults.py", case)
+    return pytest(
+        "long", "tests/e2e/test_storm.py tests/e2e/test_network.py tests/debug/test_faults.py", case
+    )
 
 
 def _browser(case: str) -> Counts:
@@ -212,34 +199,70 @@ def _browser(case: str) -> Counts:
     return pytest("browser", "tests/e2e/test_browser.py", case)
 
 
-BROWSER = Ring("browser", "khttpd's pages in Chromium", _browser)
+LINT = Ring("lint", "formatting, lints, licence lines", _lints)
+TOOLS = Ring("tools", "the tooling itself", lambda case: pytest("tools", "tests/tools", case))
+BENCH = Ring("bench", "the load generator, and the servers to compare with", _bench)
+NEW = Ring("new", "a module as `make new` writes it", lambda case: pytest("new", "tests/new", case))
+KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit)
+E2E = Ring("e2e", "real clients on the real kernel", lambda case: pytest("e2e", "tests/e2e", case))
+DEBUG = Ring(
+    "debug",
+    "suites and clients on a kernel that sees mistakes",
+    lambda case: pytest("debug", "tests/debug", case),
+)
 LONG = Ring("long", "storms, failing memory and many connections, for long", _long)
+BROWSER = Ring("browser", "khttpd's pages in Chromium", _browser)
+KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
+
+RINGS = {ring.name: ring for ring in (LINT, TOOLS, BENCH, KUNIT, NEW, E2E, DEBUG, LONG, KERNELS)}
+
+# What `make test` runs beside each other; in one lane what builds user-mode Linux
+LANES = ((KUNIT, NEW, DEBUG), (LINT, TOOLS, BENCH), (E2E,))
 
 
 def _attempt(ring: Ring, case: str) -> Line:
     ui.say(ui.colour("1", f"— {ring.name}: {ring.what}"))
     started = time.monotonic()
+    counts = _counts(ring, case)
+    return Line(ring, counts, time.monotonic() - started)
+
+
+def _counts(ring: Ring, case: str) -> Counts:
     try:
-        counts = ring.run(case)
+        return ring.run(case)
     except ui.Fail as failure:
         # The other rings still have something to say.
         ui.report(failure)
-        counts = Counts(0, 1)
-    return Line(ring, counts, time.monotonic() - started)
+        return Counts(0, 1)
+
+
+def summed(lines: Iterable[Line]) -> list[Line]:
+    """A line for each ring, however often it ran."""
+    found: dict[str, Line] = {}
+    for line in lines:
+        before = found.get(line.ring.name, Line(line.ring, Counts(0, 0), 0))
+        one, other = before.counts, line.counts
+        counts = Counts(
+            one.passed + other.passed,
+            one.failed + other.failed,
+            one.skipped + other.skipped,
+            other.log,
+        )
+        found[line.ring.name] = Line(line.ring, counts, before.seconds + line.seconds)
+    return list(found.values())
 
 
 def table(lines: Iterable[Line]) -> str:
     rows = [f"  {'ring':<7} {'passed':>6} {'failed':>6} {'skipped':>7} {'time':>12}  log"]
-    for line in lines:
+    for line in summed(lines):
         counts = line.counts
         row = f"  {line.ring.name:<7} {counts.passed:>6} {counts.failed:>6} {counts.skipped:>7}"
         rows.append(f"{row} {ui.duration(line.seconds):>12}  {counts.log or ''}".rstrip())
     return "\n".join(rows)
 
 
-def run(rings: Sequence[Ring], case: str = "") -> int:
-    """Runs the rings, shows the table and the closing line; the exit status."""
-    lines = [_attempt(ring, case) for ring in rings]
+def _close(lines: Sequence[Line], case: str = "") -> int:
+    """Shows the table and the closing line; the exit status."""
     passed = sum(line.counts.passed for line in lines)
     failed = sum(line.counts.failed for line in lines)
     print(f"\n{table(lines)}\n")
@@ -249,34 +272,88 @@ def run(rings: Sequence[Ring], case: str = "") -> int:
     return 1 if failed else 0
 
 
+def run(ring: Ring, case: str = "", repeat: int = 1) -> int:
+    """Runs the ring `repeat` times, or until it fails: its logs are then those of the failure."""
+    lines: list[Line] = []
+    for number in range(1, repeat + 1):
+        lines.append(_attempt(ring, case))
+        if repeat > 1:
+            ui.say(f"run {number} of {repeat}: {ui.duration(lines[-1].seconds)}")
+        if lines[-1].counts.failed:
+            break
+    if repeat > 1 and not lines[-1].counts.failed:
+        print(f"\n{repeat} runs, none of which failed")
+    return _close(lines, case)
+
+
+# A ring beside others is a process of its own, which leaves its counts in a file.
+
+
+def _leave_counts(name: str, file: Path) -> int:
+    counts = _counts(RINGS[name], "")
+    log = str(counts.log) if counts.log else None
+    file.write_text(json.dumps([counts.passed, counts.failed, counts.skipped, log]))
+    return 0
+
+
+def _found_counts(file: Path) -> Counts:
+    try:
+        passed, failed, skipped, log = json.loads(file.read_text())
+    except (OSError, ValueError):
+        # It has died before that.
+        return Counts(0, 1)
+    return Counts(passed, failed, skipped, Path(log) if log else None)
+
+
+def run_beside(rings: Sequence[Sequence[Ring]]) -> int:
+    """Runs the rings of each lane one after the other, and the lanes at the same time."""
+    with tempfile.TemporaryDirectory(prefix="ktcp-test.") as folder:
+
+        def command(ring: Ring) -> lanes.Command:
+            words = [sys.executable, "-m", "ktcp", "test-ring", ring.name, f"{folder}/{ring.name}"]
+            return lanes.Command(ring.name, ring.what, words)
+
+        ended = lanes.run([[command(ring) for ring in lane] for lane in rings])
+        lines = [
+            Line(RINGS[ring.name], _found_counts(Path(folder) / ring.name), ring.seconds)
+            for ring in ended
+        ]
+    return _close(lines)
+
+
 # The command line
 
 
+def repeats() -> int:
+    value = os.environ.get("REPEAT") or "1"
+    if not value.isdecimal() or int(value) == 0:
+        raise ui.Fail(f"REPEAT={value} is no number of runs", "give REPEAT=100, or leave it out")
+    return int(value)
+
+
+def _add_ring(subparsers: cli.Subparsers, name: str, what: str, ring: Ring) -> None:
+    def call(_arguments: argparse.Namespace) -> int:
+        return run(ring, os.environ.get("CASE", ""), repeats())
+
+    subparsers.add_parser(name, help=what).set_defaults(call=call)
+
+
 def register(subparsers: cli.Subparsers) -> None:
-    case = os.environ.get("CASE", "")
-    for name, what, rings, selected in (
-        (
-            "test",
-            "run the tests, without the debug kernel, storms and bad networks",
-            (LINT, TOOLS, BENCH, KUNIT, E2E_IN_SHORT),
-            "",
-        ),
-        ("test-unit", "run the KUnit suites; CASE: a glob, SUITE.TEST", (KUNIT,), case),
-        ("test-tools", "run the tests of the tools; CASE: pytest's -k", (TOOLS,), case),
-        ("test-bench", "run the tests of bench/; CASE: a part of a name", (BENCH,), case),
-        ("test-debug", "run the tests on the debug kernel; CASE: pytest's -k", (DEBUG,), case),
-        ("test-e2e", "run the end-to-end tests; CASE: pytest's -k", (E2E,), case),
-        ("test-long", "run what takes long; CASE: pytest's -k", (LONG,), case),
-        ("test-browser", "look at khttpd's pages; CASE: pytest's -k", (BROWSER,), case),
-        ("test-kernels", "build for each series, and talk to kecho there", (KERNELS,), ""),
+    command = subparsers.add_parser("test", help="run the tests")
+    command.set_defaults(call=lambda _arguments: run_beside(LANES))
+    command = subparsers.add_parser("test-ring", help="run one ring, for `test`")
+    command.add_argument("ring", choices=RINGS)
+    command.add_argument("file", type=Path, help="where its counts are left")
+    command.set_defaults(call=lambda arguments: _leave_counts(arguments.ring, arguments.file))
+    for name, what, ring in (
+        ("test-unit", "run the KUnit suites; CASE: a glob, SUITE.TEST", KUNIT),
+        ("test-tools", "run the tests of the tools; CASE: pytest's -k", TOOLS),
+        ("test-bench", "run the tests of bench/; CASE: a part of a name", BENCH),
+        ("test-new", "run the tests of `make new`; CASE: pytest's -k", NEW),
+        ("test-debug", "run the tests on the debug kernel; CASE: pytest's -k", DEBUG),
+        ("test-e2e", "run the end-to-end tests; CASE: pytest's -k", E2E),
+        ("test-long", "run what takes long; CASE: pytest's -k", LONG),
+        ("test-browser", "look at khttpd's pages; CASE: pytest's -k", BROWSER),
+        ("test-kernels", "build for each series, and talk to kecho there", KERNELS),
     ):
-        command = subparsers.add_parser(name, help=what)
-
-        def call(
-            _arguments: argparse.Namespace,
-            rings: Sequence[Ring] = rings,
-            selected: str = selected,
-        ) -> int:
-            return run(rings, selected)
-
-        command.set_defaults(call=call)
+        _add_ring(subparsers, name, what, ring)

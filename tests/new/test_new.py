@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ktcp import author, kunit, module, vm
-from .lab import Lab, loaded
+from tests.e2e.lab import Lab, loaded
 
 NAME = "my_service"
 

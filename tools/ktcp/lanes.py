@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs commands beside each other: in lanes, of which each has one command at a time.
+
+What a command says on its way (standard error) is shown at once, with its name before it; its results
+(standard output) are shown in one piece when it has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from . import ui
+
+# Set for a command that others run beside: what it builds yields to what they measure.
+BESIDE = "KTCP_BESIDE"
+
+# How much less a build is favoured than a test, whose time is limited
+NICE = 15
+
+
+@dataclass(frozen=True)
+class Command:
+    name: str
+    # What it is about, for the line above its results
+    what: str
+    words: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Ended:
+    name: str
+    status: int
+    seconds: float
+
+
+def yielding(command: Sequence[str]) -> list[str]:
+    """The command of a long build, which leaves the processors to the tests beside it, if any."""
+    return ["nice", "-n", str(NICE), *command] if os.environ.get(BESIDE) else list(command)
+
+
+class _Lanes:
+    """What all lanes share: standard output and error, and the commands that are running."""
+
+    def __init__(self, width: int) -> None:
+        self._lock = threading.Lock()
+        self._width = width
+        self._children: set[subprocess.Popen[str]] = set()
+        self._is_over = False
+
+    def _say(self, name: str, line: str) -> None:
+        with self._lock:
+            ui.say(f"{ui.colour('2', f'{name:<{self._width}} |')} {line}")
+
+    def _show(self, command: Command, results: str) -> None:
+        with self._lock:
+            ui.say(ui.colour("1", f"— {command.name}: {command.what}"))
+            sys.stdout.write(results)
+            sys.stdout.flush()
+
+    def _start(self, command: Command) -> subprocess.Popen[str] | None:
+        with self._lock:
+            if self._is_over:
+                return None
+            child = subprocess.Popen(
+                command.words,
+                env={**os.environ, BESIDE: "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+            self._children.add(child)
+            return child
+
+    def end(self) -> None:
+        """Starts no command any more, and ends those that run."""
+        with self._lock:
+            self._is_over = True
+            for child in self._children:
+                child.terminate()
+
+    def _run(self, command: Command) -> Ended | None:
+        started = time.monotonic()
+        if (child := self._start(command)) is None:
+            return None
+        assert child.stdout is not None and child.stderr is not None
+        with child, ThreadPoolExecutor(1) as reader:
+            results = reader.submit(child.stdout.read)
+            for line in child.stderr:
+                self._say(command.name, line.rstrip())
+            child.wait()
+        with self._lock:
+            self._children.remove(child)
+        self._show(command, results.result())
+        return Ended(command.name, child.returncode, time.monotonic() - started)
+
+    def run(self, lane: Sequence[Command]) -> list[Ended]:
+        return [ended for command in lane if (ended := self._run(command))]
+
+
+def run(lanes: Sequence[Sequence[Command]]) -> list[Ended]:
+    """Runs all commands, those of a lane one after the other; none is left out if another fails."""
+    shared = _Lanes(max(len(command.name) for lane in lanes for command in lane))
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        try:
+            running = [pool.submit(shared.run, lane) for lane in lanes]
+            return [ended for lane in running for ended in lane.result()]
+        finally:
+            shared.end()
