@@ -31,6 +31,10 @@ from tests.e2e.test_trace import test_events_of_a_connection
 from .leaks import forget_leaks, leaks
 
 
+# What takes seconds elsewhere may take a minute here.
+pytestmark = pytest.mark.limit(400)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def tidy(lab: Lab) -> Iterator[None]:
     """Fails what comes last here, if anything has leaked."""
