@@ -157,7 +157,7 @@ def test_ten_thousand_ask_at_once(machine: vm.Guest, executor: str) -> None:
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_more_than_two_gibibytes_from_one_peer(machine: vm.Guest, executor: str) -> None:
     """Beyond what fits into an `int`; others are served meanwhile."""
-    start(machine, executor)
+    serve(machine, executor)
     machine.must("head -c 64M /dev/urandom >/tmp/block")
     many = "for i in $(seq 33); do cat /tmp/block; done"
     expected = machine.must(f"{many} | md5sum", timeout=200)
