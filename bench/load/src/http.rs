@@ -9,6 +9,12 @@ const MAX_HEAD: usize = 64 << 10;
 /// How many fields it may have.
 const MAX_FIELDS: usize = 64;
 
+/// Contents from this size on stay in the socket: nobody looks at them, and to copy them would cost
+/// the client more than sending them costs a server.
+const LARGE: u64 = 16 << 10;
+/// What is read at once where a head is expected that such a content follows.
+const HEAD_AND_LITTLE: usize = 4096;
+
 /// The request for `path` at `host`.
 pub fn request(host: &str, path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
@@ -101,6 +107,27 @@ impl Reader {
         Ok(Some(head))
     }
 
+    /// How much to read at once, and whether to discard it unseen.
+    pub fn wanted(&self, place: &Place) -> (usize, bool) {
+        if place.content >= LARGE {
+            (usize::try_from(place.content).unwrap_or(usize::MAX), true)
+        } else if place.content == 0 && self.last_content >= LARGE {
+            (HEAD_AND_LITTLE, false)
+        } else {
+            (usize::MAX, false)
+        }
+    }
+
+    /// So many bytes of a content have come and were discarded; says how many responses are complete
+    /// with them.
+    pub fn skip(&mut self, place: &mut Place, count: u64) -> u64 {
+        place.content -= count;
+        self.bytes += count;
+        let complete = u64::from(place.content == 0);
+        self.responses += complete;
+        complete
+    }
+
     /// How many responses there were, and how many bytes of content in them.
     pub fn totals(&self) -> (u64, u64) {
         (self.responses, self.bytes)
@@ -171,6 +198,23 @@ mod tests {
             assert_eq!(take(&text, size, 6), Ok((6, 9)), "in pieces of {size}");
             assert_eq!(take(&text, size, 5), Err(Failure::Surplus));
         }
+    }
+
+    #[test]
+    fn a_large_content_is_not_looked_at() {
+        let (mut reader, mut place) = (Reader::default(), Place::default());
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+        assert_eq!(reader.wanted(&place), (usize::MAX, false));
+        assert_eq!(reader.take(&mut place, head, 1), Ok(0));
+        assert_eq!(reader.wanted(&place), (1_000_000, true));
+        assert_eq!(reader.skip(&mut place, 995_000), 0);
+        // The rest is little.
+        assert_eq!(reader.wanted(&place), (usize::MAX, false));
+        assert_eq!(reader.take(&mut place, &[0; 5000], 1), Ok(1));
+        assert_eq!(reader.wanted(&place), (HEAD_AND_LITTLE, false));
+        assert_eq!(reader.take(&mut place, head, 1), Ok(0));
+        assert_eq!(reader.skip(&mut place, 1_000_000), 1);
+        assert_eq!(reader.totals(), (2, 2_000_000));
     }
 
     #[test]
