@@ -342,18 +342,19 @@ impl Queue {
 
     /// Has `stream` send from the front, and says how many bytes; with the errors of
     /// [`TcpStream::try_write`], or of [`TcpStream::write_atomic`] if `atomically`. May sleep, but
-    /// not for the peer, if not.
+    /// not for the peer, if not. `more` says that more follows at once.
     #[inline]
     pub(crate) fn send(
         &mut self,
         stream: &TcpStream,
         fragment: &mut Fragment,
         atomically: Option<Atomically<'_>>,
+        more: bool,
     ) -> Result<usize> {
         let here = &self.memory[self.start..self.end];
         let sent = match atomically {
             _ if here.is_empty() => stream.write_pages(atomically, fragment, &self.pages)?,
-            None => stream.try_write(here)?,
+            None => stream.try_write_with(here, more)?,
             Some(atomically) => stream.write_atomic(atomically, fragment, here)?,
         };
         self.consume(sent);

@@ -110,7 +110,7 @@ impl<H: Handler> Exchange<H> {
                 Received::Nothing => return Ok(Step::Wait),
             }
             self.answer(turn)?;
-            let sent = turn.flush(&mut budget)?;
+            let sent = turn.flush(&mut budget, self.has_file())?;
             // Whoever pushes something, or stops the server, has the connection visited again.
             if sent && !more && !self.is_unsettled() && !turn.is_input_full() {
                 return Ok(Step::Wait);
@@ -213,7 +213,7 @@ impl<H: Handler> Exchange<H> {
     /// Sends what is in the output, then what is to be sent of a file; says whether all of it was
     /// sent.
     fn flush(&mut self, turn: &mut Turn<'_>, budget: &mut usize) -> Result<bool, Stop> {
-        if !turn.flush(budget)? {
+        if !turn.flush(budget, self.has_file())? {
             return Ok(false);
         }
         while let Some(FilePart { file, range }) = &mut self.file {

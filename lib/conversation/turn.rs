@@ -140,14 +140,14 @@ impl Turn<'_> {
         }
     }
 
-    /// Sends what is in the output; says whether all of it was sent.
+    /// Sends what is in the output, behind which there is `more`; says whether all of it was sent.
     #[inline]
-    pub(super) fn flush(&mut self, budget: &mut usize) -> Result<bool, Stop> {
+    pub(super) fn flush(&mut self, budget: &mut usize, more: bool) -> Result<bool, Stop> {
         let Some(output) = self.output else {
             return Ok(true);
         };
         while !output.is_empty() {
-            match output.send(self.stream, self.fragment, self.atomically) {
+            match output.send(self.stream, self.fragment, self.atomically, more) {
                 Ok(count) => {
                     self.tally.bytes_out += count;
                     trace::send(self.connection, count);

@@ -278,11 +278,13 @@ impl Socket {
         unsafe { shim::ktcp_unwatch(self.as_ptr(), watch) }
     }
 
-    /// Sends the start of `data`, and says how much of it.
-    pub(super) fn send(&self, data: &[u8], wait: Wait) -> Result<usize> {
+    /// Sends the start of `data`, and says how much of it. `more` says that more follows at once, so
+    /// that what does not fill a packet may wait for it.
+    pub(super) fn send(&self, data: &[u8], wait: Wait, more: bool) -> Result<usize> {
+        let more = if more { bindings::MSG_MORE } else { 0 };
         let mut message = bindings::msghdr {
             // A kernel thread has no use for SIGPIPE, and `insmod` would be killed by it.
-            msg_flags: bindings::MSG_NOSIGNAL | wait.message_flags(),
+            msg_flags: bindings::MSG_NOSIGNAL | wait.message_flags() | more,
             ..Default::default()
         };
         let len = data.len().min(MOST);

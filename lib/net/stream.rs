@@ -126,7 +126,7 @@ impl TcpStream {
     ///
     /// May sleep, and does while the peer does not read.
     pub fn write(&self, data: &[u8]) -> Result<usize> {
-        self.socket.send(data, Wait::Block)
+        self.socket.send(data, Wait::Block, false)
     }
 
     /// Sends the start of what `file` has from `position` on, at most `most` bytes, without copying
@@ -139,7 +139,12 @@ impl TcpStream {
     ///
     /// May sleep, but not for the peer.
     pub fn try_write(&self, data: &[u8]) -> Result<usize> {
-        self.socket.send(data, Wait::No)
+        self.socket.send(data, Wait::No, false)
+    }
+
+    /// Like [`try_write`](Self::try_write); `more` says that more follows at once.
+    pub(crate) fn try_write_with(&self, data: &[u8], more: bool) -> Result<usize> {
+        self.socket.send(data, Wait::No, more)
     }
 
     /// Sends all of `data`.
