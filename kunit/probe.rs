@@ -110,6 +110,8 @@ pub(crate) struct Session {
     record: Arc<Record>,
     echo: bool,
     deaf: bool,
+    /// Whether the last word is said.
+    parted: bool,
 }
 
 impl Drop for Session {
@@ -149,6 +151,7 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
             record: self.record.clone(),
             echo: false,
             deaf: false,
+            parted: false,
         })
     }
 
@@ -182,6 +185,12 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
             Some(b'C') => {
                 output.write(b"bye")?;
                 Ok(Next::Close)
+            }
+            // The last word, and an ear for what the peer has to say yet.
+            Some(b'H') => {
+                output.write(b"last")?;
+                (session.deaf, session.parted) = (true, true);
+                Ok(Next::HalfClose)
             }
             Some(b'R') => {
                 output.write(b"never seen")?;
@@ -258,12 +267,10 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
         }
     }
 
-    fn end(
-        &self,
-        _session: &mut Session,
-        input: &mut Input<'_>,
-        output: &mut Output<'_>,
-    ) -> Result {
+    fn end(&self, session: &mut Session, input: &mut Input<'_>, output: &mut Output<'_>) -> Result {
+        if session.parted {
+            return Ok(());
+        }
         output.write(b"|")?;
         output.forward(input);
         Ok(())

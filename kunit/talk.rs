@@ -173,6 +173,23 @@ fn close_flushes_first(executor: Executor) -> Result {
     Ok(())
 }
 
+fn a_peer_that_sends_on_gets_the_last_word(executor: Executor) -> Result {
+    let (_server, record, addr) = start(builder(executor))?;
+    let client = connect(addr)?;
+    client.write_all(b"H")?;
+    let mut last = [0; 4];
+    client.read_exact(&mut last)?;
+    assert_eq!(&last, b"last");
+    // The end of the stream, and no reset, however much is sent.
+    assert_eq!(client.read(&mut last)?, 0);
+    client.write_all(&pattern(3 << 20)?)?;
+    assert_eq!(record.closed(), 0);
+    client.shutdown(Shutdown::Write)?;
+    assert!(eventually(|| record.closed() == 1));
+    assert_eq!(record.last_reason(), Some(CloseReason::Ended));
+    Ok(())
+}
+
 fn reset_discards(executor: Executor) -> Result {
     let (_server, record, addr) = start(builder(executor))?;
     let client = connect(addr)?;
@@ -242,6 +259,7 @@ suites! {
     an_input_that_cannot_grow_closes,
     writing_beyond_the_room_takes_nothing,
     close_flushes_first,
+    a_peer_that_sends_on_gets_the_last_word,
     reset_discards,
     an_error_of_the_handler_flushes_and_closes,
     a_reset_by_the_peer_is_told,

@@ -201,6 +201,12 @@ pub enum Next {
     Receive,
     /// Send what is in the output, then close.
     Close,
+    /// Send what is in the output and tell the peer that nothing more comes, then receive on until
+    /// it closes, too. Closing while a peer still sends resets the connection (RFC 2525, section
+    /// 2.17), which can cost it the last answer; one that reads to the end first gets it. What is
+    /// written after this breaks the connection, and so does what is
+    /// [pushed](crate::Sender::send).
+    HalfClose,
     /// Discard what is in the output and reset the connection.
     Reset,
 }

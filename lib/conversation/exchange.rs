@@ -45,6 +45,8 @@ pub(super) struct Exchange<H: Handler> {
     short: bool,
     /// The handler is to be called where it may sleep: so it said.
     left: bool,
+    /// The peer is to be told that nothing more comes, once the output is sent.
+    half_closing: bool,
     /// Much is expected to be received at once, as it was the last time.
     much: bool,
     /// The peer has sent its last byte.
@@ -63,6 +65,7 @@ impl<H: Handler> Exchange<H> {
             file: None,
             short: false,
             left: false,
+            half_closing: false,
             much: false,
             ended: false,
             ending: None,
@@ -121,7 +124,7 @@ impl<H: Handler> Exchange<H> {
     /// Whether there is something to see to before anything is received.
     #[inline]
     fn is_unsettled(&self) -> bool {
-        self.file.is_some() || self.short || self.left || self.ending.is_some()
+        self.file.is_some() || self.short || self.left || self.half_closing || self.ending.is_some()
     }
 
     /// Sees to what comes before receiving. Returns what the visit ends with, if it does.
@@ -147,6 +150,12 @@ impl<H: Handler> Exchange<H> {
         }
         if let Some(ending) = self.ending.take() {
             return Err(ending.into());
+        }
+        if self.half_closing {
+            turn.sleep_or_go()?;
+            // A connection that is gone already is found out in receiving.
+            let _ = turn.stream.shutdown(Shutdown::Write);
+            self.half_closing = false;
         }
         if self.short || self.left {
             self.answer(turn)?;
@@ -282,6 +291,7 @@ impl<H: Handler> Exchange<H> {
             Ok(Next::Receive) => self.end_with(CloseReason::Ended),
             Ok(Next::Reset) => return Err(Ending::reset(CloseReason::Handler).into()),
             Ok(Next::Close) => self.end_with(CloseReason::Handler),
+            Ok(Next::HalfClose) => (self.short, self.half_closing) = (false, true),
             Err(error) => self.end_with(CloseReason::Failed(error)),
         }
         Ok(())
