@@ -177,6 +177,7 @@ impl Http {
             Step::Wait => Some(Next::Receive),
             Step::Close => Some(Next::Close),
             Step::Reset => Some(Next::Reset),
+            Step::HalfClose => Some(Next::HalfClose),
             Step::Elsewhere => None,
         }
     }

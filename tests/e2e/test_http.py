@@ -244,6 +244,27 @@ def test_contents_that_are_too_large(site: Web, tmp_path: Path) -> None:
     assert (waiting.status, waiting.fields["connection"]) == (413, "close")
 
 
+def test_an_upload_that_goes_on_after_its_refusal(site: Web) -> None:
+    upload = b"POST /hello.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n"
+    # Deaf until everything is said: a connection that is reset meanwhile has no answer for it.
+    with socket.create_connection(site.address, 30) as connection:
+        connection.sendall(upload)
+        for _ in range(20):
+            connection.sendall(bytes(1_000_000))
+            time.sleep(0.02)
+        answer = conversation.receive_until_end(connection)
+    assert web.statuses(answer) == [413]
+    assert eventually(lambda: statistics(site.guest, "khttpd")["open"] == 0)
+    # One without an end is cut.
+    with socket.create_connection(site.address, 30) as connection:
+        connection.sendall(upload)
+        said = 0
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            while said < 500_000_000:
+                connection.sendall(bytes(1_000_000))
+                said += 1_000_000
+
+
 def test_ranges(site: Web) -> None:
     large = FILES["large.bin"]
     for name, wanted, part in (

@@ -206,6 +206,7 @@ pub fn talk(said: &[u8], piece: usize, room: usize, tries: bool) -> (Vec<u8>, St
         waits: false,
     };
     let (mut input, mut said) = (Vec::new(), said.chunks(piece));
+    let mut is_half_closed = false;
     loop {
         out.waits = false;
         let mut step = Step::Elsewhere;
@@ -219,8 +220,11 @@ pub fn talk(said: &[u8], piece: usize, room: usize, tries: bool) -> (Vec<u8>, St
             (consumed, step) = conversation.advance(&site, &LIMITS, &input, &mut out);
             input.drain(..consumed);
         }
-        if step != Step::Wait {
-            return (out.bytes, step);
+        match step {
+            Step::Wait => {}
+            // What is said after that has no answer.
+            Step::HalfClose if !is_half_closed => is_half_closed = true,
+            _ => return (out.bytes, step),
         }
         if out.waits {
             out.room += room;
@@ -228,6 +232,7 @@ pub fn talk(said: &[u8], piece: usize, room: usize, tries: bool) -> (Vec<u8>, St
         }
         match said.next() {
             Some(piece) => input.extend_from_slice(piece),
+            None if is_half_closed => return (out.bytes, Step::Close),
             None => return (out.bytes, step),
         }
     }

@@ -99,6 +99,20 @@ pub enum Step {
     Reset,
     /// Go on with a site that has what this one has not.
     Elsewhere,
+    /// Tell the client that nothing more comes, when all is sent, and go on.
+    HalfClose,
+}
+
+/// What follows a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// The next request.
+    Next,
+    /// The end.
+    Close,
+    /// The end, for a client that may not have said all that it was about to say, and that is to
+    /// get the reply all the same (RFC 9112, section 9.6).
+    Drain,
 }
 
 /// A reply on its way, and what follows it.
@@ -106,6 +120,7 @@ pub enum Step {
 struct Pending<C> {
     reply: Reply<C>,
     persistence: Persistence,
+    then: Then,
     /// Whether the content is only talked about.
     head_only: bool,
 }
@@ -126,7 +141,15 @@ enum State<C> {
     /// At the start of a reply.
     Replying(Pending<C>),
     /// In the content of one.
-    Sending { content: C, close: bool },
+    Sending { content: C, then: Then },
+    /// Behind the last reply, receiving what the client still sends.
+    Draining {
+        /// How many bytes it may be.
+        left: u64,
+        since: i64,
+        /// Whether the client has been told of the end.
+        told: bool,
+    },
     /// Behind the last reply.
     Closing,
 }
@@ -146,6 +169,9 @@ impl<C> Default for Conversation<C> {
         }
     }
 }
+
+/// How much a client may still send that has been told of the end.
+const MAX_DRAINED: u64 = 64 << 20;
 
 /// How much of the sink a head takes, whatever is in it.
 const HEAD_ROOM: usize = MAX_HEAD + LOCATION_ROOM + 128;
@@ -231,18 +257,31 @@ impl<C> Conversation<C> {
                     site.note(pending.reply.status, now);
                     self.state = write_head(pending, now, sink);
                 }
-                State::Sending { content, close } if !site.can_send(&content) => {
-                    self.state = State::Sending { content, close };
+                State::Sending { content, then } if !site.can_send(&content) => {
+                    self.state = State::Sending { content, then };
                     return (consumed, Step::Elsewhere);
                 }
-                State::Sending { mut content, close } => match content.send(sink) {
-                    Ok(true) => self.state = after(close),
+                State::Sending { mut content, then } => match content.send(sink) {
+                    Ok(true) => self.state = after(then, site.now()),
                     Ok(false) => {
-                        self.state = State::Sending { content, close };
+                        self.state = State::Sending { content, then };
                         return (consumed, Step::Wait);
                     }
                     Err(Broken) => return (consumed, Step::Reset),
                 },
+                State::Draining { left, since, told } => {
+                    let count = rest.len() as u64;
+                    if count > left || site.now() - since > limits.seconds {
+                        continue;
+                    }
+                    self.state = State::Draining {
+                        left: left - count,
+                        since,
+                        told: true,
+                    };
+                    let step = if told { Step::Wait } else { Step::HalfClose };
+                    return (input.len(), step);
+                }
                 State::Closing => return (consumed, Step::Close),
             }
         }
@@ -307,7 +346,7 @@ impl<C> Conversation<C> {
             Ok(true) => State::Ready { seen: 0 },
             Ok(false) => State::Sending {
                 content,
-                close: false,
+                then: Then::Next,
             },
             Err(Broken) => return Err(Step::Reset),
         };
@@ -341,15 +380,25 @@ fn last<C>(status: Status) -> Pending<C> {
     Pending {
         reply: Reply::of(status),
         persistence: Persistence::Close,
+        // One that was too slow has had its time.
+        then: if status == Status::REQUEST_TIMEOUT {
+            Then::Close
+        } else {
+            Then::Drain
+        },
         head_only: false,
     }
 }
 
-fn after<C>(close: bool) -> State<C> {
-    if close {
-        State::Closing
-    } else {
-        State::Ready { seen: 0 }
+fn after<C>(then: Then, now: i64) -> State<C> {
+    match then {
+        Then::Next => State::Ready { seen: 0 },
+        Then::Close => State::Closing,
+        Then::Drain => State::Draining {
+            left: MAX_DRAINED,
+            since: now,
+            told: false,
+        },
     }
 }
 
@@ -391,6 +440,11 @@ fn begin<T: Site>(site: &T, limits: &Limits, request: &Request<'_>) -> Option<St
     let pending = Pending {
         reply,
         persistence,
+        then: match persistence {
+            _ if is_refused => Then::Drain,
+            Persistence::Close => Then::Close,
+            Persistence::Keep | Persistence::KeepHttp10 => Then::Next,
+        },
         head_only: request.method == Method::Head,
     };
     Some(if request.framing == Framing::None || is_refused {
@@ -411,10 +465,10 @@ fn write_head<C: Content<S>, S: Sink>(pending: Pending<C>, now: i64, sink: &mut 
     let Pending {
         mut reply,
         persistence,
+        then,
         head_only,
     } = pending;
     let status = reply.status;
-    let close = persistence == Persistence::Close;
     // For a person who looks at it: `404 Not Found`.
     let explain = reply.content.is_none()
         && !status.is_without_content()
@@ -439,8 +493,8 @@ fn write_head<C: Content<S>, S: Sink>(pending: Pending<C>, now: i64, sink: &mut 
         sink.write(b"\n");
     }
     match reply.content {
-        Some(content) if !head_only => State::Sending { content, close },
-        _ => after(close),
+        Some(content) if !head_only => State::Sending { content, then },
+        _ => after(then, now),
     }
 }
 

@@ -353,6 +353,49 @@ fn slow_clients_are_told() {
 }
 
 #[test]
+fn an_upload_goes_on_after_its_refusal() {
+    let refused = || {
+        let site = OneFile { now: Cell::new(0) };
+        let mut conversation = Conversation::<Slice>::default();
+        let mut out = Out {
+            bytes: Vec::new(),
+            room: 10_000,
+            waits: false,
+        };
+        let head = with("Content-Length: 101") + "content";
+        assert_eq!(
+            conversation.advance(&site, &LIMITS, head.as_bytes(), &mut out),
+            (head.len(), Step::HalfClose)
+        );
+        assert_eq!(responses(&out.bytes)[0].0, 413);
+        (site, conversation, out)
+    };
+    let content = [b'x'; 1 << 16];
+
+    // For some time
+    let (site, mut conversation, mut out) = refused();
+    let told = out.bytes.len();
+    for second in 0..=LIMITS.seconds {
+        site.now.set(second);
+        assert_eq!(
+            conversation.advance(&site, &LIMITS, &content, &mut out),
+            (content.len(), Step::Wait)
+        );
+    }
+    site.now.set(LIMITS.seconds + 1);
+    let (_, step) = conversation.advance(&site, &LIMITS, &content, &mut out);
+    assert_eq!((step, out.bytes.len()), (Step::Close, told));
+
+    // And for some bytes
+    let (site, mut conversation, mut out) = refused();
+    let mut taken = 0;
+    while conversation.advance(&site, &LIMITS, &content, &mut out).1 == Step::Wait {
+        taken += content.len();
+    }
+    assert!((32 << 20..=64 << 20).contains(&taken));
+}
+
+#[test]
 fn unknown_methods_have_no_reply_from_the_site() {
     let (request, _) = request::parse(GET.as_bytes()).unwrap().unwrap();
     assert_eq!(request.method, Method::Get);
