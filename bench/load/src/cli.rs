@@ -51,7 +51,8 @@ enum Command {
 /// The options of `ktcp-bench plot`
 #[derive(Debug, Args)]
 struct Plot {
-    /// The chart: {"title", "x": {"label", "log"}, "y": …, "series": [{"name", "points"}]}
+    /// The chart: {"title", "x": {"label", "log", "unit"}, "y": …, "series": [{"name", "points"}]};
+    /// with "rows", a list of names, the second number of a point is that of a row
     chart: PathBuf,
 
     /// The picture

@@ -75,9 +75,17 @@ fn logarithmic(range: &Range<f64>) -> Vec<f64> {
     };
     let first = range.start.log10().floor() as i32;
     let last = range.end.log10().ceil() as i32;
-    let all =
-        (first..=last).flat_map(|exponent| factors.iter().map(move |f| f * 10_f64.powi(exponent)));
-    all.filter(|value| range.contains(value)).collect()
+    let all = (first..=last).flat_map(|exponent| {
+        let decade = 10_f64.powi(exponent);
+        factors.iter().map(move |factor| factor * decade)
+    });
+    let found: Vec<_> = all.filter(|value| range.contains(value)).collect();
+    // Of less than a decade there are few.
+    if found.len() < 3 {
+        linear(range)
+    } else {
+        found
+    }
 }
 
 fn linear(range: &Range<f64>) -> Vec<f64> {
@@ -148,6 +156,7 @@ mod tests {
         assert_eq!(ticks(-3.0..3.0, false), "-3 -2 -1 0 1 2 3");
         assert_eq!(ticks(0.9..1_100.0, true), "1 10 100 1000");
         assert_eq!(ticks(40.0..250.0, true), "50 100 200");
+        assert_eq!(ticks(0.67..1.05, true), "0.7 0.8 0.9 1");
     }
 
     #[test]
