@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A server that waits with io_uring(7), in the way that its authors recommend for speed: a ring of
-//! one thread, which runs its completions when it waits; accept and receive requested once for
-//! many completions; descriptors that only the ring knows; buffers that the kernel chooses, and
-//! that are sent from without a copy. An echo costs its part of one system call for a batch.
+//! one thread, which runs its completions when it waits, and whose descriptor is registered; accept
+//! and receive requested once for many completions; descriptors that only the ring knows; buffers
+//! that the kernel chooses and fills bit by bit, and that are sent from without a copy. An echo
+//! costs its part of one system call for a batch.
 
-use crate::buffers::{Buffers, GROUP};
+use crate::buffers::{Buffers, Piece, GROUP};
 use anyhow::{Context, Result};
-use io_uring::{cqueue, opcode, squeue, types::Fixed, IoUring};
+use io_uring::{
+    cqueue, opcode, squeue, types::Fixed, CompletionQueue, IoUring, SubmissionQueue, Submitter,
+};
 use std::{collections::VecDeque, net::TcpListener, os::fd::AsRawFd};
 
 const ENTRIES: u32 = 4096;
@@ -50,16 +53,17 @@ impl Kind {
 /// A connection; its place in the list is its descriptor.
 #[derive(Default)]
 struct Connection {
-    /// What is to be sent, one after the other: buffers and their bytes.
-    queue: VecDeque<(u16, u32)>,
+    /// What is to be sent, one after the other.
+    queue: VecDeque<Piece>,
     /// The first of the queue is being sent.
     is_sending: bool,
     /// Nothing more will be received.
     is_ended: bool,
 }
 
-struct Server {
-    uring: IoUring,
+struct Server<'a> {
+    submitter: Submitter<'a>,
+    requests: SubmissionQueue<'a>,
     buffers: Buffers,
     connections: Vec<Connection>,
     /// Connections that found no buffer: they receive again when one is given back.
@@ -68,43 +72,59 @@ struct Server {
 
 /// Serves for ever.
 pub fn serve(listener: TcpListener) -> Result<()> {
-    let uring = IoUring::builder()
+    let mut uring = IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_submit_all()
+        .setup_no_sqarray()
         .setup_cqsize(COMPLETIONS)
         .build(ENTRIES)
         .context("io_uring_setup")?;
-    uring
-        .submitter()
+    let (mut submitter, requests, mut completions) = uring.split();
+    submitter
+        .register_ring_fd()
+        .context("io_uring_register_ring_fd")?;
+    submitter
         .register_files_sparse(CONNECTIONS)
         .context("io_uring_register_files_sparse: is the limit of open files high enough?")?;
-    let buffers = Buffers::register(&uring)?;
+    let buffers = Buffers::register(&submitter)?;
     let mut server = Server {
-        uring,
+        submitter,
+        requests,
         buffers,
         connections: Vec::new(),
         starved: Vec::new(),
     };
     server.accept(&listener);
     loop {
-        match server.uring.submit_and_wait(1) {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            // More completions than places for them: they are taken below.
-            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {}
-            Err(error) => return Err(error).context("io_uring_enter"),
-        }
-        while let Some(entry) = server.next() {
-            server.complete(&listener, &entry);
-        }
+        server.wait()?;
+        server.complete_all(&listener, &mut completions);
         server.feed_starved();
     }
 }
 
-impl Server {
-    fn next(&mut self) -> Option<cqueue::Entry> {
-        self.uring.completion().next()
+impl Server<'_> {
+    /// Hands over what was requested, and waits until something is complete.
+    fn wait(&mut self) -> Result<()> {
+        self.requests.sync();
+        let result = self.submitter.submit_and_wait(1);
+        self.requests.sync();
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(()),
+            // More completions than places for them: they are taken next.
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => Ok(()),
+            Err(error) => Err(error).context("io_uring_enter"),
+        }
+    }
+
+    fn complete_all(&mut self, listener: &TcpListener, completions: &mut CompletionQueue<'_>) {
+        completions.sync();
+        for entry in &mut *completions {
+            self.complete(listener, &entry);
+        }
+        // Their places are free from now on.
+        completions.sync();
     }
 
     // Requests
@@ -112,9 +132,11 @@ impl Server {
     fn push(&mut self, entry: squeue::Entry) {
         // SAFETY: The only memory that a request of ours names is a buffer of `self.buffers`, all
         // of which live for ever; it is given back to the kernel after the request's completion.
-        while unsafe { self.uring.submission().push(&entry) }.is_err() {
+        while unsafe { self.requests.push(&entry) }.is_err() {
             // Full: the kernel takes what is there.
-            let _ = self.uring.submit();
+            self.requests.sync();
+            let _ = self.submitter.submit();
+            self.requests.sync();
         }
     }
 
@@ -135,7 +157,7 @@ impl Server {
         if connection.is_sending {
             return;
         }
-        let Some(&(buffer, length)) = connection.queue.front() else {
+        let Some(&piece) = connection.queue.front() else {
             if connection.is_ended {
                 let close = opcode::Close::new(Fixed(index)).build();
                 self.push(close.user_data(Kind::Close.tag(index)));
@@ -143,8 +165,8 @@ impl Server {
             return;
         };
         connection.is_sending = true;
-        let (address, _) = self.buffers.get(buffer);
-        let send = opcode::Send::new(Fixed(index), address, length)
+        let address = self.buffers.address(piece);
+        let send = opcode::Send::new(Fixed(index), address, piece.length)
             .flags(MSG_WAITALL | MSG_NOSIGNAL)
             .build();
         self.push(send.user_data(Kind::Send.tag(index)));
@@ -190,11 +212,13 @@ impl Server {
         let more = cqueue::more(entry.flags());
         let connection = &mut self.connections[index as usize];
         if let Some(buffer) = cqueue::buffer_select(entry.flags()) {
-            self.buffers.take();
-            if result > 0 {
-                connection.queue.push_back((buffer, result as u32));
+            let length = u32::try_from(result).unwrap_or(0);
+            let more = cqueue::buffer_more(entry.flags());
+            let piece = self.buffers.take(buffer, length, more);
+            if length > 0 {
+                connection.queue.push_back(piece);
             } else {
-                self.buffers.give_back(buffer);
+                self.buffers.give_back(piece);
             }
         }
         if result == ENOBUFS {
@@ -210,19 +234,19 @@ impl Server {
     fn sent(&mut self, index: u32, result: i32) {
         let connection = &mut self.connections[index as usize];
         connection.is_sending = false;
-        let Some((buffer, length)) = connection.queue.pop_front() else {
+        let Some(piece) = connection.queue.pop_front() else {
             return;
         };
-        let is_broken = result != length as i32;
+        let is_broken = result != piece.length as i32;
         let rest = if is_broken {
             std::mem::take(&mut connection.queue)
         } else {
             VecDeque::new()
         };
         let is_ended = connection.is_ended;
-        self.buffers.give_back(buffer);
-        for (buffer, _) in rest {
-            self.buffers.give_back(buffer);
+        self.buffers.give_back(piece);
+        for piece in rest {
+            self.buffers.give_back(piece);
         }
         if is_broken && !is_ended {
             // The receiving side ends by that, and then the connection is closed.
