@@ -22,8 +22,9 @@ const BUFFER: usize = 256 << 10;
 
 struct Connection {
     stream: TcpStream,
-    /// What was read and not yet written; empty most of the time.
+    /// What was read and not yet written, from `start` on; empty most of the time.
     left: Vec<u8>,
+    start: usize,
 }
 
 /// What is next for a connection.
@@ -71,6 +72,7 @@ fn accept(listener: &TcpListener, poll: &Poll, connections: &mut Slab<Connection
                 entry.insert(Connection {
                     stream,
                     left: Vec::new(),
+                    start: 0,
                 });
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -93,11 +95,12 @@ impl Connection {
     fn echo(&mut self, event: &Event, buffer: &mut [u8]) -> std::io::Result<Next> {
         let had_left = !self.left.is_empty();
         if had_left {
-            let written = write(&mut self.stream, &self.left)?;
-            self.left.drain(..written);
-            if !self.left.is_empty() {
+            self.start += write(&mut self.stream, &self.left[self.start..])?;
+            if self.start < self.left.len() {
                 return Ok(Next::Wait);
             }
+            self.left.clear();
+            self.start = 0;
         }
         // What came while there was something left is not told again.
         let to_the_end = had_left || event.is_read_closed() || event.is_error();
