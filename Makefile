@@ -99,6 +99,9 @@ test-kernels: ## build for each series of the kernel (see KERNEL), and talk to k
 	@$(tool) test-kernels
 
 #@ Measure
+plots: ## measure the time per echo over clients, and draw it for the documentation (4 min)
+	@$(tool) plots
+
 bench: ## how fast kecho is, beside servers in user space: all cases, 20 min
 	@$(tool) bench
 
@@ -155,7 +158,7 @@ help: ## this table
 #= CASE: for `make bench`: the cases that it measures, a part of their names
 #= REPEAT: how often `make test-unit`, `test-e2e`, … run, unless a run fails
 #= SERVERS: the servers that `make bench` measures, with commas between: kecho,epoll,io_uring,tokio
-#= FIGURES: what `make bench` measures: instructions or rates; default: both
+#= FIGURES: what `make bench` measures, with commas between: instructions,rates,memory,stop,open
 #= BASE: the result that `make bench` compares with; default: the one before
 #= FUZZ_SECONDS: how long `make fuzz` runs; default: 600
 #= V: 1 shows the commands of the build
@@ -163,5 +166,5 @@ help: ## this table
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
 .PHONY: modules rust-analyzer lint doc install run test test-unit test-new test-tools test-bench test-debug \
-	test-e2e test-browser test-kernels test-long test-mutations bench bench-quick new build-module test-module fuzz fmt \
+	test-e2e test-browser test-kernels test-long test-mutations plots bench bench-quick new build-module test-module fuzz fmt \
 	shell buildroot update clean clean-cache help

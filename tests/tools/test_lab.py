@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 from ktcp import cache, ui
-from ktcp.lab import cases, compare, programs, results, servers, table, web
+from ktcp.lab import (
+    cases,
+    command,
+    compare,
+    idle,
+    measure,
+    pictures,
+    programs,
+    results,
+    servers,
+    table,
+    targets,
+    web,
+)
 from ktcp.lab.results import Result
 
 
@@ -88,8 +101,15 @@ def test_runs_that_overlap_say_nothing() -> None:
     overlapping = _result(LATER, rate={"a": {"kecho": [108.0, 120.0, 130.0]}})
     apart = _result(LATER, rate={"a": {"kecho": [111.0, 120.0, 130.0]}})
     assert not compare.moves(before, overlapping)
-    assert "nothing moved" in compare.report(before, overlapping)
+    assert "of 1 figure, none moved" in compare.report(before, overlapping)
     assert [move.is_better for move in compare.moves(before, apart)] == [True]
+
+
+def test_what_has_no_figure_in_common_is_not_compared() -> None:
+    before = _result(EARLIER, rate={"a": {"kecho": [90.0]}})
+    for other in ({"rate": {"b": {"kecho": [90.0]}}}, {"instructions": {"a": {"kecho": [9.0]}}}):
+        text = compare.report(before, _result(LATER, **other))
+        assert "nothing to compare" in text and "moved" not in text
 
 
 def test_results_are_kept_and_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,17 +132,17 @@ def test_results_are_kept_and_found(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    "busy, said",
+    "busy, threads, said",
     [
-        ((0.9, 1.0, 1.95), "machine (server more)"),
-        ((1.0, 0.9, 1.95), "machine (load more)"),
-        ((0.5, 0.97, 1.5), "server (a CPU)"),
-        ((0.97, 0.5, 1.5), "load (a CPU)"),
-        ((0.4, 0.4, 0.9), "none: waiting"),
+        ((0.9, 1.0, 1.95), 2, "both (CPUs full)"),
+        ((1.0, 0.5, 1.6), 2, "none (waiting)"),
+        ((0.5, 1.9, 1.8), 2, "server"),
+        ((0.97, 0.5, 1.5), 1, "load"),
+        ((0.4, 0.4, 0.9), 1, "none (waiting)"),
     ],
 )
-def test_who_is_saturated(busy: tuple[float, float, float], said: str) -> None:
-    assert table.saturated(busy, 2) == said
+def test_who_is_saturated(busy: tuple[float, float, float], threads: int, said: str) -> None:
+    assert table.saturated(busy, 2, threads) == said
 
 
 def test_tables_line_up() -> None:
@@ -136,14 +156,14 @@ def test_tables_line_up() -> None:
 
 def test_rates_are_shown_with_their_latencies() -> None:
     times = {f"{name}_ns": 5000.0 for name in ("mean", "p50", "p90", "p99", "p99_9", "max")}
-    run = {**times, "load": 0.5, "server": 1.0, "machine": 1.5}
+    run = {**times, "load": 0.5, "server": 1.0, "machine": 1.9, "threads": 2}
     rate = {"epoll": [100.0, 110.0, 120.0], "kecho": [220.0]}
     runs = {server: [run] * len(values) for server, values in rate.items()}
     result = _result(EARLIER, cpus=2, rate={"a case": rate}, runs={"a case": runs})
     lines = table.rates(result).splitlines()
     assert len(lines) == 3
     assert "a case" in lines[1] and "a case" not in lines[2]
-    assert "2.000" in lines[2] and "server (a CPU)" in lines[2]
+    assert "2.000" in lines[2] and "both (CPUs full)" in lines[2]
 
 
 def test_tests_of_cargo_are_added_up() -> None:
@@ -153,3 +173,98 @@ def test_tests_of_cargo_are_added_up() -> None:
     )
     assert programs.counts(output) == programs.Tested(28, 1, 2)
     assert programs.counts("error: could not compile") == programs.Tested(0, 0, 0)
+
+
+def test_a_target_is_compared_with_what_was_measured() -> None:
+    name = cases.echo(64, 64).name
+    counted = {name: {"kecho": [80.0, 84.0, 300.0], "epoll": [100.0], "io_uring": [100.0]}}
+    result = _result(EARLIER, instructions=counted, memory={idle.LIBRARY_CASE: {"kecho": [2000.0]}})
+    rows = targets.rows(result)
+    assert [row[2:] for row in rows] == [
+        ["0.840", "≤ 0.900", "met"],
+        ["0.840", "≤ 0.950", "met"],
+        ["2,000", "≤ 1,024", "not met"],
+    ]
+    assert table.met(result).count("\n") == 3
+    assert not table.met(_result(EARLIER))
+
+
+def test_the_targets_are_of_cases_that_exist() -> None:
+    names = {case.name for case in cases.FULL} | {idle.LIBRARY_CASE, idle.OPEN_CASE}
+    assert {target.case for target in targets.TARGETS} <= names
+    assert {target.figure for target in targets.TARGETS} <= set(compare.KINDS)
+
+
+SLABINFO = """\
+slabinfo - version: 2.1
+# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables
+TCP                 20004  20010   2432   13    8 : tunables    0    0    0 : slabdata
+kmalloc-512         10010  10016    512   16    2 : tunables    0    0    0 : slabdata
+kmalloc-rnd-01-64       3      4     64   64    1 : tunables    0    0    0 : slabdata
+radix_tree_node       100    112    576   14    2 : tunables    0    0    0 : slabdata
+"""
+
+
+def test_memory_of_sockets_is_not_that_of_the_library() -> None:
+    general = idle.general_bytes(SLABINFO)
+    assert general == 10_010 * 512 + 3 * 64 + 100 * 576
+    ours = idle.Memory(general=general, slab=60_000_000, used=61_000_000, process=0)
+    theirs = idle.Memory(general=1_000_000, slab=70_000_000, used=72_000_000, process=500_000)
+    assert idle.library_bytes(ours, theirs) == general - 1_000_000 + 1_000_000 - 1_500_000
+
+
+def test_meminfo_is_read_in_bytes() -> None:
+    assert idle.meminfo_bytes("MemTotal:  4000 kB\nSlab:   7 kB\nHugePages_Total: 0\n") == {
+        "MemTotal": 4000 << 10,
+        "Slab": 7 << 10,
+    }
+
+
+def test_idle_connections_are_shown() -> None:
+    result = _result(
+        EARLIER,
+        memory={idle.LIBRARY_CASE: {"kecho": [900.4]}},
+        stop_seconds={idle.STOP_CASE: {"kecho": [0.2, 0.3, 0.4], "epoll": [0.5]}},
+    )
+    lines = table.idle(result).splitlines()
+    assert "900 B" in lines[1]
+    assert "0.30 s to stop" in lines[2] and lines[2].endswith("0.10")
+    assert idle.STOP_CASE not in lines[3]
+
+
+def test_figures_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIGURES", "memory,stop")
+    assert command.wanted(command.FIGURES) == ["memory", "stop"]
+    monkeypatch.setenv("FIGURES", "speed")
+    with pytest.raises(ui.Fail, match="speed"):
+        command.wanted(command.FIGURES)
+    monkeypatch.delenv("FIGURES")
+    assert command.wanted(["rates"]) == ["rates"]
+
+
+def test_a_result_is_drawn() -> None:
+    names = [case.name for case in cases.FULL]
+    found = {name: {"kecho": [50.0], "epoll": [100.0], "io_uring": [110.0]} for name in names}
+    run = {f"{name}_ns": 5000.0 for name in ("p50", "p99")}
+    runs = {name: {server: [run] for server in found[name]} for name in names}
+    result = _result(EARLIER, instructions=found, rate=found, runs=runs)
+    result["machine"]["accelerator"] = "tcg"
+    drawn = pictures.all_of(result)
+    assert {"instructions", "rate", "latency-p99", "rate-sizes"} <= set(drawn)
+    overview = drawn["instructions"]
+    assert overview["rows"] == names
+    assert overview["series"][0]["points"][0] == [0.5, 0.0]
+    lines = drawn["rate-sizes"]["series"]
+    assert [line["name"] for line in lines] == ["kecho", "epoll", "io_uring"]
+    assert lines[0]["points"][0] == [13, 650.0]
+    # Of a single case there is no line to draw.
+    few = _result(EARLIER, instructions={names[0]: found[names[0]]})
+    few["machine"]["accelerator"] = "tcg"
+    assert set(pictures.all_of(few)) == {"instructions"}
+
+
+def test_the_runs_that_agree_count() -> None:
+    assert measure.closest([103.0, 100.0, 100.5, 90.0]) == [100.0, 100.5]
+    assert measure.closest([7.0]) == [7.0]
+    assert measure.agree([100.0, 130.0, 100.9])
+    assert not measure.agree([100.0, 101.5])

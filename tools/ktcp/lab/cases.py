@@ -53,7 +53,8 @@ def rounds(connections: int, size: int) -> int:
     return times * connections
 
 
-def _echo(connections: int, size: int, group: str) -> Case:
+def echo(connections: int, size: int, group: str = "") -> Case:
+    """So many connections, each with one message of so many bytes under way."""
     name = f"{count(connections, 'connection')}, {size_of(size)}"
     x = connections if group == "connections" else size
     arguments = f"--connections {connections} --size {size}"
@@ -61,14 +62,14 @@ def _echo(connections: int, size: int, group: str) -> Case:
     return Case(name, arguments, group=group, x=x, requests=requests)
 
 
-QUICK = tuple(_echo(connections, 64, "connections") for connections in (1, 64, 1000))
+QUICK = tuple(echo(connections, 64, "connections") for connections in (1, 64, 1000))
 
 CONNECTIONS = tuple(
-    _echo(connections, 64, "connections") for connections in (1, 16, 64, 256, 1000, 4000)
+    echo(connections, 64, "connections") for connections in (1, 16, 64, 256, 1000, 4000)
 )
 # Fewer connections the larger the messages are, so that all of them fit into the caches.
 SIZES = tuple(
-    _echo(connections, size, "sizes")
+    echo(connections, size, "sizes")
     for connections, size in (
         (64, 13),
         (64, 1 << 10),
@@ -79,8 +80,9 @@ SIZES = tuple(
     )
 )
 BUSY = "--connections 64 --size 64"
+SHORT = Case("64 clients, connect, 64 B, close", f"{BUSY} --reconnect", requests=64 * 30)
 OTHERS = (
-    Case("64 clients, connect, 64 B, close", f"{BUSY} --reconnect", requests=64 * 30),
+    SHORT,
     Case("64 connections, 64 B, 16 under way", f"{BUSY} --depth 16", requests=64 * 16 * 20),
     Case("64 of 10,064 connections, 64 B", f"{BUSY} --idle 10000", requests=rounds(64, 64)),
 )

@@ -5,34 +5,57 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 
 from .. import cli, ui
-from . import cases, compare, guests, measure, results, servers, table, web
+from . import (
+    cases,
+    compare,
+    guests,
+    idle,
+    measure,
+    pictures,
+    programs,
+    results,
+    servers,
+    table,
+    web,
+)
 from .cases import Case
 from .guests import Laboratory, Report
+from .idle import Figures
 from .measure import Counts, Reports
 from .results import Result
 from .servers import Server
 
 QUICK_SERVERS = (servers.KECHO, servers.EPOLL, servers.URING)
 
+QUICK_FIGURES = ("instructions", "rates", "memory", "stop")
+
 # Runs of the servers that alternate; the median counts.
 RATE_RUNS = 5
-# One more than needed, to see that they agree
+# One more than needed, to see that they agree; if they do not, more follow
 COUNT_RUNS = 2
 
-FIGURES = ("instructions", "rates")
+# What FIGURES may name, and what it is called in a result
+FIGURES = {
+    "instructions": "instructions",
+    "rates": "rate",
+    "memory": "memory",
+    "stop": "stop_seconds",
+    "open": "open",
+}
 
-# Other work of this machine, in CPUs, with which rates and latencies say little
-BUSY = 0.5
 
-
-def _wanted(figure: str) -> bool:
-    wish = os.environ.get("FIGURES", "")
-    if wish and wish not in FIGURES:
-        raise ui.Fail(f"FIGURES={wish} is not known", f"use one of: {', '.join(FIGURES)}")
-    return wish in ("", figure)
+def wanted(among: Iterable[str]) -> list[str]:
+    """Those of the figures that the variable FIGURES names, with commas between, or else all."""
+    names = [name for name in os.environ.get("FIGURES", "").split(",") if name]
+    if unknown := [name for name in names if name not in FIGURES]:
+        raise ui.Fail(
+            f"FIGURES={','.join(unknown)} is not known", f"use some of: {', '.join(FIGURES)}"
+        )
+    return names or list(among)
 
 
 def _put_counts(result: Result, counts: Counts) -> None:
@@ -44,7 +67,8 @@ def _run(report: Report) -> dict[str, float]:
     """What is kept of a report."""
     times, busy = guests.answers(report)["times_ns"], report["busy"]
     kept = {f"{name}_ns": times[name] for name in ("mean", "p50", "p90", "p99", "p99_9", "max")}
-    return {**kept, "load": busy["load"], "server": busy["watched"], "machine": busy["machine"]}
+    sides = {"load": busy["load"], "server": busy["watched"], "machine": busy["machine"]}
+    return {**kept, **sides, "threads": report["settings"]["threads"]}
 
 
 def _put_rates(result: Result, reports: Reports) -> None:
@@ -68,43 +92,52 @@ def _put_rates(result: Result, reports: Reports) -> None:
     print(f"\n{table.rates(result)}\n", flush=True)
 
 
-def _warn_if_busy() -> float:
-    load = os.getloadavg()[0]
-    if load > BUSY:
-        ui.warn(
-            f"this machine is busy with other work (load {load:.1f}): "
-            "instructions are right all the same, rates and latencies are not"
-        )
-    return load
+def _put_idle(result: Result, found: Mapping[str, Figures]) -> None:
+    result.update(found)
+    print(f"\n{table.idle(result)}\n", flush=True)
 
 
-def _bench(kind: str, chosen: Sequence[Server], wanted: Iterable[Case]) -> int:
-    wanted = cases.chosen(wanted)
-    spoken = {case.protocol for case in wanted}
+def _bench(
+    kind: str, chosen: Sequence[Server], among: Iterable[Case], figures: Iterable[str]
+) -> int:
+    started = time.monotonic()
+    figures = wanted(figures)
+    wanted_cases = cases.chosen(among)
+    spoken = {case.protocol for case in wanted_cases}
     chosen = [server for server in servers.chosen(chosen) if server.protocol in spoken]
-    load = _warn_if_busy()
+    load = results.warn_if_busy()
     lab = Laboratory.prepare()
     result = results.begin(lab.kernel, kind)
     result["load_before"] = load
-    if _wanted("instructions"):
-        _put_counts(result, measure.count_all(lab, chosen, wanted, COUNT_RUNS))
-    if _wanted("rates"):
-        _put_rates(result, measure.rate_all(lab, chosen, wanted, RATE_RUNS))
+    if "instructions" in figures:
+        _put_counts(result, measure.count_all(lab, chosen, wanted_cases, COUNT_RUNS))
+    if "rates" in figures:
+        _put_rates(result, measure.rate_all(lab, chosen, wanted_cases, RATE_RUNS))
+    if names := [FIGURES[name] for name in figures if FIGURES[name] in idle.FIGURES]:
+        _put_idle(result, idle.measure(lab, names))
     before = results.previous(result)
     path = results.keep(result)
+    drawn = pictures.draw(programs.BENCH, result, path.with_suffix(""))
     results.prune()
     if before is not None:
-        print(compare.report(before, result))
+        print(f"{compare.report(before, result)}\n")
+    if text := table.met(result):
+        print(f"{text}\n")
+    took = ui.duration(time.monotonic() - started)
     print(f"kept as {path}", flush=True)
+    if drawn:
+        print(f"drawn as {path.with_suffix('')}/*.svg ({len(drawn)} charts)")
+    print(f"measured in {took}", flush=True)
     return 0
 
 
 def _quick_command(_arguments: argparse.Namespace) -> int:
-    return _bench("quick", QUICK_SERVERS, cases.QUICK)
+    return _bench("quick", QUICK_SERVERS, cases.QUICK, QUICK_FIGURES)
 
 
 def _full_command(_arguments: argparse.Namespace) -> int:
-    return _bench("full", (*servers.ALL, *web.SERVERS), (*cases.FULL, *web.CASES))
+    everything = (*servers.ALL, *web.SERVERS), (*cases.FULL, *web.CASES)
+    return _bench("full", *everything, FIGURES)
 
 
 def register(subparsers: cli.Subparsers) -> None:

@@ -46,37 +46,59 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
     return min(one) <= max(other) and min(other) <= max(one)
 
 
-def _moves(
-    figure: str, before: Result, after: Result, more_is_better: bool, *, noisy: bool
-) -> Iterator[Move]:
-    for case, servers in after.get(figure, {}).items():
-        for server, values in servers.items():
-            earlier = before.get(figure, {}).get(case, {}).get(server)
-            # With noise, runs that overlap say nothing about which is the faster.
-            if not earlier or (noisy and _overlap(values, earlier)):
-                continue
-            old, new = statistics.median(earlier), statistics.median(values)
-            if old and abs(new / old - 1) > THRESHOLD:
-                yield Move(figure, case, server, old, new, more_is_better)
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure."""
+
+    more_is_better: bool
+    # With noise, runs that overlap say nothing about which is the faster.
+    noisy: bool
+
+
+KINDS = {
+    "instructions": Kind(more_is_better=False, noisy=False),
+    "rate": Kind(more_is_better=True, noisy=True),
+    "median_ns": Kind(more_is_better=False, noisy=True),
+    "memory": Kind(more_is_better=False, noisy=False),
+    "stop_seconds": Kind(more_is_better=False, noisy=True),
+    "open": Kind(more_is_better=True, noisy=False),
+}
+
+# A figure with its case and server, and its values before and after
+Pair = tuple[str, str, str, Sequence[float], Sequence[float]]
+
+
+def _pairs(before: Result, after: Result) -> Iterator[Pair]:
+    """What both results have."""
+    for figure in KINDS:
+        for case, servers in after.get(figure, {}).items():
+            for server, values in servers.items():
+                if earlier := before.get(figure, {}).get(case, {}).get(server):
+                    yield figure, case, server, earlier, values
 
 
 def moves(before: Result, after: Result) -> list[Move]:
     """The figures that both results have and that differ by more than the threshold."""
-    found = [
-        *_moves("instructions", before, after, False, noisy=False),
-        *_moves("rate", before, after, True, noisy=True),
-        *_moves("median_ns", before, after, False, noisy=True),
-        *_moves("memory", before, after, False, noisy=False),
-        *_moves("stop_seconds", before, after, False, noisy=True),
-    ]
+    found = []
+    for figure, case, server, earlier, values in _pairs(before, after):
+        kind = KINDS[figure]
+        if kind.noisy and _overlap(values, earlier):
+            continue
+        old, new = statistics.median(earlier), statistics.median(values)
+        if old and abs(new / old - 1) > THRESHOLD:
+            found.append(Move(figure, case, server, old, new, kind.more_is_better))
     return sorted(found, key=lambda move: -abs(move.change))
 
 
 def report(before: Result, after: Result) -> str:
     """The moves, for a person."""
     name = f"{before['commit'][:12]}{'+' if before['changed'] else ''} of {before['when']}"
+    common = sum(1 for _ in _pairs(before, after))
+    if not common:
+        return f"nothing to compare: {name} has no figure that was measured now"
+    figures = f"{common} figure{'' if common == 1 else 's'}"
     found = moves(before, after)
     if not found:
-        return f"nothing moved by more than {THRESHOLD:.0%} since {name}"
+        return f"of {figures}, none moved by more than {THRESHOLD:.0%} since {name}"
     lines = "\n".join(f"  {move}" for move in found)
-    return f"moved by more than {THRESHOLD:.0%} since {name}:\n{lines}"
+    return f"of {figures}, {len(found)} moved by more than {THRESHOLD:.0%} since {name}:\n{lines}"

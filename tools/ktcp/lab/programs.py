@@ -13,6 +13,8 @@ SOURCES = module.CHECKOUT / "bench"
 # As bench/.cargo/config.toml says
 OUTPUT = module.BUILD / "bench" / "x86_64-unknown-linux-gnu"
 NAMES = ("ktcp-bench", "ktcp-peer")
+# What draws charts, once it is built
+BENCH = OUTPUT / "release" / "ktcp-bench"
 
 
 def cargo(command: str, *arguments: str) -> list[str]:

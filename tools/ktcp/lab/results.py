@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +16,9 @@ from .. import accel, cache, kernel, module, ui, vm
 
 # Raise it when a figure changes its meaning: results of another format are not compared.
 FORMAT = 1
+
+# Other work of this machine, in CPUs, with which rates and latencies say little
+BUSY = 0.5
 
 Result = dict[str, Any]
 
@@ -42,6 +46,27 @@ def _qemu() -> str:
     return output.partition("\n")[0]
 
 
+def machine(prepared: kernel.Kernel) -> dict[str, Any]:
+    """What this machine is, as far as figures depend on it."""
+    return {
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "accelerator": accel.choose(prepared),
+        "qemu": _qemu(),
+    }
+
+
+def warn_if_busy() -> float:
+    """Says so if other work of this machine spoils rates; returns how much there is, in CPUs."""
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        ui.warn(
+            f"this machine is busy with other work (load {load:.1f}): "
+            "instructions are right all the same, rates and latencies are not"
+        )
+    return load
+
+
 def begin(prepared: kernel.Kernel, kind: str) -> Result:
     """A result that holds no figures yet."""
     return {
@@ -53,12 +78,7 @@ def begin(prepared: kernel.Kernel, kind: str) -> Result:
         # What is not committed has no name that could be kept.
         "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "kernel": prepared.release,
-        "machine": {
-            "processor": _processor(),
-            "cpus": os.cpu_count(),
-            "accelerator": accel.choose(prepared),
-            "qemu": _qemu(),
-        },
+        "machine": machine(prepared),
     }
 
 
@@ -107,3 +127,5 @@ def prune(keep_last: int = 200) -> None:
     found = sorted(folder().glob("*.json"))
     for path in found[: max(0, len(found) - keep_last)]:
         path.unlink(missing_ok=True)
+        # Its charts
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)

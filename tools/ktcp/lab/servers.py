@@ -20,12 +20,15 @@ class Server:
     """A server in the guest."""
 
     name: str
-    what: str
     port: int
     # How the names of its threads begin
     threads: str
     # The command that starts it, and does not wait for it; {port} and {cpus} are filled in
     command: str
+    # Its colour in charts, by number
+    colour: int
+    # The command that ends it
+    stop_command: str
     protocol: str = "echo"
 
     @property
@@ -35,6 +38,9 @@ class Server:
     def start(self, guest: vm.Guest, cpus: int) -> None:
         guest.must(self.command.format(port=self.port, cpus=cpus), timeout=START_SECONDS)
         self._wait(guest)
+
+    def stop(self, guest: vm.Guest) -> None:
+        guest.must(self.stop_command, timeout=START_SECONDS)
 
     def _wait(self, guest: vm.Guest) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -49,23 +55,39 @@ class Server:
             time.sleep(0.1)
 
 
-def _peer(name: str, what: str, port: int, way: str) -> Server:
+# Another module may have it there already.
+LIBRARY = "if ! [ -e /sys/module/ktcp_server ]; then insmod /modules/ktcp_server.ko; fi"
+
+
+def kecho(name: str = "kecho", colour: int = 0, executor: str = "event_loop") -> Server:
+    return Server(
+        name,
+        12345,
+        "kecho",
+        f"{LIBRARY} && insmod /modules/kecho.ko port={{port}} executor={executor} "
+        f"backlog={BACKLOG} max_connections={DESCRIPTORS}",
+        colour,
+        "rmmod kecho",
+    )
+
+
+# A process that nobody waits for stays as a zombie; until then it has sockets.
+KILL_PEERS = (
+    "pids=$(pidof ktcp-peer); kill -KILL $pids; for pid in $pids; do "
+    "while grep -qs '^State:.[^Z]' /proc/$pid/task/*/status; do :; done; done"
+)
+
+
+def _peer(name: str, port: int, way: str, colour: int) -> Server:
     listen = f"--listen {vm.LOCALHOST}:{{port}} --threads {{cpus}}"
     command = f"ulimit -n {DESCRIPTORS}; exec ktcp-peer {way} {listen} >/run/{name}.log 2>&1"
-    return Server(name, what, port, "ktcp-peer", f"( {command} ) &")
+    return Server(name, port, "ktcp-peer", f"( {command} ) &", colour, KILL_PEERS)
 
 
-KECHO = Server(
-    "kecho",
-    "this library, event loop",
-    12345,
-    "kecho",
-    "insmod /modules/ktcp_server.ko && insmod /modules/kecho.ko port={port} "
-    f"backlog={BACKLOG} max_connections={DESCRIPTORS}",
-)
-EPOLL = _peer("epoll", "user space, epoll", 12346, "epoll")
-URING = _peer("io_uring", "user space, io_uring", 12347, "uring")
-TOKIO = _peer("tokio", "user space, tokio", 12348, "tokio")
+KECHO = kecho()
+EPOLL = _peer("epoll", 12346, "epoll", 1)
+URING = _peer("io_uring", 12347, "uring", 2)
+TOKIO = _peer("tokio", 12348, "tokio", 3)
 
 ALL = (KECHO, EPOLL, URING, TOKIO)
 

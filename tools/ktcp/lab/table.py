@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from . import targets
 from .results import Result
 
 # The servers that others are compared with, each where it is among them
@@ -61,18 +62,19 @@ def instructions(result: Result) -> str:
     return aligned(rows)
 
 
-def saturated(busy: Sequence[float], cpus: int) -> str:
-    """Which side had no more to give, from how busy each was, in CPUs: load, server, all."""
+def saturated(busy: Sequence[float], cpus: int, threads: float) -> str:
+    """Which side had no more to give, from how busy each was, in CPUs: load, server, all.
+
+    Either side has `threads` that can work at the same time. What a softirq does counts for
+    whichever thread it interrupts: when the CPUs are full, the parts of the sides say little.
+    """
     load, server, machine = busy
-    full = SATURATED * cpus
-    if machine >= full:
-        # The machine is full: who has the larger part of it is the one to blame.
-        larger = "load" if load > server else "server"
-        return f"machine ({larger} more)"
+    if machine >= SATURATED * cpus:
+        return "both (CPUs full)"
     for side, part in (("server", server), ("load", load)):
-        if part >= SATURATED:
-            return f"{side} (a CPU)"
-    return "none: waiting"
+        if part >= SATURATED * threads:
+            return side
+    return "none (waiting)"
 
 
 def _median(runs: Sequence[dict[str, float]], name: str) -> float:
@@ -97,8 +99,34 @@ def rates(result: Result) -> str:
                     *(label, server, f"{value:,.0f}", _ratio(value, middle), spread),
                     *(f"{_median(runs, name) / 1000:,.0f}" for name in times.values()),
                     *(f"{side:.2f}" for side in busy),
-                    saturated(busy, result["cpus"]),
+                    saturated(busy, result["cpus"], _median(runs, "threads")),
                 ]
             )
             label = ""
     return aligned(rows)
+
+
+def idle(result: Result) -> str:
+    """What connections cost that do nothing."""
+    rows = [["idle connections", "", "", "±"]]
+    for figure, form, unit in (
+        ("memory", ",.0f", "B"),
+        ("stop_seconds", ".2f", "s to stop"),
+        ("open", ",.0f", "answered"),
+    ):
+        for case, found in result.get(figure, {}).items():
+            label = case
+            for server, value in _middle(found).items():
+                values = found[server]
+                wide = f"{(max(values) - min(values)) / 2:{form}}" if len(values) > 1 else ""
+                rows.append([label, server, f"{value:{form}} {unit}", wide])
+                label = ""
+    return aligned(rows)
+
+
+def met(result: Result) -> str:
+    """The targets that the result has figures for."""
+    rows = targets.rows(result)
+    if not rows:
+        return ""
+    return aligned([["target", "", "measured", "wanted", ""], *rows])

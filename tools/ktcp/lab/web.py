@@ -53,22 +53,22 @@ http {{
 
 KHTTPD = Server(
     "khttpd",
-    "this library, HTTP, event loop",
     8080,
     "khttpd",
-    # The library is there already where kecho is.
-    "(grep -q ^ktcp_server /proc/modules || insmod /modules/ktcp_server.ko) && "
-    f"insmod /modules/khttpd.ko root={ROOT} port={{port}} "
+    f"{servers.LIBRARY} && insmod /modules/khttpd.ko root={ROOT} port={{port}} "
     f"backlog={servers.BACKLOG} max_connections={servers.DESCRIPTORS}",
+    4,
+    "rmmod khttpd",
     protocol="http",
 )
 NGINX = Server(
     "nginx",
-    "user space, HTTP, sendfile",
     8081,
     "nginx",
     f"ulimit -n {servers.DESCRIPTORS}; mkdir -p /run /var/lib/nginx /var/log/nginx; "
     f"sed -i s/%PORT%/{{port}}/ {CONFIG}; /usr/bin/nginx 2>&1",
+    5,
+    "kill $(cat /run/nginx.pid)",
     protocol="http",
 )
 SERVERS = (KHTTPD, NGINX)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the library is to reach, and whether a result shows that it does."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .. import ui
+from . import cases, idle
+from .results import Result
+
+OURS = "kecho"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure of ours: by itself, or divided by that of another server."""
+
+    case: str
+    figure: str
+    limit: float
+    # The other server
+    to: str = ""
+    # Whether less is better
+    at_most: bool = True
+    ours: str = OURS
+
+    @property
+    def measure(self) -> str:
+        name = {
+            "instructions": "instructions",
+            "rate": "requests a second",
+            "median_ns": "median latency",
+            "memory": "bytes",
+            "open": "all answered",
+        }[self.figure]
+        return f"{name}, to {self.to}" if self.to else name
+
+    def value(self, result: Result) -> float | None:
+        """What was measured, if it was."""
+        found: dict[str, list[float]] = result.get(self.figure, {}).get(self.case, {})
+        if self.ours not in found or (self.to and self.to not in found):
+            return None
+        ours = statistics.median(found[self.ours])
+        return ours / statistics.median(found[self.to]) if self.to else ours
+
+    def is_met(self, value: float) -> bool:
+        return value <= self.limit if self.at_most else value >= self.limit
+
+    def shown(self, value: float) -> str:
+        return f"{value:.3f}" if self.to else f"{value:,.0f}"
+
+
+def _cheaper(connections: int, limit: float, to: str) -> Target:
+    return Target(cases.echo(connections, 64).name, "instructions", limit, to)
+
+
+def _faster(case: cases.Case, limit: float) -> Target:
+    return Target(case.name, "rate", limit, "epoll", at_most=False)
+
+
+TARGETS = (
+    _cheaper(1, 0.85, "epoll"),
+    _cheaper(64, 0.90, "epoll"),
+    _cheaper(1000, 0.90, "epoll"),
+    _cheaper(64, 0.95, "io_uring"),
+    _cheaper(1000, 0.95, "io_uring"),
+    Target(cases.echo(1, 64).name, "median_ns", 0.50, "epoll"),
+    _faster(cases.echo(64, 64), 1.10),
+    _faster(cases.echo(1000, 64), 1.10),
+    _faster(cases.echo(16, 64 << 10), 1.30),
+    _faster(cases.echo(4, 1 << 20), 1.30),
+    _faster(cases.SHORT, 1.20),
+    Target(idle.LIBRARY_CASE, "memory", 1024),
+    Target(idle.OPEN_CASE, "open", idle.OPEN, at_most=False),
+)
+
+
+def rows(result: Result, targets: Sequence[Target] = TARGETS) -> list[list[str]]:
+    """A row for each target that the result has a figure for."""
+    found = []
+    for target in targets:
+        value = target.value(result)
+        if value is None:
+            continue
+        limit = f"{'≤' if target.at_most else '≥'} {target.shown(target.limit)}"
+        met = target.is_met(value)
+        verdict = ui.colour("32", "met") if met else ui.colour("31", "not met")
+        found.append([target.case, target.measure, target.shown(value), limit, verdict])
+    return found
