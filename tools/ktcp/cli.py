@@ -48,6 +48,7 @@ COMMANDS = {
     "test-long": "testrun",
     "test-browser": "testrun",
     "test-kernels": "testrun",
+    "plots": "lab.plots",
     "bench": "lab.command",
     "bench-quick": "lab.command",
     "profile": "lab.profile",
