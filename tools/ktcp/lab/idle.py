@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -166,10 +166,11 @@ def memory(guest: vm.Guest) -> Figures:
     }
 
 
-def stop(guest: vm.Guest) -> Figures:
+def stop(guest: vm.Guest, tell: Callable[[str], None]) -> Figures:
     """Seconds until a server with many connections is gone; the servers do not run before or after."""
     found: dict[str, list[float]] = {}
-    for server in [servers.KECHO, servers.EPOLL] * STOP_RUNS:
+    for number, server in enumerate([servers.KECHO, servers.EPOLL] * STOP_RUNS):
+        tell(f"time to stop, {STOP_CASE}: {server.name}, {number // 2 + 1} of {STOP_RUNS}")
         server.start(guest, CPUS)
         with _held(guest, server, IDLE):
             took = guest.must(
@@ -201,8 +202,7 @@ def measure(lab: Laboratory, figures: Sequence[str]) -> dict[str, Figures]:
         progress.detail("boot")
         with lab.guest("bench-idle", cmdline=CMDLINE) as guest:
             if "stop_seconds" in figures:
-                progress.detail(f"time to stop, {STOP_CASE}")
-                found["stop_seconds"] = stop(guest)
+                found["stop_seconds"] = stop(guest, progress.detail)
             for server in (servers.KECHO, servers.EPOLL):
                 server.start(guest, CPUS)
             if "memory" in figures:
