@@ -164,7 +164,7 @@ fn cut(inside: &Inside) -> Result<i64> {
 fn ended_by_timeout(inside: &Inside) -> Result {
     let reason = inside.record.last_reason();
     assert_eq!(reason, Some(CloseReason::Broken(ETIMEDOUT)));
-    assert_eq!(inside.server.statistics().closed_broken, 1);
+    assert!(eventually(|| inside.server.statistics().closed_broken == 1));
     Ok(())
 }
 
@@ -172,7 +172,7 @@ fn a_user_timeout_ends_a_cut_connection(executor: Executor) -> Result {
     let timeout = Delta::from_millis(500);
     let inside = inside(builder(executor).user_timeout(timeout))?;
     let millis = cut(&inside)?;
-    assert!((400..4000).contains(&millis));
+    assert!((400..20_000).contains(&millis));
     ended_by_timeout(&inside)
 }
 
@@ -195,7 +195,7 @@ fn without_either_a_cut_connection_stays(executor: Executor) -> Result {
     // Stopping does not wait for it either.
     let begin = Instant::<Monotonic>::now();
     drop(inside.server);
-    assert!(begin.elapsed().as_millis() < 5000);
+    assert!(begin.elapsed().as_millis() < 10_000);
     assert_eq!(inside.record.closed(), 1);
     Ok(())
 }

@@ -51,6 +51,9 @@ pub(crate) struct Record {
     /// Those with which one can send to the peers, in the order in which they came.
     #[pin]
     pub(crate) senders: Locked<KVec<Sender>>,
+    /// How many handlers sleep, and whether they are to wake up.
+    pub(crate) asleep: Atomic<i32>,
+    pub(crate) wake: Atomic<bool>,
     /// Which allocation is to fail after the handler has opened a session; 0 is none.
     pub(crate) fail_nth: Atomic<u32>,
     /// How often a [`Trying`] was asked, and how often it left the rest for where it may sleep.
@@ -74,6 +77,8 @@ impl Record {
                 sessions_dropped: Atomic::new(0),
                 reasons <- Locked::new(KVec::new()),
                 senders <- Locked::new(KVec::new()),
+                asleep: Atomic::new(0),
+                wake: Atomic::new(false),
                 fail_nth: Atomic::new(0),
                 tried: Atomic::new(0),
                 left: Atomic::new(0),
@@ -207,7 +212,13 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
             }
             // Take one's time.
             Some(b'S') => {
-                fsleep(Delta::from_millis(1000));
+                self.record.asleep.fetch_add(1, Relaxed);
+                fsleep(Delta::from_millis(20));
+                let woken = eventually(|| self.record.wake.load(Relaxed));
+                self.record.asleep.fetch_sub(1, Relaxed);
+                if !woken {
+                    return Err(ETIMEDOUT);
+                }
                 output.forward(input);
                 Ok(Next::Receive)
             }
@@ -427,9 +438,9 @@ pub(crate) fn fill(client: &TcpStream) -> Result<usize> {
     Ok(sent)
 }
 
-/// Waits, five seconds at most, until `condition` holds.
+/// Waits, twenty seconds at most, until `condition` holds.
 pub(crate) fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    for _ in 0..500 {
+    for _ in 0..2000 {
         if condition() {
             return true;
         }

@@ -202,7 +202,7 @@ fn a_tireless_sender_does_not_delay_the_stop(executor: Executor) -> Result {
 
     let begin = Instant::<Monotonic>::now();
     server.shutdown(Delta::from_millis(300));
-    assert!(begin.elapsed().as_millis() < 3000);
+    assert!(begin.elapsed().as_millis() < 10_000);
     assert_eq!(record.handlers_dropped.load(Relaxed), 1);
     assert_eq!(pusher.join()?, ENOTCONN);
     assert!(reader.join()?? > 64 << 10);

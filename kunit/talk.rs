@@ -296,6 +296,7 @@ mod on_trying_only {
             let client = connect(addr)?;
             // The session is there then.
             fsleep(Delta::from_millis(50));
+            record.wake.store(true, Relaxed);
             assert!(exchange(&client, b"S")?[..] == b"S"[..]);
             assert_eq!(record.left.load(Relaxed), 1);
             Ok(())

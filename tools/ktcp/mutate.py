@@ -21,7 +21,7 @@ from . import cache, cli, ui
 from .module import BUILD, CHECKOUT
 
 # Seconds after which a kernel that hangs on a mutation is ended.
-PATIENCE = 100
+PATIENCE = 150
 
 FAILED = re.compile(r"\[FAILED\] (\w+)$", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
