@@ -119,16 +119,11 @@ impl Ending {
     }
 }
 
-/// Why a visit cannot go on.
+/// Why a visit cannot go on. Small: it comes back from each step of it.
 enum Stop {
-    End(Ending),
+    /// The conversation ends, as the turn's `ending` says.
+    End,
     Elsewhere,
-}
-
-impl From<Ending> for Stop {
-    fn from(ending: Ending) -> Self {
-        Self::End(ending)
-    }
 }
 
 /// Whether visits that must not sleep are of any use to a handler.
@@ -171,6 +166,7 @@ impl<H: Handler> Drive for Conversation<H> {
             fragment: &mut spare.fragment,
             tally: &mut spare.tally,
             pending: Pending::default(),
+            ending: None,
         };
         let step = self.exchange.drive(&mut turn);
         let pending = turn.pending;
@@ -203,7 +199,11 @@ fn own_or_spare<'a>(
 #[inline(always)]
 fn keep_or_give_back(own: &mut Option<Buffer>, spare: &mut Option<Buffer>) -> bool {
     match own {
-        None => *own = spare.take_if(|buffer| !buffer.is_empty()),
+        None => {
+            if spare.as_ref().is_some_and(|buffer| !buffer.is_empty()) {
+                *own = spare.take();
+            }
+        }
         Some(buffer) if buffer.is_empty() => {
             let empty = own.take();
             if spare.is_none() {

@@ -77,9 +77,16 @@ impl<H: Handler> Exchange<H> {
         match self.advance(turn) {
             Ok(step) => step,
             Err(Stop::Elsewhere) => Step::Elsewhere,
-            Err(Stop::End(ending)) if turn.may_sleep() => self.close(ending, turn),
-            Err(Stop::End(ending)) => {
-                self.decided = Some(ending);
+            Err(Stop::End) => self.end(turn),
+        }
+    }
+
+    #[cold]
+    fn end(&mut self, turn: &mut Turn<'_>) -> Step {
+        match turn.ending.take() {
+            Some(ending) if turn.may_sleep() => self.close(ending, turn),
+            ending => {
+                self.decided = ending;
                 Step::Elsewhere
             }
         }
@@ -90,7 +97,9 @@ impl<H: Handler> Exchange<H> {
         let mut more = true;
 
         self.check(turn)?;
-        self.open(turn)?;
+        if self.session.is_none() {
+            self.open(turn)?;
+        }
         loop {
             if self.is_unsettled() || turn.is_unsettled() {
                 if let Some(step) = self.settle(turn, &mut budget)? {
@@ -149,7 +158,7 @@ impl<H: Handler> Exchange<H> {
             return Ok(None);
         }
         if let Some(ending) = self.ending.take() {
-            return Err(ending.into());
+            return Err(turn.end(ending));
         }
         if self.half_closing {
             turn.sleep_or_go()?;
@@ -162,10 +171,10 @@ impl<H: Handler> Exchange<H> {
             return Ok(None);
         }
         if turn.connection.is_stopping() {
-            return Err(Ending::orderly(CloseReason::Stopped).into());
+            return Err(turn.end(Ending::orderly(CloseReason::Stopped)));
         }
         if turn.is_input_full() {
-            return Err(Ending::orderly(CloseReason::InputFull).into());
+            return Err(turn.end(Ending::orderly(CloseReason::InputFull)));
         }
         Ok(None)
     }
@@ -176,15 +185,13 @@ impl<H: Handler> Exchange<H> {
         if self.decided.is_none() && turn.connection.verdict().is_none() {
             return Ok(());
         }
-        Err(match self.ending(turn) {
-            Ok(ending) => ending.into(),
-            Err(stop) => stop,
-        })
+        let ending = self.decide(turn)?;
+        Err(turn.end(ending))
     }
 
     /// How to end, when that is decided.
     #[cold]
-    fn ending(&mut self, turn: &mut Turn<'_>) -> Result<Ending, Stop> {
+    fn decide(&mut self, turn: &mut Turn<'_>) -> Result<Ending, Stop> {
         if let Some(ending) = self.decided.take() {
             return Ok(ending);
         }
@@ -252,13 +259,15 @@ impl<H: Handler> Exchange<H> {
         self.file.is_some()
     }
 
-    fn open(&mut self, turn: &Turn<'_>) -> Result<(), Stop> {
-        if self.session.is_none() {
-            turn.sleep_or_go()?;
-            let peer = Peer::new(turn.connection);
-            let _awake = Self::stay_awake(turn.may_sleep());
-            self.session = Some(self.handler.open(&peer).map_err(Ending::refused)?);
-        }
+    #[cold]
+    fn open(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+        turn.sleep_or_go()?;
+        let peer = Peer::new(turn.connection);
+        let awake = Self::stay_awake(turn.may_sleep());
+        let opened = self.handler.open(&peer);
+        drop(awake);
+        let session = opened.map_err(|error| turn.end(Ending::refused(error)))?;
+        self.session = Some(session);
         Ok(())
     }
 
@@ -289,7 +298,7 @@ impl<H: Handler> Exchange<H> {
         match next {
             Ok(Next::Receive) if self.short || !self.ended => {}
             Ok(Next::Receive) => self.end_with(CloseReason::Ended),
-            Ok(Next::Reset) => return Err(Ending::reset(CloseReason::Handler).into()),
+            Ok(Next::Reset) => return Err(turn.end(Ending::reset(CloseReason::Handler))),
             Ok(Next::Close) => self.end_with(CloseReason::Handler),
             Ok(Next::HalfClose) => (self.short, self.half_closing) = (false, true),
             Err(error) => self.end_with(CloseReason::Failed(error)),
@@ -310,10 +319,10 @@ impl<H: Handler> Exchange<H> {
         method: impl FnOnce(&H, &mut H::Session, &mut Input<'_>, &mut Output<'_>) -> T,
     ) -> Result<(T, bool), Stop> {
         let may_sleep = turn.may_sleep();
-        let (input, output) = turn.buffers()?;
         let Some(session) = &mut self.session else {
-            return Err(Ending::starved(ENOMEM).into());
+            return Err(turn.end(Ending::starved(ENOMEM)));
         };
+        let (input, output) = turn.buffers()?;
         // Behind the buffers, for which there may have to be waited.
         let _awake = Self::stay_awake(may_sleep);
         let before = input.len();

@@ -51,6 +51,8 @@ pub(super) struct Turn<'a> {
     pub(super) fragment: &'a mut Fragment,
     pub(super) tally: &'a mut Tally,
     pub(super) pending: Pending,
+    /// How to end, when a step has failed with [`Stop::End`].
+    pub(super) ending: Option<Ending>,
 }
 
 impl Turn<'_> {
@@ -74,20 +76,40 @@ impl Turn<'_> {
         }
     }
 
+    /// Notes how to end, and says so.
+    #[cold]
+    pub(super) fn end(&mut self, ending: Ending) -> Stop {
+        self.ending = Some(ending);
+        Stop::End
+    }
+
     #[inline]
     pub(super) fn input(&mut self) -> Result<&mut Buffer, Stop> {
-        let (size, may_sleep) = (self.config().input, self.may_sleep());
-        made(self.input, size, may_sleep)
+        if self.input.is_none() {
+            *self.input = Some(self.make(self.config().input)?);
+        }
+        self.input.as_mut().ok_or(Stop::Elsewhere)
     }
 
     #[inline]
     pub(super) fn buffers(&mut self) -> Result<(&mut Buffer, &mut Buffer), Stop> {
-        let (input, output) = (self.config().input, self.config().output);
-        let may_sleep = self.may_sleep();
-        Ok((
-            made(self.input, input, may_sleep)?,
-            made(self.output, output, may_sleep)?,
-        ))
+        if self.output.is_none() {
+            *self.output = Some(self.make(self.config().output)?);
+        }
+        self.input()?;
+        match (&mut self.input, &mut self.output) {
+            (Some(input), Some(output)) => Ok((input, output)),
+            _ => Err(Stop::Elsewhere),
+        }
+    }
+
+    #[cold]
+    fn make(&mut self, size: BufferSize) -> Result<Buffer, Stop> {
+        if self.may_sleep() {
+            Buffer::new(size).map_err(|error| self.end(Ending::starved(error)))
+        } else {
+            Buffer::new_atomic(size).map_err(|_| Stop::Elsewhere)
+        }
     }
 
     #[inline]
@@ -143,10 +165,7 @@ impl Turn<'_> {
     /// Sends what is in the output, behind which there is `more`; says whether all of it was sent.
     #[inline]
     pub(super) fn flush(&mut self, budget: &mut usize, more: bool) -> Result<bool, Stop> {
-        let Some(output) = self.output else {
-            return Ok(true);
-        };
-        while !output.is_empty() {
+        while let Some(output) = self.output.as_mut().filter(|output| !output.is_empty()) {
             match output.send(self.stream, self.fragment, self.atomically, more) {
                 Ok(count) => {
                     self.tally.bytes_out += count;
@@ -170,7 +189,7 @@ impl Turn<'_> {
     ) -> Result<usize, Stop> {
         let left = range.end - range.start;
         match self.stream.try_send_file(file, range.start, left) {
-            Ok(0) => Err(Ending::reset(CloseReason::Failed(EIO)).into()),
+            Ok(0) => Err(self.end(Ending::reset(CloseReason::Failed(EIO)))),
             Ok(count) => {
                 self.tally.bytes_out += count;
                 trace::send(self.connection, count);
@@ -184,32 +203,11 @@ impl Turn<'_> {
     }
 
     /// What an error of the socket means.
-    fn broken(&self, error: Error) -> Stop {
+    fn broken(&mut self, error: Error) -> Stop {
         match error {
             EBUSY if !self.may_sleep() => Stop::Elsewhere,
-            _ => Ending::reset(CloseReason::Broken(error)).into(),
+            _ => self.end(Ending::reset(CloseReason::Broken(error))),
         }
-    }
-}
-
-#[inline]
-fn made(
-    buffer: &mut Option<Buffer>,
-    size: BufferSize,
-    may_sleep: bool,
-) -> Result<&mut Buffer, Stop> {
-    match buffer {
-        Some(buffer) => Ok(buffer),
-        None => Ok(buffer.insert(make(size, may_sleep)?)),
-    }
-}
-
-#[cold]
-fn make(size: BufferSize, may_sleep: bool) -> Result<Buffer, Stop> {
-    if may_sleep {
-        Ok(Buffer::new(size).map_err(Ending::starved)?)
-    } else {
-        Buffer::new_atomic(size).map_err(|_| Stop::Elsewhere)
     }
 }
 

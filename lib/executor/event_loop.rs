@@ -257,9 +257,13 @@ impl Loops {
 
     /// The loop for a number, and its index. There is one for each.
     fn for_number(&self, number: usize) -> Option<(usize, &Poller)> {
+        let pollers = self.pollers.items();
+        if let Some(poller) = pollers.get(number) {
+            return Some((number, poller));
+        }
         // Without a check that could panic, in softirq context of all places.
-        let index = number.checked_rem(self.pollers.items().len())?;
-        Some((index, self.pollers.items().get(index)?))
+        let index = number.checked_rem(pollers.len())?;
+        Some((index, pollers.get(index)?))
     }
 
     /// The loop of this CPU, and its index.

@@ -32,6 +32,24 @@ bool ktcp_softirqs_are_off(void)
 }
 EXPORT_SYMBOL_GPL(ktcp_softirqs_are_off);
 
+/* The packet with the first bytes that were not received yet, from offset on. */
+static struct sk_buff *ktcp_first(struct sock *sk, u32 *offset)
+{
+	u32 seq = tcp_sk(sk)->copied_seq;
+	struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
+
+	if (!skb)
+		return NULL;
+	*offset = seq - TCP_SKB_CB(skb)->seq;
+	if (unlikely(*offset >= skb->len ||
+		     TCP_SKB_CB(skb)->tcp_flags & TCPHDR_SYN)) {
+		skb = tcp_recv_skb(sk, seq, offset);
+		if (!skb || *offset >= skb->len)
+			return NULL;
+	}
+	return skb;
+}
+
 /* As skb_copy_bits(), and at once where the bytes are in one place, as most are. */
 static int ktcp_copy(const struct sk_buff *skb, u32 offset, void *to, u32 len)
 {
@@ -65,8 +83,8 @@ int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len, bool *mor
 	if (!ktcp_lock(sock, true))
 		return -EBUSY;
 	/* An end, an error, urgent data: recvmsg() knows what to say. */
-	skb = tcp_recv_skb(sk, tcp_sk(sk)->copied_seq, &offset);
-	if (skb && offset < skb->len && !tcp_sk(sk)->urg_data) {
+	skb = ktcp_first(sk, &offset);
+	if (skb && !tcp_sk(sk)->urg_data) {
 		received = min_t(size_t, skb->len - offset, len);
 		if (ktcp_copy(skb, offset, buffer, received))
 			received = -EBUSY;
@@ -81,24 +99,18 @@ int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len, bool *mor
 }
 EXPORT_SYMBOL_GPL(ktcp_receive_atomic);
 
-/* Returns how much was sent. *frag is where bytes are copied to. */
-static __always_inline int
-ktcp_sendmsg(struct socket *sock, struct page_frag *frag, struct msghdr *msg,
-	     size_t len)
+/*
+ * Gives TCP what it needs to send where nobody may sleep. The task that was
+ * interrupted may be using its own fragment, and a fragment for each socket
+ * would take 32 KiB of memory: *frag is where bytes are copied to.
+ */
+static __always_inline int ktcp_sendmsg(struct sock *sk, struct page_frag *frag,
+					struct msghdr *msg, size_t len)
 {
-	struct sock *sk = sock->sk;
-	bool use_task_frag;
-	gfp_t allocation;
+	bool use_task_frag = sk->sk_use_task_frag;
+	gfp_t allocation = sk->sk_allocation;
 	int sent;
 
-	if (!ktcp_lock(sock, true))
-		return -EBUSY;
-	/*
-	 * The task that was interrupted may be using its own fragment, and a
-	 * fragment for each socket would take 32 KiB of memory.
-	 */
-	allocation = sk->sk_allocation;
-	use_task_frag = sk->sk_use_task_frag;
 	sk->sk_allocation = GFP_ATOMIC;
 	sk->sk_use_task_frag = false;
 	swap(sk->sk_frag, *frag);
@@ -108,26 +120,38 @@ ktcp_sendmsg(struct socket *sock, struct page_frag *frag, struct msghdr *msg,
 	sk->sk_allocation = allocation;
 	/* No memory, and nothing that would make room: wait for it. */
 	if (sent == -EAGAIN && tcp_rtx_and_write_queues_empty(sk))
-		sent = -EBUSY;
-	ktcp_unlock(sock, true);
+		return -EBUSY;
 	return sent;
 }
 
+/* Returns how much was sent. *frag is where bytes are copied to. */
 int ktcp_sendmsg_atomic(struct socket *sock, struct page_frag *frag,
 			struct msghdr *msg, size_t len)
 {
-	return ktcp_sendmsg(sock, frag, msg, len);
+	int sent;
+
+	if (!ktcp_lock(sock, true))
+		return -EBUSY;
+	sent = ktcp_sendmsg(sock->sk, frag, msg, len);
+	ktcp_unlock(sock, true);
+	return sent;
 }
 
 int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
 		     const void *data, size_t len)
 {
 	struct kvec vec = { .iov_base = (void *)data, .iov_len = len };
+	struct sock *sk = sock->sk;
 	struct msghdr msg;
+	int sent;
 
+	if (!ktcp_lock(sock, true))
+		return -EBUSY;
 	ktcp_init_msg(&msg, 0);
 	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, len);
-	return ktcp_sendmsg(sock, frag, &msg, len);
+	sent = ktcp_sendmsg(sk, frag, &msg, len);
+	ktcp_unlock(sock, true);
+	return sent;
 }
 EXPORT_SYMBOL_GPL(ktcp_send_atomic);
 
