@@ -111,7 +111,9 @@ pub(crate) struct Connection {
     /// The task that is visiting, to be compared with.
     visitor: Atomic<usize>,
     inner: UnsafeCell<Option<Inner>>,
-    /// When its timeouts began to run.
+    /// Whether there are timeouts at all.
+    timed: bool,
+    /// When they began to run.
     timers: Timers,
     verdict: Verdict,
     #[pin]
@@ -193,6 +195,7 @@ impl Connection {
                 state: Atomic::new(VISITED),
                 visitor: Atomic::new(0),
                 inner: UnsafeCell::new(Some(Inner { stream, driver })),
+                timed: server.config.timeouts.are_any(),
                 timers: Timers::new(now),
                 verdict: Verdict::new(),
                 // SAFETY: The stream is watched only as long as the connection is there. It lives
@@ -469,7 +472,9 @@ impl Connection {
     /// What has moved in a visit, and what is left in the buffers.
     #[inline]
     pub(crate) fn note(&self, pending: Pending) {
-        self.timers.note(self.server.clock.now(), pending);
+        if self.timed {
+            self.timers.note(self.server.clock.now(), pending);
+        }
     }
 
     /// Ends the connection if a timeout has passed. May sleep.

@@ -161,6 +161,7 @@ impl<H: Handler> Drive for Conversation<H> {
             connection: visit.connection,
             stream: visit.stream,
             atomically: visit.atomically,
+            kept: self.input.is_some() || self.output.is_some(),
             input: own_or_spare(&mut self.input, &mut spare.input),
             output: own_or_spare(&mut self.output, &mut spare.output),
             fragment: &mut spare.fragment,

@@ -100,11 +100,13 @@ impl<H: Handler> Exchange<H> {
         if self.session.is_none() {
             self.open(turn)?;
         }
+        let mut unsettled = self.is_unsettled() || turn.may_be_unsettled();
         loop {
-            if self.is_unsettled() || turn.is_unsettled() {
+            if unsettled {
                 if let Some(step) = self.settle(turn, &mut budget)? {
                     return Ok(step);
                 }
+                unsettled = self.is_unsettled() || turn.is_unsettled();
                 continue;
             }
             if !more {
@@ -122,11 +124,9 @@ impl<H: Handler> Exchange<H> {
                 Received::Nothing => return Ok(Step::Wait),
             }
             self.answer(turn)?;
-            let sent = turn.flush(&mut budget, self.has_file())?;
             // Whoever pushes something, or stops the server, has the connection visited again.
-            if sent && !more && !self.is_unsettled() && !turn.is_input_full() {
-                return Ok(Step::Wait);
-            }
+            let sent = turn.flush(&mut budget, self.has_file())?;
+            unsettled = !sent || self.is_unsettled() || turn.is_input_full();
         }
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Turn<'a> {
     /// Made when it is needed, as `output` is.
     pub(super) input: &'a mut Option<Buffer>,
     pub(super) output: &'a mut Option<Buffer>,
+    /// Whether one of these is what an earlier turn has left: a spare one is empty.
+    pub(super) kept: bool,
     pub(super) fragment: &'a mut Fragment,
     pub(super) tally: &'a mut Tally,
     pub(super) pending: Pending,
@@ -115,6 +117,12 @@ impl Turn<'_> {
     #[inline]
     pub(super) fn has_output(&self) -> bool {
         is_filled(self.output)
+    }
+
+    /// At its beginning: false when there is nothing to see to before something is received.
+    #[inline]
+    pub(super) fn may_be_unsettled(&self) -> bool {
+        self.kept || self.connection.has_pushed() || self.connection.is_stopping()
     }
 
     /// Whether there is something to see to before anything is received.
