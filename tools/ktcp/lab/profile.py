@@ -16,19 +16,21 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import cache, cli, module, ui, vm
-from . import servers
+from . import charts, pictures, programs, servers
+from .charts import Chart
 from .guests import CALL_SECONDS, Laboratory, load
 from .measure import SETTLE_SECONDS
 from .servers import Server
 
 SOURCE = module.CHECKOUT / "tools/qemu/count.c"
 PLUGIN = module.BUILD / "qemu" / "libcount.so"
+FOLDER = module.BUILD / "profile"
 
 DUMP_SECONDS = 60.0
 
@@ -202,35 +204,63 @@ def _profile(guest: vm.Guest, counting: Counting, server: Server, wanted: Load) 
 Profile = dict[str, dict[str, float]]
 
 
+def by_group(functions: Mapping[str, float]) -> dict[str, float]:
+    """What each group costs, of what its functions do."""
+    found = {name: 0.0 for name, _ in GROUPS}
+    for function, value in functions.items():
+        found[group(function)] += value
+    return found
+
+
 def table(profile: Profile) -> str:
     """Groups, then functions, with a column for each server."""
-    names = list(profile)
 
-    def row(title: str, values: Sequence[float]) -> str:
+    def row(title: str, values: Iterable[float]) -> str:
         return "".join(f"{value:>10,.0f}" for value in values) + f"  {title}"
 
-    groups: dict[str, list[float]] = {name: [0.0] * len(names) for name, _ in GROUPS}
-    for column, functions in enumerate(profile.values()):
-        for function, value in functions.items():
-            groups[group(function)][column] += value
-    lines = ["".join(f"{name:>10}" for name in names) + "  instructions an echo"]
-    lines += [row(title, values) for title, values in groups.items() if max(values) >= 1]
-    lines += [row("all", [sum(functions.values()) for functions in profile.values()]), ""]
+    def column(name: str) -> list[float]:
+        return [functions.get(name, 0.0) for functions in profile.values()]
+
+    groups = [by_group(functions) for functions in profile.values()]
+    lines = ["".join(f"{name:>10}" for name in profile) + "  instructions an echo"]
+    lines += [row(name, (found[name] for found in groups)) for name, _ in GROUPS]
+    lines += [row("all", (sum(found.values()) for found in groups)), ""]
     every = {function for functions in profile.values() for function in functions}
-    rows = {
-        function: [functions.get(function, 0.0) for functions in profile.values()]
-        for function in every
-    }
-    for function, values in sorted(rows.items(), key=lambda item: (-max(item[1]), item[0])):
-        if max(values) >= LEAST:
-            lines.append(row(function, values))
+    for function in sorted(every, key=lambda name: (-max(column(name)), name)):
+        if max(column(function)) >= LEAST:
+            lines.append(row(function, column(function)))
     return "\n".join(lines)
 
 
+def chart(profile: Profile, wanted: Load) -> Chart:
+    """The groups as a picture."""
+    rows = [name for name, _ in GROUPS]
+    series = []
+    for server, functions in profile.items():
+        found = by_group(functions)
+        points = [(found[name], float(place)) for place, name in enumerate(rows)]
+        series.append(charts.series(server, points, pictures.COLOURS[server]))
+    return {
+        "title": "Where the instructions of an echo go",
+        "subtitle": f"{wanted.connections:,} connections, {wanted.size:,} bytes; client included",
+        "x": charts.axis("instructions an echo"),
+        "rows": rows,
+        "series": series,
+    }
+
+
+def _number(name: str, default: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal() or int(value) < 1:
+        raise ui.Fail(f"{name}={value} is no number from 1 on", f"for example: {name}={default}")
+    return int(value)
+
+
 def _wanted() -> Load:
-    connections = int(os.environ.get("CONNECTIONS", "64"))
-    size = int(os.environ.get("SIZE", "64"))
-    return Load(connections, size, max(4 * connections, 8192 // max(1, size // 4096)))
+    connections, size = _number("CONNECTIONS", 64), _number("SIZE", 64)
+    # Enough for what happens now and then to even out, in whole rounds of the connections.
+    rounds = max(4, 8192 // (connections * max(1, size // 4096)))
+    return Load(connections, size, rounds * connections)
 
 
 def run(chosen: Iterable[Server], wanted: Load) -> Profile:
@@ -255,11 +285,14 @@ def run(chosen: Iterable[Server], wanted: Load) -> Profile:
 
 
 def _profile_command(_arguments: argparse.Namespace) -> int:
-    profile = run(servers.chosen((servers.KECHO, servers.EPOLL)), _wanted())
-    print(f"\n{table(profile)}", flush=True)
-    path = module.BUILD / "profile.json"
-    path.write_text(json.dumps(profile, indent=1))
+    wanted = _wanted()
+    profile = run(servers.chosen((servers.KECHO, servers.EPOLL)), wanted)
+    print(f"\n{table(profile)}\n", flush=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "profile.json").write_text(json.dumps(profile, indent=1))
+    charts.draw(programs.build()["ktcp-bench"], chart(profile, wanted), FOLDER / "profile.svg")
     module.hand_over(module.BUILD)
+    print(f"all functions, and a picture: {FOLDER.relative_to(module.CHECKOUT)}/profile.*")
     return 0
 
 
