@@ -145,6 +145,8 @@ def test_rings_beside_each_other(small_rings: Path, capsys: pytest.CaptureFixtur
 def test_what_runs_beside_others_yields_to_them(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    # `make test` runs this very test beside others.
+    monkeypatch.delenv(lanes.BESIDE, raising=False)
     assert lanes.yielding(["make"]) == ["make"]
     words = ["sh", "-c", f"echo ${lanes.BESIDE}; exit 7"]
     [ended] = lanes.run([[lanes.Command("one", "a test", words)]])
