@@ -242,7 +242,9 @@ global_lock! {
 /// Calls `f`, which must not sleep, with what the library has for all servers. Any context.
 fn with_library<T>(f: impl FnOnce(&mut Option<Library>) -> T) -> T {
     let _off = SoftirqsOff::new();
-    f(&mut LIBRARY.lock())
+    // By a name: a temporary of the last expression would be locked when softirqs are on again.
+    let mut library = LIBRARY.lock();
+    f(&mut library)
 }
 
 impl Entry {
