@@ -100,22 +100,45 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_works_is_seen() {
+    fn a_thread_that_has_worked_is_seen() {
+        let (done, finished) = std::sync::mpsc::channel();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
         let worker = std::thread::Builder::new().name("busybee".into());
-        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let seen = stop.clone();
         let handle = worker.spawn(move || {
-            while !seen.load(std::sync::atomic::Ordering::Relaxed) {
-                std::hint::spin_loop();
+            let mut working = rustix::time::Timespec::default();
+            while working.tv_sec == 0 && working.tv_nsec < 50_000_000 {
+                working = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
             }
+            done.send(()).expect("the test waits");
+            // Until the test ends: what a thread has used is gone with it.
+            let _ = stopped.recv();
         });
-        let before = used("busybee");
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        let busy = used("busybee").since(&before, 200_000_000);
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        handle.expect("a thread").join().expect("it only spins");
-        assert!(busy.watched > 0.01, "{busy:?}");
-        // Not of the very same moments: they are read one after the other.
-        assert!(busy.load > 0.9 * busy.watched, "{busy:?}");
+        finished.recv().expect("a thread that works");
+        let used = used("busybee");
+        drop(stop);
+        handle.expect("a thread").join().expect("it only counts");
+        assert!(used.watched >= 50_000_000, "{used:?}");
+        // It was read a moment earlier, when the worker may still have been on its way to sleep.
+        assert!(used.load >= 45_000_000, "{used:?}");
+    }
+
+    #[test]
+    fn what_was_used_is_a_part_of_the_time() {
+        let used = |machine, load, watched| Used {
+            machine,
+            load,
+            watched,
+        };
+        let busy = used(700, 300, 150).since(&used(500, 200, 200), 100);
+        // A thread that has ended takes its time with it.
+        let (machine, load, watched) = (2.0, 1.0, 0.0);
+        assert_eq!(
+            busy,
+            Busy {
+                machine,
+                load,
+                watched
+            }
+        );
     }
 }
