@@ -33,21 +33,33 @@ bool ktcp_softirqs_are_off(void)
 EXPORT_SYMBOL_GPL(ktcp_softirqs_are_off);
 
 /* The packet with the first bytes that were not received yet, from offset on. */
-static struct sk_buff *ktcp_first(struct sock *sk, u32 *offset)
+struct ktcp_place {
+	struct sk_buff *skb;
+	u32 offset;
+};
+
+static noinline struct ktcp_place ktcp_find_first(struct sock *sk, u32 seq)
+{
+	struct ktcp_place place;
+
+	place.skb = tcp_recv_skb(sk, seq, &place.offset);
+	if (place.skb && place.offset >= place.skb->len)
+		place.skb = NULL;
+	return place;
+}
+
+static __always_inline struct ktcp_place ktcp_first(struct sock *sk)
 {
 	u32 seq = tcp_sk(sk)->copied_seq;
-	struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
+	struct ktcp_place place = { .skb = skb_peek(&sk->sk_receive_queue) };
 
-	if (!skb)
-		return NULL;
-	*offset = seq - TCP_SKB_CB(skb)->seq;
-	if (unlikely(*offset >= skb->len ||
-		     TCP_SKB_CB(skb)->tcp_flags & TCPHDR_SYN)) {
-		skb = tcp_recv_skb(sk, seq, offset);
-		if (!skb || *offset >= skb->len)
-			return NULL;
-	}
-	return skb;
+	if (!place.skb)
+		return place;
+	place.offset = seq - TCP_SKB_CB(place.skb)->seq;
+	if (unlikely(place.offset >= place.skb->len ||
+		     TCP_SKB_CB(place.skb)->tcp_flags & TCPHDR_SYN))
+		return ktcp_find_first(sk, seq);
+	return place;
 }
 
 /* As skb_copy_bits(), and at once where the bytes are in one place, as most are. */
@@ -76,17 +88,16 @@ static int ktcp_copy(const struct sk_buff *skb, u32 offset, void *to, u32 len)
 int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len, bool *more)
 {
 	struct sock *sk = sock->sk;
-	struct sk_buff *skb;
+	struct ktcp_place first;
 	int received = -EBUSY;
-	u32 offset;
 
 	if (!ktcp_lock(sock, true))
 		return -EBUSY;
 	/* An end, an error, urgent data: recvmsg() knows what to say. */
-	skb = ktcp_first(sk, &offset);
-	if (skb && !tcp_sk(sk)->urg_data) {
-		received = min_t(size_t, skb->len - offset, len);
-		if (ktcp_copy(skb, offset, buffer, received))
+	first = ktcp_first(sk);
+	if (first.skb && !tcp_sk(sk)->urg_data) {
+		received = min_t(size_t, first.skb->len - first.offset, len);
+		if (ktcp_copy(first.skb, first.offset, buffer, received))
 			received = -EBUSY;
 		else
 			tcp_read_done(sk, received);
@@ -142,7 +153,8 @@ int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
 {
 	struct kvec vec = { .iov_base = (void *)data, .iov_len = len };
 	struct sock *sk = sock->sk;
-	struct msghdr msg;
+	/* What TCP looks at is set below. */
+	struct msghdr msg __uninitialized;
 	int sent;
 
 	if (!ktcp_lock(sock, true))
