@@ -90,13 +90,13 @@ pub(crate) struct Buffer(KBox<Queue>);
 ///
 /// # Invariants
 ///
-/// - `start <= end <= memory.len()`, and each byte of `memory[start..end]` was received from a
-///   stream, read from a file or copied from a slice.
+/// - `start + here <= memory.len()`, and each of the `here` bytes of `memory` from `start` on was
+///   received from a stream, read from a file or copied from a slice.
 /// - What is in `pages` comes behind that. Both together are not longer than `memory`.
 pub(crate) struct Queue {
     memory: KVVec<u8>,
     start: usize,
-    end: usize,
+    here: usize,
     pages: Pages,
     /// How many times more to copy at once, for somebody has wanted to see what is in the pages.
     seen: u8,
@@ -131,7 +131,7 @@ impl Buffer {
         let queue = Queue {
             memory,
             start: 0,
-            end: 0,
+            here: 0,
             pages: Pages::default(),
             seen: 0,
         };
@@ -178,12 +178,12 @@ impl Queue {
     /// How many bytes are in the queue.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.end - self.start + self.pages.len()
+        self.here + self.pages.len()
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.here == 0 && self.is_gathered()
     }
 
     /// How many more bytes fit.
@@ -195,7 +195,7 @@ impl Queue {
     /// The bytes in the queue, when they are [all in one place](Self::gather).
     pub(crate) fn filled(&self) -> &[u8] {
         debug_assert!(self.is_gathered());
-        &self.memory[self.start..self.end]
+        &self.memory[self.start..][..self.here]
     }
 
     /// Whether [`filled`](Self::filled) are all bytes.
@@ -215,9 +215,9 @@ impl Queue {
     #[cold]
     fn copy_pages(&mut self) {
         self.compact();
-        self.pages.copy_to(&mut self.memory[self.end..]);
+        self.pages.copy_to(&mut self.memory[self.here..]);
         // INVARIANT: These bytes were just copied; they are in the pages no more.
-        self.end += self.pages.len();
+        self.here += self.pages.len();
         self.pages.consume(usize::MAX);
     }
 
@@ -230,15 +230,17 @@ impl Queue {
     /// Removes `count` bytes from the front, or all when there are fewer.
     #[inline]
     pub(crate) fn consume(&mut self, count: usize) {
-        let here = count.min(self.end - self.start);
-        // INVARIANT: `start` stays within `end`. At the front of the memory there is the most room
-        // behind, and an empty queue can go there for nothing.
-        self.start += here;
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
+        if count < self.here {
+            // INVARIANT: The same end.
+            self.start += count;
+            self.here -= count;
+            return;
         }
-        if count > here {
-            self.pages.consume(count - here);
+        let rest = count - self.here;
+        // INVARIANT: Nothing is in the memory. At its front there is the most room behind.
+        (self.start, self.here) = (0, 0);
+        if rest > 0 {
+            self.pages.consume(rest);
         }
     }
 
@@ -251,21 +253,22 @@ impl Queue {
     }
 
     fn move_to_front(&mut self) {
-        self.memory.copy_within(self.start..self.end, 0);
+        self.memory
+            .copy_within(self.start..self.start + self.here, 0);
         // INVARIANT: The same bytes, elsewhere.
-        (self.start, self.end) = (0, self.end - self.start);
+        self.start = 0;
     }
 
     /// Appends as much of `data` as fits, and says how much that was.
     pub(crate) fn append(&mut self, data: &[u8]) -> usize {
         self.gather();
         let count = data.len().min(self.room());
-        if self.memory.len() - self.end < count {
+        if self.memory.len() - self.start - self.here < count {
             self.compact();
         }
-        self.memory[self.end..][..count].copy_from_slice(&data[..count]);
+        self.memory[self.start + self.here..][..count].copy_from_slice(&data[..count]);
         // INVARIANT: These bytes were just copied.
-        self.end += count;
+        self.here += count;
         count
     }
 
@@ -288,7 +291,7 @@ impl Queue {
         }
         self.gather();
         self.compact();
-        let spare = &mut self.memory[self.end..];
+        let spare = &mut self.memory[self.here..];
         if spare.is_empty() {
             return Err(ENOBUFS);
         }
@@ -297,7 +300,7 @@ impl Queue {
             Some(atomically) => stream.read_atomic(atomically, spare)?,
         };
         // INVARIANT: The stream wrote that many bytes to the start of `spare`.
-        self.end += count.min(spare.len());
+        self.here += count.min(spare.len());
         Ok((count, more))
     }
 
@@ -328,7 +331,7 @@ impl Queue {
     ) -> Result<usize> {
         self.gather();
         self.compact();
-        let spare = &mut self.memory[self.end..];
+        let spare = &mut self.memory[self.here..];
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(spare.len());
         let spare = &mut spare[..most];
         if spare.is_empty() {
@@ -336,14 +339,14 @@ impl Queue {
         }
         let count = file.read_at(spare, position, wait)?.min(spare.len());
         // INVARIANT: The file was read to the start of `spare`, that many bytes.
-        self.end += count;
+        self.here += count;
         Ok(count)
     }
 
     /// Has `stream` send from the front, and says how many bytes; with the errors of
     /// [`TcpStream::try_write`], or of [`TcpStream::write_atomic`] if `atomically`. May sleep, but
     /// not for the peer, if not. `more` says that more follows at once.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(
         &mut self,
         stream: &TcpStream,
@@ -351,7 +354,7 @@ impl Queue {
         atomically: Option<Atomically<'_>>,
         more: bool,
     ) -> Result<usize> {
-        let here = &self.memory[self.start..self.end];
+        let here = &self.memory[self.start..][..self.here];
         let sent = match atomically {
             _ if here.is_empty() => stream.write_pages(atomically, fragment, &self.pages)?,
             None => stream.try_write_with(here, more)?,

@@ -13,7 +13,7 @@ use crate::{
         Drive,
         Spare,
         Step,
-        Visit, //
+        Turn, //
     },
     error::{
         ENOBUFS,
@@ -83,6 +83,10 @@ const AGAIN: u32 = 3;
 /// Closed for ever.
 const GONE: u32 = 4;
 
+/// Added to a state, but for `IDLE` and `GONE`: somebody has something to say to the connection, which
+/// the next visit has to look at.
+const CALLED: u32 = 8;
+
 /// What only the task that visits the connection touches.
 struct Inner {
     stream: TcpStream,
@@ -96,6 +100,7 @@ struct Inner {
 /// - `inner` belongs to the task that has moved `state` from `QUEUED` to `VISITED`, until it moves
 ///   it on; or, before `begin`, to the one that made the connection.
 /// - `inner` is `None` if `state` is `GONE`. Before that, `watch` watches the stream.
+/// - `next` belongs to who holds the connection as an executor.
 /// - The executor holds the connection once when `state` is `QUEUED`, otherwise not; whoever makes
 ///   it `QUEUED` sees to that.
 /// - It lives in an `Arc`.
@@ -123,17 +128,18 @@ pub(crate) struct Connection {
     has_pushed: Atomic<bool>,
     /// For the executors, each of which uses one of these.
     pub(crate) parker: Parker,
-    pub(crate) next: Atomic<*const Connection>,
+    /// For the [`ReadyQueue`](crate::ready::ReadyQueue) in which it is.
+    pub(crate) next: UnsafeCell<*const Connection>,
     #[pin]
     work: Work<Connection>,
 }
 
-// SAFETY: By the type invariants `inner` has one user at a time, and what it holds is `Send`; the
-// rest is `Send` by itself.
+// SAFETY: By the type invariants `inner` and `next` have one user at a time, and what they hold may go
+// from task to task; the rest is `Send` by itself.
 unsafe impl Send for Connection {}
 
-// SAFETY: As above: the atomics and locks are `Sync`, and `inner` goes from task to task by way of
-// `state`.
+// SAFETY: As above: the atomics and locks are `Sync`, and `inner` and `next` go from task to task by way
+// of `state` and of the queues.
 unsafe impl Sync for Connection {}
 
 impl_has_work! {
@@ -204,7 +210,7 @@ impl Connection {
                 pushed <- new_mutex!(Pushed { buffer: None, closed: false }),
                 has_pushed: Atomic::new(false),
                 parker: Parker::new(),
-                next: Atomic::new(core::ptr::null()),
+                next: UnsafeCell::new(core::ptr::null()),
                 work <- new_work!("ktcp_server::Connection"),
             }),
             GFP_KERNEL,
@@ -253,19 +259,28 @@ impl Connection {
         }
     }
 
-    /// Wants a visit because of something that the caller has changed. Any context.
-    pub(crate) fn nudge(self: &Arc<Self>) {
-        // A visit that is already queued has to see the change, too.
-        // Any read-modify-write that is fully ordered is a barrier.
-        self.state.fetch_add(0, Full);
-        if self.make_due() {
-            self.server.engine.enqueue(self.as_arc_borrow());
+    /// Wants a visit that looks at what others have to say: something that the caller has changed.
+    /// Any context.
+    pub(crate) fn call(self: &Arc<Self>) {
+        let mut state = self.state.load(Relaxed);
+        loop {
+            let next = match state {
+                IDLE => QUEUED | CALLED,
+                GONE => return,
+                // Although it may be so already: a visit that is queued has to see the change.
+                other => other | CALLED,
+            };
+            match self.state.cmpxchg(state, next, Full) {
+                Ok(_) if state == IDLE => return self.server.engine.enqueue(self.as_arc_borrow()),
+                Ok(_) => return,
+                Err(changed) => state = changed,
+            }
         }
     }
 
     /// Whether a visit is due. Any context.
     pub(crate) fn is_queued(&self) -> bool {
-        self.state.load(Acquire) == QUEUED
+        self.state.load(Acquire) & !CALLED == QUEUED
     }
 
     /// Whether [`visit_atomically`](Self::visit_atomically) is of any use. Any context.
@@ -290,6 +305,7 @@ impl Connection {
 
     /// Like [`visit`](Self::visit), without sleeping; the caller has to [`settle`](Self::settle),
     /// after one or many visits.
+    #[inline]
     pub(crate) fn visit_atomically(
         self: &Arc<Self>,
         atomically: Atomically<'_>,
@@ -298,46 +314,59 @@ impl Connection {
         self.visit_with(spare, Some(atomically))
     }
 
+    #[inline(always)]
     fn visit_with(
         self: &Arc<Self>,
         spare: &mut Spare,
         atomically: Option<Atomically<'_>>,
     ) -> After {
         // INVARIANT: The executor has taken the connection out of its queue.
-        if self.state.cmpxchg(QUEUED, VISITED, Full).is_err() {
-            return After::Gone;
-        }
+        let called = match self.state.cmpxchg(QUEUED, VISITED, Full) {
+            Ok(_) => false,
+            Err(_) if self.answer_call() => true,
+            Err(_) => return After::Gone,
+        };
         if atomically.is_none() {
             self.visitor.store(Task::current_raw().addr(), Relaxed);
         }
         // SAFETY: We have just moved the state to `VISITED`, so that `inner` is ours.
         let step = match unsafe { &mut *self.inner.get() } {
-            Some(Inner { stream, driver }) => driver.drive(Visit {
-                connection: self,
-                stream,
-                spare,
-                atomically,
-            }),
+            Some(Inner { stream, driver }) => {
+                driver.drive(&mut Turn::new(self, stream, spare, atomically, called))
+            }
             None => Step::Done { reset: true },
         };
         if atomically.is_none() {
             self.visitor.store(0, Relaxed);
         }
 
+        if matches!(step, Step::Wait) && self.state.cmpxchg(VISITED, IDLE, Full).is_ok() {
+            return After::Idle;
+        }
+        self.go_on(step)
+    }
+
+    /// Begins a visit if the connection is called. What is said after this is for the next one.
+    #[cold]
+    fn answer_call(&self) -> bool {
+        let called = QUEUED | CALLED;
+        self.state.cmpxchg(called, VISITED, Full).is_ok()
+    }
+
+    /// What follows a visit after which the connection is not idle.
+    fn go_on(self: &Arc<Self>, step: Step) -> After {
+        if let Step::Done { reset } = step {
+            self.close(reset);
+            return After::Gone;
+        }
+        let mut state = self.state.load(Relaxed);
+        // INVARIANT: The caller makes the executor hold it.
+        while let Err(changed) = self.state.cmpxchg(state, QUEUED | state & CALLED, Full) {
+            state = changed;
+        }
         match step {
-            Step::Wait if self.state.cmpxchg(VISITED, IDLE, Full).is_ok() => After::Idle,
-            Step::Done { reset } => {
-                self.close(reset);
-                After::Gone
-            }
-            step => {
-                // INVARIANT: The caller makes the executor hold it.
-                self.state.xchg(QUEUED, Full);
-                match step {
-                    Step::Elsewhere => After::Elsewhere,
-                    _ => After::Again,
-                }
-            }
+            Step::Elsewhere => After::Elsewhere,
+            _ => After::Again,
         }
     }
 
@@ -393,7 +422,7 @@ impl Connection {
         buffer.append(data);
         self.has_pushed.store(!buffer.is_empty(), Relaxed);
         drop(pushed);
-        self.nudge();
+        self.call();
         Ok(())
     }
 
@@ -420,7 +449,7 @@ impl Connection {
     /// Decides that the connection is to end for `reason`, unless that is decided already.
     pub(crate) fn condemn(self: &Arc<Self>, reason: CloseReason) {
         self.verdict.pass(reason);
-        self.nudge();
+        self.call();
     }
 
     /// Why the connection is to end, if somebody has decided so.
@@ -459,7 +488,7 @@ impl Connection {
 
     /// A line about the connection.
     pub(crate) fn describe(&self, f: &mut Formatter<'_>) -> core::fmt::Result {
-        let state = match self.state.load(Relaxed) {
+        let state = match self.state.load(Relaxed) & !CALLED {
             IDLE => "idle",
             QUEUED => "queued",
             GONE => "closed",
@@ -469,12 +498,16 @@ impl Connection {
         writeln!(f, "{:<48} {state:<8} {idle:>10}", self.peer)
     }
 
+    /// Whether there are timeouts, so that visits are to be [noted](Self::note).
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timed
+    }
+
     /// What has moved in a visit, and what is left in the buffers.
     #[inline]
     pub(crate) fn note(&self, pending: Pending) {
-        if self.timed {
-            self.timers.note(self.server.clock.now(), pending);
-        }
+        self.timers.note(self.server.clock.now(), pending);
     }
 
     /// Ends the connection if a timeout has passed. May sleep.

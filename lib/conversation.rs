@@ -5,32 +5,27 @@
 mod exchange;
 mod turn;
 
-use self::{
-    exchange::Exchange,
-    turn::Turn, //
-};
+use self::exchange::Exchange;
 use crate::{
     buffer::Buffer,
-    connection::Connection,
     handler::{
         CloseReason,
         Handler, //
     },
-    net::{
-        Fragment,
-        TcpStream, //
-    },
-    softirq::Atomically,
+    net::Fragment,
     stats::{
         Counter,
         Tally, //
     },
     timers::Pending, //
 };
+use core::mem;
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
+
+pub(crate) use self::turn::Turn;
 
 /// Memory that waits for a conversation with something to put into it: an idle connection has none
 /// of its own.
@@ -41,15 +36,6 @@ pub(crate) struct Spare {
     fragment: Fragment,
     /// What visits have counted and nobody has added to the figures of the server yet.
     pub(crate) tally: Tally,
-}
-
-/// What a conversation works with during a visit.
-pub(crate) struct Visit<'a> {
-    pub(crate) connection: &'a Arc<Connection>,
-    pub(crate) stream: &'a TcpStream,
-    pub(crate) spare: &'a mut Spare,
-    /// Where the visit takes place if it must not sleep there.
-    pub(crate) atomically: Option<Atomically<'a>>,
 }
 
 /// What is to be done with a conversation after a visit.
@@ -76,7 +62,7 @@ pub(crate) trait Drive: Send {
     /// the visit must not.
     ///
     /// Not to be called again once it has returned [`Step::Done`].
-    fn drive(&mut self, visit: Visit<'_>) -> Step;
+    fn drive(&mut self, turn: &mut Turn<'_>) -> Step;
 }
 
 /// How a conversation ends.
@@ -148,6 +134,45 @@ impl<H: Handler> Conversation<H> {
             output: None,
         }
     }
+
+    fn buffers<'a>(
+        &'a mut self,
+        spare: &'a mut Spare,
+    ) -> [(&'a mut Option<Buffer>, &'a mut Option<Buffer>); 2] {
+        [
+            (&mut self.input, &mut spare.input),
+            (&mut self.output, &mut spare.output),
+        ]
+    }
+
+    /// Before a visit: a buffer that was kept changes places with the spare one.
+    #[cold]
+    fn lend_buffers(&mut self, turn: &mut Turn<'_>) {
+        turn.leaves_some = true;
+        for (own, spare) in self.buffers(turn.spare) {
+            if own.is_some() {
+                mem::swap(own, spare);
+            }
+        }
+    }
+
+    /// After a visit: a buffer in which something is left changes places with the spare one, if that
+    /// is here; of others no more than one is needed.
+    #[cold]
+    fn take_buffers_back(&mut self, turn: &mut Turn<'_>) {
+        for (own, spare) in self.buffers(turn.spare) {
+            if is_filled(spare) {
+                mem::swap(own, spare);
+            } else if spare.is_some() {
+                *own = None;
+            } else {
+                *spare = own.take();
+            }
+        }
+        if self.input.is_some() || self.output.is_some() {
+            self.exchange.unsettle();
+        }
+    }
 }
 
 impl<H: Handler> Drive for Conversation<H> {
@@ -155,63 +180,29 @@ impl<H: Handler> Drive for Conversation<H> {
         works_atomically::<H>()
     }
 
-    fn drive(&mut self, visit: Visit<'_>) -> Step {
-        let Visit { spare, .. } = visit;
-        let mut turn = Turn {
-            connection: visit.connection,
-            stream: visit.stream,
-            atomically: visit.atomically,
-            kept: self.input.is_some() || self.output.is_some(),
-            input: own_or_spare(&mut self.input, &mut spare.input),
-            output: own_or_spare(&mut self.output, &mut spare.output),
-            fragment: &mut spare.fragment,
-            tally: &mut spare.tally,
-            pending: Pending::default(),
-            ending: None,
-        };
-        let step = self.exchange.drive(&mut turn);
-        let pending = turn.pending;
-
-        visit.connection.note(Pending {
-            input: keep_or_give_back(&mut self.input, &mut spare.input),
-            output: keep_or_give_back(&mut self.output, &mut spare.output)
-                || self.exchange.has_file(),
-            ..pending
-        });
+    fn drive(&mut self, turn: &mut Turn<'_>) -> Step {
+        if self.exchange.is_unsettled() {
+            self.lend_buffers(turn);
+        }
+        let step = self.exchange.drive(turn);
+        debug_assert!(
+            turn.leaves_some || !is_filled(&turn.spare.input) && !is_filled(&turn.spare.output)
+        );
+        if turn.leaves_some {
+            self.take_buffers_back(turn);
+        }
+        if turn.connection.is_timed() {
+            turn.connection.note(Pending {
+                input: self.input.is_some(),
+                output: self.output.is_some() || self.exchange.has_file(),
+                ..turn.pending
+            });
+        }
         step
     }
 }
 
-/// A conversation without a buffer uses the spare one.
 #[inline]
-fn own_or_spare<'a>(
-    own: &'a mut Option<Buffer>,
-    spare: &'a mut Option<Buffer>,
-) -> &'a mut Option<Buffer> {
-    if own.is_some() {
-        own
-    } else {
-        spare
-    }
-}
-
-/// At the end of a visit a conversation keeps a buffer in which something is left, and gives back
-/// one in which nothing is. Says whether it has kept one.
-#[inline(always)]
-fn keep_or_give_back(own: &mut Option<Buffer>, spare: &mut Option<Buffer>) -> bool {
-    match own {
-        None => {
-            if spare.as_ref().is_some_and(|buffer| !buffer.is_empty()) {
-                *own = spare.take();
-            }
-        }
-        Some(buffer) if buffer.is_empty() => {
-            let empty = own.take();
-            if spare.is_none() {
-                *spare = empty;
-            }
-        }
-        Some(_) => {}
-    }
-    own.is_some()
+fn is_filled(buffer: &Option<Buffer>) -> bool {
+    buffer.as_ref().is_some_and(|buffer| !buffer.is_empty())
 }

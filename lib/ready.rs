@@ -3,7 +3,10 @@
 //! A queue of connections that are due for a visit.
 
 use crate::connection::Connection;
-use core::ptr;
+use core::{
+    mem,
+    ptr, //
+};
 use kernel::sync::{
     atomic::{
         Atomic,
@@ -19,7 +22,8 @@ use kernel::sync::{
 /// # Invariants
 ///
 /// `head` is null or comes from `Arc::into_raw`, and so on along the `next` of each connection. The
-/// queue owns the reference that each stands for. No connection is in more than one queue.
+/// queue owns the reference that each stands for, and `next` with it. No connection is in more than
+/// one queue.
 pub(crate) struct ReadyQueue {
     head: Atomic<*const Connection>,
 }
@@ -41,8 +45,9 @@ impl ReadyQueue {
         let raw = Arc::into_raw(connection);
         let mut head = self.head.load(Relaxed);
         loop {
-            // SAFETY: `raw` is a reference that we own until the exchange below succeeds.
-            unsafe { (*raw).next.store(head, Relaxed) };
+            // SAFETY: `raw` is a reference that we own until the exchange below succeeds, and with it
+            // `next`: the connection is in no queue.
+            unsafe { *(*raw).next.get() = head };
             // INVARIANT: With this the queue owns `raw`, whose `next` is what the head was.
             match self.head.cmpxchg(head, raw, Full) {
                 Ok(_) => return head.is_null(),
@@ -57,7 +62,7 @@ impl ReadyQueue {
         let mut oldest = ptr::null();
         while !newest.is_null() {
             // SAFETY: By the type invariant these are valid, and now they are ours.
-            let next = unsafe { (*newest).next.xchg(oldest, Relaxed) };
+            let next = unsafe { mem::replace(&mut *(*newest).next.get(), oldest) };
             oldest = newest;
             newest = next;
         }
@@ -98,7 +103,8 @@ impl Iterator for Batch {
         }
         // SAFETY: By the type invariant this comes from `Arc::into_raw`, and the reference is ours.
         let connection = unsafe { Arc::from_raw(self.0) };
-        self.0 = connection.next.load(Relaxed);
+        // SAFETY: It is in no queue, but in this list, which is ours.
+        self.0 = unsafe { *connection.next.get() };
         Some(connection)
     }
 }

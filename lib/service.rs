@@ -352,10 +352,6 @@ impl Shared {
         if table.entries.is_empty() {
             self.drained.open();
         }
-        for entry in table.entries.iter() {
-            // It finds that the server stops.
-            entry.connection.nudge();
-        }
         drop(table);
 
         if self.drained.wait_timeout(within) {
@@ -425,6 +421,10 @@ impl Server {
     /// Stops listening and receiving, without waiting for anybody. May sleep.
     pub(crate) fn begin_stop(&self) {
         self.shared.stopping.open();
+        for entry in self.shared.table.lock().entries.iter() {
+            // It finds that the server stops.
+            entry.connection.call();
+        }
         self.listener.shutdown();
     }
 

@@ -55,6 +55,9 @@ pub(super) struct Exchange<H: Handler> {
     ending: Option<Ending>,
     /// How to end at once: found out by a visit that must not sleep, as ending does.
     decided: Option<Ending>,
+    /// Whether one of these, or something that others have to say, may have to be seen to before
+    /// anything is received.
+    unsettled: bool,
 }
 
 impl<H: Handler> Exchange<H> {
@@ -70,19 +73,36 @@ impl<H: Handler> Exchange<H> {
             ended: false,
             ending: None,
             decided: None,
+            unsettled: true,
         }
     }
 
+    /// Whether there may be something to see to before anything is received.
+    #[inline]
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.unsettled
+    }
+
+    /// Has the next turn begin with a look at what is left in the buffers.
+    pub(super) fn unsettle(&mut self) {
+        self.unsettled = true;
+    }
+
+    #[inline]
     pub(super) fn drive(&mut self, turn: &mut Turn<'_>) -> Step {
         match self.advance(turn) {
             Ok(step) => step,
-            Err(Stop::Elsewhere) => Step::Elsewhere,
-            Err(Stop::End) => self.end(turn),
+            Err(stop) => self.stop(stop, turn),
         }
     }
 
     #[cold]
-    fn end(&mut self, turn: &mut Turn<'_>) -> Step {
+    fn stop(&mut self, stop: Stop, turn: &mut Turn<'_>) -> Step {
+        self.unsettled = true;
+        turn.leaves_some = true;
+        if let Stop::Elsewhere = stop {
+            return Step::Elsewhere;
+        }
         match turn.ending.take() {
             Some(ending) if turn.may_sleep() => self.close(ending, turn),
             ending => {
@@ -92,22 +112,19 @@ impl<H: Handler> Exchange<H> {
         }
     }
 
+    #[inline]
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Step, Stop> {
         let mut budget = BUDGET;
         let mut more = true;
 
-        self.check(turn)?;
-        if self.session.is_none() {
-            self.open(turn)?;
+        if self.unsettled || turn.called {
+            self.begin(turn)?;
         }
-        let mut unsettled = self.is_unsettled() || turn.may_be_unsettled();
         loop {
-            if unsettled {
+            if self.unsettled {
                 if let Some(step) = self.settle(turn, &mut budget)? {
                     return Ok(step);
                 }
-                unsettled = self.is_unsettled() || turn.is_unsettled();
-                continue;
             }
             if !more {
                 return Ok(Step::Wait);
@@ -125,20 +142,56 @@ impl<H: Handler> Exchange<H> {
             }
             self.answer(turn)?;
             // Whoever pushes something, or stops the server, has the connection visited again.
-            let sent = turn.flush(&mut budget, self.has_file())?;
-            unsettled = !sent || self.is_unsettled() || turn.is_input_full();
+            if !turn.flush(&mut budget, self.has_file())? {
+                self.unsettled = true;
+                turn.leaves_some = true;
+            }
         }
     }
 
-    /// Whether there is something to see to before anything is received.
-    #[inline]
-    fn is_unsettled(&self) -> bool {
-        self.file.is_some() || self.short || self.left || self.half_closing || self.ending.is_some()
+    /// Begins a visit, when that takes more than receiving.
+    #[inline(never)]
+    fn begin(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+        self.unsettled = true;
+        turn.leaves_some = true;
+        if self.decided.is_some() || turn.connection.verdict().is_some() {
+            let ending = self.decide(turn)?;
+            return Err(turn.end(ending));
+        }
+        if self.session.is_none() {
+            self.open(turn)?;
+        }
+        Ok(())
     }
 
-    /// Sees to what comes before receiving. Returns what the visit ends with, if it does.
+    /// Sees to what comes before receiving, until there is nothing more or the visit ends: with
+    /// what, if so.
     #[inline(never)]
     fn settle(&mut self, turn: &mut Turn<'_>, budget: &mut usize) -> Result<Option<Step>, Stop> {
+        turn.leaves_some = true;
+        while self.has_to_settle(turn) {
+            if let Some(step) = self.settle_next(turn, budget)? {
+                return Ok(Some(step));
+            }
+        }
+        self.unsettled = false;
+        Ok(None)
+    }
+
+    fn has_to_settle(&self, turn: &Turn<'_>) -> bool {
+        self.file.is_some()
+            || self.short
+            || self.left
+            || self.half_closing
+            || self.ending.is_some()
+            || turn.is_unsettled()
+    }
+
+    fn settle_next(
+        &mut self,
+        turn: &mut Turn<'_>,
+        budget: &mut usize,
+    ) -> Result<Option<Step>, Stop> {
         if self.file.is_none() {
             // What is pushed stands behind what the handler has said.
             turn.take_pushed()?;
@@ -167,7 +220,7 @@ impl<H: Handler> Exchange<H> {
             self.half_closing = false;
         }
         if self.short || self.left {
-            self.answer(turn)?;
+            self.answer_more(turn)?;
             return Ok(None);
         }
         if turn.connection.is_stopping() {
@@ -177,16 +230,6 @@ impl<H: Handler> Exchange<H> {
             return Err(turn.end(Ending::orderly(CloseReason::InputFull)));
         }
         Ok(None)
-    }
-
-    /// Whether it is decided already that the connection is to end.
-    #[inline]
-    fn check(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        if self.decided.is_none() && turn.connection.verdict().is_none() {
-            return Ok(());
-        }
-        let ending = self.decide(turn)?;
-        Err(turn.end(ending))
     }
 
     /// How to end, when that is decided.
@@ -271,28 +314,57 @@ impl<H: Handler> Exchange<H> {
         Ok(())
     }
 
-    /// Lets the handler answer what is in the input, or the end of it.
+    /// As [`answer`](Self::answer), for when there was no room or the handler could not sleep.
+    #[inline(never)]
+    fn answer_more(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+        self.answer(turn)
+    }
+
+    /// Lets the handler answer what is in the input, or the end of it. If there is something to see
+    /// to after that, but for the output, it is `unsettled`.
+    #[inline(always)]
     fn answer(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        if H::MAY_SLEEP && (self.ended || self.left) {
+        if self.ended {
+            return self.answer_end(turn);
+        }
+        if H::MAY_SLEEP && self.left {
             turn.sleep_or_go()?;
         }
         self.left = false;
-        let (next, short) = if self.ended {
-            let (ended, short) = self.call(turn, H::end)?;
-            (ended.map(|()| Next::Receive), short)
+        turn.spare.tally.calls += 1;
+        let (next, short) = if turn.may_sleep() || !H::MAY_SLEEP {
+            self.call(turn, |handler, session, input, output| {
+                unusual(handler.receive(session, input, output))
+            })?
         } else {
-            turn.tally.calls += 1;
-            if turn.may_sleep() || !H::MAY_SLEEP {
-                self.call(turn, H::receive)?
-            } else {
-                let (tried, short) = self.call(turn, H::try_receive)?;
-                let Some(next) = tried.transpose() else {
-                    self.left = true;
-                    return Err(Stop::Elsewhere);
-                };
-                (next, short)
-            }
+            let (tried, short) = self.call(turn, H::try_receive)?;
+            let Some(next) = tried.transpose() else {
+                self.left = true;
+                return Err(Stop::Elsewhere);
+            };
+            (unusual(next), short)
         };
+        if next.is_none() && !short {
+            self.short = false;
+            return Ok(());
+        }
+        self.go_on(next.unwrap_or(Ok(Next::Receive)), short, turn)
+    }
+
+    #[cold]
+    fn answer_end(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+        if H::MAY_SLEEP {
+            turn.sleep_or_go()?;
+        }
+        self.left = false;
+        let (ended, short) = self.call(turn, H::end)?;
+        self.go_on(ended.map(|()| Next::Receive), short, turn)
+    }
+
+    /// Does what the handler wants next, when that is not just receiving.
+    #[cold]
+    fn go_on(&mut self, next: Result<Next>, short: bool, turn: &mut Turn<'_>) -> Result<(), Stop> {
+        self.unsettled = true;
         // With nothing written there is nothing whose sending could make room.
         self.short = short && self.has_output(turn);
         match next {
@@ -312,7 +384,9 @@ impl<H: Handler> Exchange<H> {
         self.ending = Some(Ending::orderly(reason));
     }
 
-    /// Calls a method of the handler; says what it returned and whether the output ran short.
+    /// Calls a method of the handler; says what it returned and whether the output ran short. It is
+    /// `unsettled` when there is a file to send, or no room left in the input.
+    #[inline(always)]
     fn call<T>(
         &mut self,
         turn: &mut Turn<'_>,
@@ -328,9 +402,13 @@ impl<H: Handler> Exchange<H> {
         let before = input.len();
         let mut output = Output::new(output, &mut self.file);
         let result = method(&self.handler, session, &mut Input::new(input), &mut output);
-        let consumed = input.len() < before;
         let short = output.ran_short();
-        turn.pending.consumed |= consumed;
+        let left = input.len();
+        if left > 0 || self.file.is_some() {
+            self.unsettled = true;
+            turn.leaves_some = true;
+        }
+        turn.pending.consumed |= left < before;
         Ok((result, short))
     }
 
@@ -342,7 +420,7 @@ impl<H: Handler> Exchange<H> {
 
     fn close(&mut self, ending: Ending, turn: &mut Turn<'_>) -> Step {
         // Who learns of the end finds all of it counted.
-        turn.connection.settle(turn.tally);
+        turn.connection.settle(&mut turn.spare.tally);
         if let Some(session) = self.session.take() {
             let _awake = Self::stay_awake(turn.may_sleep());
             self.handler.close(session, ending.reason);
@@ -355,6 +433,15 @@ impl<H: Handler> Exchange<H> {
         Step::Done {
             reset: ending.reset,
         }
+    }
+}
+
+/// What a handler wants next, if it is not just receiving.
+#[inline]
+fn unusual(next: Result<Next>) -> Option<Result<Next>> {
+    match next {
+        Ok(Next::Receive) => None,
+        next => Some(next),
     }
 }
 

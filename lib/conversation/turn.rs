@@ -3,7 +3,9 @@
 //! What an exchange works with while it is its turn.
 
 use super::{
+    is_filled,
     Ending,
+    Spare,
     Stop, //
 };
 use crate::{
@@ -15,12 +17,8 @@ use crate::{
     connection::Connection,
     fs::File,
     handler::CloseReason,
-    net::{
-        Fragment,
-        TcpStream, //
-    },
+    net::TcpStream,
     softirq::Atomically,
-    stats::Tally,
     timers::Pending,
     trace, //
 };
@@ -41,23 +39,44 @@ pub(super) enum Received {
     Nothing,
 }
 
-pub(super) struct Turn<'a> {
+/// What a conversation works with during a visit.
+pub(crate) struct Turn<'a> {
     pub(super) connection: &'a Arc<Connection>,
     pub(super) stream: &'a TcpStream,
-    pub(super) atomically: Option<Atomically<'a>>,
-    /// Made when it is needed, as `output` is.
-    pub(super) input: &'a mut Option<Buffer>,
-    pub(super) output: &'a mut Option<Buffer>,
-    /// Whether one of these is what an earlier turn has left: a spare one is empty.
-    pub(super) kept: bool,
-    pub(super) fragment: &'a mut Fragment,
-    pub(super) tally: &'a mut Tally,
+    /// Where the visit takes place if it must not sleep there.
+    atomically: Option<Atomically<'a>>,
+    /// Whether others may have something to say, which is to be looked at.
+    pub(super) called: bool,
+    /// With buffers that are made when they are needed, or that an earlier turn has left.
+    pub(super) spare: &'a mut Spare,
     pub(super) pending: Pending,
+    /// Whether something may be left in the buffers at the end.
+    pub(super) leaves_some: bool,
     /// How to end, when a step has failed with [`Stop::End`].
     pub(super) ending: Option<Ending>,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    #[inline]
+    pub(crate) fn new(
+        connection: &'a Arc<Connection>,
+        stream: &'a TcpStream,
+        spare: &'a mut Spare,
+        atomically: Option<Atomically<'a>>,
+        called: bool,
+    ) -> Self {
+        Self {
+            connection,
+            stream,
+            atomically,
+            called,
+            spare,
+            pending: Pending::default(),
+            leaves_some: false,
+            ending: None,
+        }
+    }
+
     #[inline]
     fn config(&self) -> &Config {
         self.connection.config()
@@ -87,19 +106,19 @@ impl Turn<'_> {
 
     #[inline]
     pub(super) fn input(&mut self) -> Result<&mut Buffer, Stop> {
-        if self.input.is_none() {
-            *self.input = Some(self.make(self.config().input)?);
+        if self.spare.input.is_none() {
+            self.spare.input = Some(self.make(self.config().input)?);
         }
-        self.input.as_mut().ok_or(Stop::Elsewhere)
+        self.spare.input.as_mut().ok_or(Stop::Elsewhere)
     }
 
     #[inline]
     pub(super) fn buffers(&mut self) -> Result<(&mut Buffer, &mut Buffer), Stop> {
-        if self.output.is_none() {
-            *self.output = Some(self.make(self.config().output)?);
+        if self.spare.output.is_none() {
+            self.spare.output = Some(self.make(self.config().output)?);
         }
         self.input()?;
-        match (&mut self.input, &mut self.output) {
+        match (&mut self.spare.input, &mut self.spare.output) {
             (Some(input), Some(output)) => Ok((input, output)),
             _ => Err(Stop::Elsewhere),
         }
@@ -116,17 +135,10 @@ impl Turn<'_> {
 
     #[inline]
     pub(super) fn has_output(&self) -> bool {
-        is_filled(self.output)
-    }
-
-    /// At its beginning: false when there is nothing to see to before something is received.
-    #[inline]
-    pub(super) fn may_be_unsettled(&self) -> bool {
-        self.kept || self.connection.has_pushed() || self.connection.is_stopping()
+        is_filled(&self.spare.output)
     }
 
     /// Whether there is something to see to before anything is received.
-    #[inline]
     pub(super) fn is_unsettled(&self) -> bool {
         self.has_output()
             || self.is_input_full()
@@ -137,7 +149,8 @@ impl Turn<'_> {
     /// Whether nothing more can be received before the handler consumes something.
     #[inline]
     pub(super) fn is_input_full(&self) -> bool {
-        self.input.as_ref().is_some_and(|input| input.room() == 0)
+        let input = self.spare.input.as_ref();
+        input.is_some_and(|input| input.room() == 0)
     }
 
     /// Moves what others have pushed into the output, as far as there is room. Says whether there
@@ -159,7 +172,7 @@ impl Turn<'_> {
         match input.receive(stream, atomically, much) {
             Ok((0, _)) => Ok(Received::End),
             Ok((count, more)) => {
-                self.tally.bytes_in += count;
+                self.spare.tally.bytes_in += count;
                 trace::receive(self.connection, count);
                 self.pending.received = true;
                 *budget = budget.saturating_sub(count);
@@ -171,12 +184,21 @@ impl Turn<'_> {
     }
 
     /// Sends what is in the output, behind which there is `more`; says whether all of it was sent.
-    #[inline]
+    #[inline(always)]
     pub(super) fn flush(&mut self, budget: &mut usize, more: bool) -> Result<bool, Stop> {
-        while let Some(output) = self.output.as_mut().filter(|output| !output.is_empty()) {
-            match output.send(self.stream, self.fragment, self.atomically, more) {
+        let Spare {
+            output: Some(output),
+            fragment,
+            tally,
+            ..
+        } = &mut *self.spare
+        else {
+            return Ok(true);
+        };
+        while !output.is_empty() {
+            match output.send(self.stream, fragment, self.atomically, more) {
                 Ok(count) => {
-                    self.tally.bytes_out += count;
+                    tally.bytes_out += count;
                     trace::send(self.connection, count);
                     self.pending.sent = true;
                     *budget = budget.saturating_sub(count);
@@ -199,7 +221,7 @@ impl Turn<'_> {
         match self.stream.try_send_file(file, range.start, left) {
             Ok(0) => Err(self.end(Ending::reset(CloseReason::Failed(EIO)))),
             Ok(count) => {
-                self.tally.bytes_out += count;
+                self.spare.tally.bytes_out += count;
                 trace::send(self.connection, count);
                 self.pending.sent = true;
                 *budget = budget.saturating_sub(count);
@@ -217,9 +239,4 @@ impl Turn<'_> {
             _ => self.end(Ending::reset(CloseReason::Broken(error))),
         }
     }
-}
-
-#[inline]
-fn is_filled(buffer: &Option<Buffer>) -> bool {
-    buffer.as_ref().is_some_and(|buffer| !buffer.is_empty())
 }

@@ -33,10 +33,7 @@ use crate::{
     },
     stats::Counters, //
 };
-use core::{
-    cell::UnsafeCell,
-    iter, //
-};
+use core::cell::UnsafeCell;
 use kernel::{
     cpu::{
         self,
@@ -93,6 +90,7 @@ impl Loop {
 
     /// Notes that something has arrived for a connection, on the loop's CPU. Says whether nothing
     /// has arrived there for another in the last moment.
+    #[inline]
     fn note_arrival(&self, connection: &Connection) -> bool {
         let now = kthread::jiffies();
         let same = self.last.xchg(connection, Relaxed) == connection;
@@ -124,18 +122,23 @@ impl Loop {
         spare: &mut Spare,
     ) -> Option<Arc<Connection>> {
         let off = SoftirqsOff::new();
-        let mut left = None;
-        let due = Iterator::chain(iter::once(first), batch);
-        for connection in due.take(BATCH) {
+        let mut connection = first;
+        let mut visits = 0;
+        let left = loop {
             match connection.visit_atomically(off.witness(), spare) {
                 After::Idle | After::Gone => {}
                 After::Again => self.enqueue(connection),
-                After::Elsewhere => {
-                    left = Some(connection);
-                    break;
-                }
+                After::Elsewhere => break Some(connection),
             }
-        }
+            visits += 1;
+            if visits == BATCH {
+                break None;
+            }
+            connection = match batch.next() {
+                Some(next) => next,
+                None => break None,
+            };
+        };
         self.counters.settle(&mut spare.tally);
         left
     }
@@ -256,19 +259,18 @@ impl Loops {
     }
 
     /// The loop for a number, and its index. There is one for each.
-    fn for_number(&self, number: usize) -> Option<(usize, &Poller)> {
+    #[inline]
+    fn for_number(&self, number: u32) -> Option<(usize, &Poller)> {
         let pollers = self.pollers.items();
-        if let Some(poller) = pollers.get(number) {
-            return Some((number, poller));
-        }
         // Without a check that could panic, in softirq context of all places.
-        let index = number.checked_rem(pollers.len())?;
+        let index = number.checked_rem(pollers.len() as u32)? as usize;
         Some((index, pollers.get(index)?))
     }
 
     /// The loop of this CPU, and its index.
+    #[inline]
     fn local(&self) -> Option<(usize, &Poller)> {
-        self.for_number(CpuId::current().as_u32() as usize)
+        self.for_number(CpuId::current().as_u32())
     }
 
     /// With softirqs off.
@@ -277,8 +279,10 @@ impl Loops {
             return;
         };
         if !local.thread.note_arrival(&connection) {
-            let thread = match self.for_number(connection.number()) {
-                Some((_, chosen)) if !chosen.thread.has_arrivals() => &chosen.thread,
+            let thread = match self.for_number(connection.number() as u32) {
+                Some((there, chosen)) if there != here && !chosen.thread.has_arrivals() => {
+                    &chosen.thread
+                }
                 // That CPU is at work for others.
                 _ => &local.thread,
             };
