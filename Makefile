@@ -108,7 +108,7 @@ bench: ## how fast kecho is, beside servers in user space: all cases, 20 min
 bench-quick: ## how fast kecho is, beside servers in user space: the main cases, 4 min
 	@$(tool) bench-quick
 
-profile: ## where the instructions of an echo go, function by function
+profile: ## where the instructions of an echo or of an HTTP request go, function by function
 	@$(tool) profile
 
 fuzz: ## feed khttpd's protocol what a fuzzer comes up with, for FUZZ_SECONDS
@@ -160,7 +160,7 @@ help: ## this table
 #= SERVERS: the servers that `make bench` measures, with commas between: kecho,epoll,io_uring,tokio
 #= FIGURES: what `make bench` measures, with commas between: instructions,rates,memory,stop,open
 #= CONNECTIONS: how many connections `make profile` looks at; default: 64
-#= SIZE: the bytes of a message of theirs; default: 64
+#= SIZE: the bytes of a message of theirs, or of the file that they ask for; default: 64, or 1024
 #= BASE: the result that `make bench` compares with; default: the one before
 #= FUZZ_SECONDS: how long `make fuzz` runs; default: 600
 #= V: 1 shows the commands of the build

@@ -55,3 +55,22 @@ def test_a_number_of_connections_is_checked(value: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("CONNECTIONS", value)
     with pytest.raises(ui.Fail, match=f"CONNECTIONS={value}"):
         profile._wanted()
+
+
+def test_a_request_by_http_is_for_a_file_of_that_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVERS", "khttpd,nginx")
+    monkeypatch.setenv("SIZE", str(1 << 20))
+    chosen = profile._chosen()
+    assert [server.name for server in chosen] == ["khttpd", "nginx"]
+    wanted = profile._wanted(chosen[0].protocol)
+    assert wanted.arguments == "--connections 64 --path /1m.bin"
+    assert wanted.repeated(2).requests == 2 * wanted.requests
+    monkeypatch.setenv("SIZE", "64")
+    with pytest.raises(ui.Fail, match="SIZE=64"):
+        profile._wanted("http")
+
+
+def test_servers_of_different_protocols_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVERS", "kecho,nginx")
+    with pytest.raises(ui.Fail, match="echo and http"):
+        profile._chosen()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The command `profile`: where the instructions of an echo go, function by function.
+"""The command `profile`: where the instructions of an echo, or of an HTTP request, go.
 
 A plugin of QEMU (tools/qemu/count.c) counts how often each block of code runs in a guest that
 counts instructions. What a load of some echoes has cost is taken off what one of twice as many has
@@ -18,11 +18,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import cache, cli, module, ui, vm
-from . import charts, pictures, programs, servers
+from . import charts, pictures, programs, servers, web
 from .charts import Chart
 from .guests import CALL_SECONDS, Laboratory, load
 from .measure import SETTLE_SECONDS
@@ -34,7 +34,7 @@ FOLDER = module.BUILD / "profile"
 
 DUMP_SECONDS = 60.0
 
-# Functions that cost less, in instructions an echo, are left out of the table.
+# Functions that cost less, in instructions a request, are left out of the table.
 LEAST = 40.0
 
 # The first expression that is found in a function's name says where it belongs.
@@ -74,11 +74,22 @@ class Load:
 
     connections: int
     size: int
-    echoes: int
+    requests: int
+    protocol: str = "echo"
 
     @property
     def arguments(self) -> str:
+        if self.protocol == "http":
+            return f"--connections {self.connections} --path {web.path(self.size)}"
         return f"--connections {self.connections} --size {self.size}"
+
+    @property
+    def one(self) -> str:
+        """What a request is called."""
+        return "a request" if self.protocol == "http" else "an echo"
+
+    def repeated(self, times: int) -> Load:
+        return replace(self, requests=times * self.requests)
 
 
 # Functions and blocks
@@ -179,21 +190,20 @@ def _guest(lab: Laboratory) -> Iterator[tuple[vm.Guest, Counting]]:
 
 
 def _cost(guest: vm.Guest, counting: Counting, server: Server, wanted: Load) -> Counter[int]:
-    """What the echoes of a load cost, and half as many before them."""
+    """What a load costs, with all that does not depend on how many requests it has."""
     before = counting.now()
-    load(guest, server, f"{wanted.arguments} --requests {wanted.echoes} --warm-up 0 --threads 1")
+    load(guest, server, f"{wanted.arguments} --requests {wanted.requests} --warm-up 0 --threads 1")
     after = counting.now()
     after.subtract(before)
     return after
 
 
 def _profile(guest: vm.Guest, counting: Counting, server: Server, wanted: Load) -> Counter[int]:
-    """Instructions in each block for all echoes of `wanted`."""
-    double = Load(wanted.connections, wanted.size, 2 * wanted.echoes)
+    """Instructions in each block for all requests of `wanted`."""
     # The first run lets everything get to its size.
     _cost(guest, counting, server, wanted)
     once = _cost(guest, counting, server, wanted)
-    twice = _cost(guest, counting, server, double)
+    twice = _cost(guest, counting, server, wanted.repeated(2))
     twice.subtract(once)
     return twice
 
@@ -212,7 +222,7 @@ def by_group(functions: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def table(profile: Profile) -> str:
+def table(profile: Profile, one: str = "an echo") -> str:
     """Groups, then functions, with a column for each server."""
 
     def row(title: str, values: Iterable[float]) -> str:
@@ -222,7 +232,7 @@ def table(profile: Profile) -> str:
         return [functions.get(name, 0.0) for functions in profile.values()]
 
     groups = [by_group(functions) for functions in profile.values()]
-    lines = ["".join(f"{name:>10}" for name in profile) + "  instructions an echo"]
+    lines = ["".join(f"{name:>10}" for name in profile) + f"  instructions {one}"]
     lines += [row(name, (found[name] for found in groups)) for name, _ in GROUPS]
     lines += [row("all", (sum(found.values()) for found in groups)), ""]
     every = {function for functions in profile.values() for function in functions}
@@ -241,9 +251,9 @@ def chart(profile: Profile, wanted: Load) -> Chart:
         points = [(found[name], float(place)) for place, name in enumerate(rows)]
         series.append(charts.series(server, points, pictures.COLOURS[server]))
     return {
-        "title": "Where the instructions of an echo go",
+        "title": f"Where the instructions of {wanted.one} go",
         "subtitle": f"{wanted.connections:,} connections, {wanted.size:,} bytes; client included",
-        "x": charts.axis("instructions an echo"),
+        "x": charts.axis(f"instructions {wanted.one}"),
         "rows": rows,
         "series": series,
     }
@@ -256,11 +266,27 @@ def _number(name: str, default: int) -> int:
     return int(value)
 
 
-def _wanted() -> Load:
-    connections, size = _number("CONNECTIONS", 64), _number("SIZE", 64)
+def _chosen() -> tuple[Server, ...]:
+    """The servers that the variable SERVERS names, all of which speak the same protocol."""
+    chosen = servers.chosen((servers.KECHO, servers.EPOLL), others=web.SERVERS)
+    protocols = sorted({server.protocol for server in chosen})
+    if len(protocols) > 1:
+        raise ui.Fail(
+            f"SERVERS names servers that speak {' and '.join(protocols)}, which cannot be compared",
+            "name those of one protocol",
+        )
+    return chosen
+
+
+def _wanted(protocol: str = "echo") -> Load:
+    connections = _number("CONNECTIONS", 64)
+    size = _number("SIZE", web.KIB if protocol == "http" else 64)
+    if protocol == "http" and size not in web.FILES.values():
+        sizes = " and ".join(str(size) for size in web.FILES.values())
+        raise ui.Fail(f"SIZE={size} is no size of a file that is given out", f"they are {sizes}")
     # Enough for what happens now and then to even out, in whole rounds of the connections.
     rounds = max(4, 8192 // (connections * max(1, size // 4096)))
-    return Load(connections, size, rounds * connections)
+    return Load(connections, size, rounds * connections, protocol)
 
 
 def run(chosen: Iterable[Server], wanted: Load) -> Profile:
@@ -278,16 +304,17 @@ def run(chosen: Iterable[Server], wanted: Load) -> Profile:
                 progress.detail(server.name)
                 blocks = _profile(guest, counting, server, wanted)
                 found[server.name] = {
-                    function: count / wanted.echoes
+                    function: count / wanted.requests
                     for function, count in by_function(blocks, symbols).items()
                 }
     return found
 
 
 def _profile_command(_arguments: argparse.Namespace) -> int:
-    wanted = _wanted()
-    profile = run(servers.chosen((servers.KECHO, servers.EPOLL)), wanted)
-    print(f"\n{table(profile)}\n", flush=True)
+    chosen = _chosen()
+    wanted = _wanted(chosen[0].protocol)
+    profile = run(chosen, wanted)
+    print(f"\n{table(profile, wanted.one)}\n", flush=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "profile.json").write_text(json.dumps(profile, indent=1))
     charts.draw(programs.build()["ktcp-bench"], chart(profile, wanted), FOLDER / "profile.svg")
@@ -297,5 +324,5 @@ def _profile_command(_arguments: argparse.Namespace) -> int:
 
 
 def register(subparsers: cli.Subparsers) -> None:
-    command = subparsers.add_parser("profile", help="where the instructions of an echo go")
+    command = subparsers.add_parser("profile", help="where the instructions of a request go")
     command.set_defaults(call=_profile_command)

@@ -96,11 +96,11 @@ def that_speak(protocol: str, among: Iterable[Server]) -> list[Server]:
     return [server for server in among if server.protocol == protocol]
 
 
-def chosen(among: Iterable[Server]) -> tuple[Server, ...]:
-    """Those of the servers that the variable SERVERS names, or else all."""
+def chosen(among: Iterable[Server], others: Iterable[Server] = ()) -> tuple[Server, ...]:
+    """The servers that the variable SERVERS names, which knows `others` too; or else `among`."""
     among = tuple(among)
     names = [name for name in os.environ.get("SERVERS", "").split(",") if name]
-    known = {server.name: server for server in (*ALL, *among)}
+    known = {server.name: server for server in (*ALL, *among, *others)}
     if unknown := [name for name in names if name not in known]:
         raise ui.Fail(
             f"SERVERS names {', '.join(unknown)}, and there is no such server",

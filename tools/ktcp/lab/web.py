@@ -85,6 +85,11 @@ def files() -> dict[str, bytes]:
     return {**found, **userland.programs(["nginx"])}
 
 
+def path(size: int) -> str:
+    """The file that has so many bytes, one of the sizes of `FILES`."""
+    return next(f"/{name}" for name, found in FILES.items() if found == size)
+
+
 def _get(connections: int, name: str) -> Case:
     size = FILES[name]
     is_large = size * connections > LARGE
