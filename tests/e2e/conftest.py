@@ -10,7 +10,9 @@ import pytest
 
 from ktcp import accel, kernel, module, run, vm
 from ktcp.conversation import Address
+from . import web
 from .lab import Lab, build_module
+from .web import Web
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +43,21 @@ def kecho(lab: Lab, guest: vm.Guest) -> Address:
     run.load(guest)
     run.wait_for_echo(guest, lab.address)
     return lab.address
+
+
+@pytest.fixture(scope="module")
+def server(lab: Lab) -> Iterator[Web]:
+    """A guest of its own, with the library and a tree that khttpd can give out."""
+    address = (vm.LOCALHOST, vm.free_port())
+    with web.new_guest(lab, address[1]) as guest:
+        guest.must(web.SETUP)
+        guest.must("insmod /modules/ktcp_server.ko")
+        yield Web(guest, address)
+        guest.must("rmmod ktcp_server")
+
+
+@pytest.fixture
+def site(server: Web) -> Iterator[Web]:
+    """khttpd with the settings that most tests want."""
+    with server.served(stats=1):
+        yield server

@@ -6,15 +6,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ktcp import browser, module, vm
-from . import web
-from .lab import Lab
-from .web import FILES, SETUP, Web
+from ktcp import browser, module
+from .web import FILES, Web
 
 PICTURES = module.BUILD / "browser"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -23,22 +20,6 @@ pytestmark = pytest.mark.skipif(
     shutil.which(browser.PROGRAM) is None,
     reason=f"no {browser.PROGRAM} in the build root: `make test-browser` installs it",
 )
-
-
-@pytest.fixture(scope="module")
-def server(lab: Lab) -> Iterator[Web]:
-    address = (vm.LOCALHOST, vm.free_port())
-    with web.new_guest(lab, address[1]) as guest:
-        guest.must(SETUP)
-        guest.must("insmod /modules/ktcp_server.ko")
-        yield Web(guest, address)
-        guest.must("rmmod ktcp_server")
-
-
-@pytest.fixture
-def site(server: Web) -> Iterator[Web]:
-    with server.served(stats=1):
-        yield server
 
 
 def _browse(folder: Path, *arguments: str) -> str:

@@ -8,37 +8,19 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
 
-from ktcp import conversation, vm
-from .lab import Lab, eventually, statistics
+from ktcp import conversation
+from .lab import eventually, statistics
 from . import web
-from .web import FILES, LARGE, ROOT, SETUP, Response, Web
+from .web import FILES, LARGE, ROOT, Response, Web
 
 # The guest has 2 CPUs, and shares those of the machine with everything else.
 LOAD_SECONDS = 2
-
-
-@pytest.fixture(scope="module")
-def server(lab: Lab) -> Iterator[Web]:
-    address = (vm.LOCALHOST, vm.free_port())
-    with web.new_guest(lab, address[1]) as guest:
-        guest.must(SETUP)
-        guest.must("insmod /modules/ktcp_server.ko")
-        yield Web(guest, address)
-        guest.must("rmmod ktcp_server")
-
-
-@pytest.fixture
-def site(server: Web) -> Iterator[Web]:
-    """khttpd with the settings that most tests want."""
-    with server.served(stats=1):
-        yield server
 
 
 def settle(server: Web) -> None:
@@ -56,6 +38,30 @@ def test_every_file_by_curl(site: Web) -> None:
             assert (response.status, response.content == content) == (200, True), name
             assert response.fields["content-length"] == str(len(content))
             assert response.fields["accept-ranges"] == "bytes"
+
+
+def test_a_file_with_holes(site: Web) -> None:
+    # The page cache has a piece in the middle, and nothing around it.
+    site.guest.must(
+        f"printf island | dd of={ROOT}/holes.bin bs=1 seek=1234565"
+        f" && dd if=/dev/zero of={ROOT}/holes.bin bs=1 count=1 seek=3000000 conv=notrunc"
+    )
+    response = site.curl("/holes.bin")
+    assert len(response.content) == 3_000_001
+    assert response.content == bytes(1_234_565) + b"island" + bytes(3_000_001 - 1_234_571)
+    site.guest.must(f"rm {ROOT}/holes.bin")
+
+
+def test_a_file_that_the_page_cache_does_not_have(server: Web) -> None:
+    # Its file system makes pages for each who reads it.
+    folder = "/sys/kernel/btf"
+    expected = server.guest.pull(f"{folder}/vmlinux")
+    assert len(expected) > 1 << 20
+    with server.served(root=folder):
+        response = server.curl("/vmlinux")
+        assert (response.status, response.content == expected) == (200, True)
+        part = server.curl("/vmlinux", "-r", "1000001-1999999")
+        assert (part.status, part.content == expected[1_000_001:2_000_000]) == (206, True)
 
 
 def test_types(site: Web) -> None:
