@@ -57,7 +57,11 @@ mod watch;
 #[cfg(CONFIG_TRACEPOINTS)]
 pub(crate) use self::addr::RawAddr;
 pub(crate) use self::{
-    atomic::Fragment,
+    atomic::{
+        FilePiece,
+        Fragment,
+        Sent, //
+    },
     watch::{
         RawWatch,
         Watch,

@@ -136,9 +136,13 @@ extern "C" {
     pub(crate) fn ktcp_can_send_file(file: *const bindings::file) -> bool;
     pub(crate) fn ktcp_send_file(
         sock: *mut bindings::socket,
+        fragment: *mut bindings::page_frag,
+        atomic: bool,
         file: *mut bindings::file,
         pos: i64,
         len: usize,
+        more: bool,
+        full: *mut bool,
     ) -> isize;
     pub(crate) fn ktcp_read_dir(
         path: *const bindings::path,

@@ -276,18 +276,15 @@ impl<H: Handler> Exchange<H> {
             return Ok(false);
         }
         while let Some(FilePart { file, range }) = &mut self.file {
-            // It may have to wait for the disk.
-            turn.sleep_or_go()?;
             if *budget == 0 {
                 return Ok(false);
             }
-            let count = match turn.send_file(file, range.clone(), budget)? {
-                0 => return Ok(false),
-                count => count,
-            };
-            range.start += count as u64;
+            let sent = turn.send_file(file, range.clone(), budget)?;
+            range.start += sent.count as u64;
             if range.start >= range.end {
                 self.file = None;
+            } else if sent.is_full {
+                return Ok(false);
             }
         }
         Ok(true)

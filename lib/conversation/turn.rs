@@ -17,7 +17,11 @@ use crate::{
     connection::Connection,
     fs::File,
     handler::CloseReason,
-    net::TcpStream,
+    net::{
+        FilePiece,
+        Sent,
+        TcpStream, //
+    },
     softirq::Atomically,
     timers::Pending,
     trace, //
@@ -210,24 +214,37 @@ impl<'a> Turn<'a> {
         Ok(true)
     }
 
-    /// Sends the start of that part of a file, and says how much; 0 when there is no room.
+    /// Sends the start of that part of a file.
     pub(super) fn send_file(
         &mut self,
         file: &File,
         range: Range<u64>,
         budget: &mut usize,
-    ) -> Result<usize, Stop> {
+    ) -> Result<Sent, Stop> {
         let left = range.end - range.start;
-        match self.stream.try_send_file(file, range.start, left) {
-            Ok(0) => Err(self.end(Ending::reset(CloseReason::Failed(EIO)))),
-            Ok(count) => {
-                self.spare.tally.bytes_out += count;
-                trace::send(self.connection, count);
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(*budget);
+        let piece = FilePiece {
+            file,
+            position: range.start,
+            len,
+            more: left > len as u64,
+        };
+        match self
+            .stream
+            .send_file(self.atomically, &mut self.spare.fragment, piece)
+        {
+            Ok(Sent { count: 0, .. }) => Err(self.end(Ending::reset(CloseReason::Failed(EIO)))),
+            Ok(sent) => {
+                self.spare.tally.bytes_out += sent.count;
+                trace::send(self.connection, sent.count);
                 self.pending.sent = true;
-                *budget = budget.saturating_sub(count);
-                Ok(count)
+                *budget -= sent.count;
+                Ok(sent)
             }
-            Err(EAGAIN) => Ok(0),
+            Err(EAGAIN) => Ok(Sent {
+                count: 0,
+                is_full: true,
+            }),
             Err(error) => Err(self.broken(error)),
         }
     }

@@ -10,6 +10,7 @@ use super::{
     TcpStream, //
 };
 use crate::{
+    fs::File,
     pages::Pages,
     shim,
     softirq::Atomically, //
@@ -49,6 +50,24 @@ impl Drop for Fragment {
         // SAFETY: By the type invariant, and nobody uses it after this.
         unsafe { shim::ktcp_page_frag_free(&raw mut self.0) }
     }
+}
+
+/// What is to be sent of a file.
+pub(crate) struct FilePiece<'a> {
+    pub(crate) file: &'a File,
+    pub(crate) position: u64,
+    /// At least 1.
+    pub(crate) len: usize,
+    /// Whether more follows at once, so that what does not fill a packet may wait for it.
+    pub(crate) more: bool,
+}
+
+/// What was sent of a file.
+pub(crate) struct Sent {
+    /// How many bytes; 0 is the end of the file.
+    pub(crate) count: usize,
+    /// Whether the socket has no room for more, and will tell when it has.
+    pub(crate) is_full: bool,
 }
 
 impl Socket {
@@ -141,6 +160,34 @@ impl Socket {
             )
         })
     }
+
+    /// Sends the start of the piece of a file.
+    fn send_file(
+        &self,
+        atomically: Option<Atomically<'_>>,
+        fragment: &mut Fragment,
+        piece: FilePiece<'_>,
+    ) -> Result<Sent> {
+        let position = i64::try_from(piece.position).map_err(|_| EINVAL)?;
+        let mut is_full = false;
+        // SAFETY: The socket is valid, and `file` holds a reference on the file. The pages that the
+        // socket takes it holds itself, and they belong to the page cache, which shares them.
+        // Softirqs are off if C is told so; for `fragment` see `send_atomic`.
+        let sent = unsafe {
+            shim::ktcp_send_file(
+                self.as_ptr(),
+                &raw mut fragment.0,
+                atomically.is_some(),
+                piece.file.as_ptr(),
+                position,
+                piece.len,
+                piece.more,
+                &raw mut is_full,
+            )
+        };
+        let count = usize::try_from(sent).map_err(|_| Error::from_errno(sent as c_int))?;
+        Ok(Sent { count, is_full })
+    }
 }
 
 impl TcpStream {
@@ -200,5 +247,20 @@ impl TcpStream {
         pages: &Pages,
     ) -> Result<usize> {
         self.socket.send_pages(atomically, fragment, pages)
+    }
+
+    /// Sends the start of a piece of a file, without copying it and without waiting for the peer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_write`](Self::try_write), or of [`write_atomic`](Self::write_atomic) if
+    /// `atomically`: then `EBUSY` also if it is not in memory.
+    pub(crate) fn send_file(
+        &self,
+        atomically: Option<Atomically<'_>>,
+        fragment: &mut Fragment,
+        piece: FilePiece<'_>,
+    ) -> Result<Sent> {
+        self.socket.send_file(atomically, fragment, piece)
     }
 }

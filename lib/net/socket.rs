@@ -17,7 +17,6 @@ use super::{
 use crate::{
     compat::millis_ceil,
     error::EINPROGRESS,
-    fs::File,
     shim, //
 };
 use core::{
@@ -299,17 +298,6 @@ impl Socket {
             bindings::kernel_sendmsg(self.as_ptr(), &raw mut message, &raw mut vector, 1, len)
         };
         length(sent).map_err(|error| wait.error(error))
-    }
-
-    /// Sends the start of what `file` has from `position` on, at most `most` bytes, without copying
-    /// it: says how much, and 0 at the end of the file. `EAGAIN` when the socket takes nothing now.
-    pub(super) fn send_file(&self, file: &File, position: u64, most: u64) -> Result<usize> {
-        let position = i64::try_from(position).map_err(|_| EINVAL)?;
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        // SAFETY: The socket is valid, and `file` holds a reference on the file. The pages that the
-        // socket takes it holds itself, and they belong to the page cache, which shares them.
-        let sent = unsafe { shim::ktcp_send_file(self.as_ptr(), file.as_ptr(), position, most) };
-        usize::try_from(sent).map_err(|_| Error::from_errno(sent as c_int))
     }
 
     /// Shuts down a direction; wakes whoever waits in it. A listening socket stops listening.

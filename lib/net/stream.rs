@@ -13,7 +13,6 @@ use super::{
     },
     watch::Watch,
 };
-use crate::fs::File;
 use core::net::SocketAddr;
 use kernel::{
     bindings,
@@ -127,12 +126,6 @@ impl TcpStream {
     /// May sleep, and does while the peer does not read.
     pub fn write(&self, data: &[u8]) -> Result<usize> {
         self.socket.send(data, Wait::Block, false)
-    }
-
-    /// Sends the start of what `file` has from `position` on, at most `most` bytes, without copying
-    /// it and without waiting for the peer; 0 is the end of the file.
-    pub(crate) fn try_send_file(&self, file: &File, position: u64, most: u64) -> Result<usize> {
-        self.socket.send_file(file, position, most)
     }
 
     /// Like [`write`](Self::write), but `EAGAIN` where that would wait.

@@ -17,12 +17,6 @@
 #include <linux/path.h>
 #include <linux/stat.h>
 #include <linux/timekeeping.h>
-#include <linux/bvec.h>
-#include <linux/mm.h>
-#include <linux/net.h>
-#include <linux/pipe_fs_i.h>
-#include <linux/socket.h>
-#include <linux/splice.h>
 #include <linux/uio.h>
 
 #include "shim.h"
@@ -153,69 +147,6 @@ ssize_t ktcp_read(struct file *file, void *buffer, size_t len, loff_t pos,
 	return vfs_iocb_iter_read(file, &iocb, &iter);
 }
 EXPORT_SYMBOL_GPL(ktcp_read);
-
-/* Whether ktcp_send_file() can be used. */
-bool ktcp_can_send_file(const struct file *file)
-{
-	return file->f_op->splice_read && (file->f_mode & FMODE_LSEEK);
-}
-EXPORT_SYMBOL_GPL(ktcp_can_send_file);
-
-/* What is sent at once, and so how many pages: one more than that if it begins within one. */
-#define KTCP_SEND_FILE_PAGES 16
-
-struct ktcp_pages {
-	struct bio_vec vec[KTCP_SEND_FILE_PAGES + 1];
-	unsigned int count;
-};
-
-static int ktcp_take_page(struct pipe_inode_info *pipe, struct pipe_buffer *buf,
-			  struct splice_desc *sd)
-{
-	struct ktcp_pages *pages = sd->u.data;
-
-	if (pages->count == ARRAY_SIZE(pages->vec))
-		return 0;
-	/* The pipe drops its own reference. */
-	get_page(buf->page);
-	bvec_set_page(&pages->vec[pages->count++], buf->page, sd->len, buf->offset);
-	return sd->len;
-}
-
-static int ktcp_take_pages(struct pipe_inode_info *pipe, struct splice_desc *sd)
-{
-	return __splice_from_pipe(pipe, sd, ktcp_take_page);
-}
-
-/*
- * Sends the start of what @file has at @pos, by reference: the socket takes the pages of the
- * page cache. Returns how many bytes, 0 at the end of the file, -EAGAIN if the socket takes
- * nothing now. May wait for the disk, not for the peer.
- */
-ssize_t ktcp_send_file(struct socket *sock, struct file *file, loff_t pos, size_t len)
-{
-	struct ktcp_pages pages = {};
-	struct splice_desc sd = {
-		.total_len = min_t(size_t, len, KTCP_SEND_FILE_PAGES * PAGE_SIZE),
-		.pos = pos,
-		.u.data = &pages,
-	};
-	struct msghdr message = {
-		.msg_flags = MSG_SPLICE_PAGES | MSG_DONTWAIT | MSG_NOSIGNAL,
-	};
-	ssize_t count = splice_direct_to_actor(file, &sd, ktcp_take_pages);
-	unsigned int page;
-
-	if (count > 0) {
-		iov_iter_bvec(&message.msg_iter, ITER_SOURCE, pages.vec, pages.count, count);
-		count = sock_sendmsg(sock, &message);
-	}
-	/* The socket has references of its own. */
-	for (page = 0; page < pages.count; page++)
-		put_page(pages.vec[page].bv_page);
-	return count;
-}
-EXPORT_SYMBOL_GPL(ktcp_send_file);
 
 struct ktcp_read_dir {
 	struct dir_context context;

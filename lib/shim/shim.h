@@ -68,7 +68,8 @@ struct ktcp_stat {
 };
 
 bool ktcp_can_send_file(const struct file *file);
-ssize_t ktcp_send_file(struct socket *sock, struct file *file, loff_t pos, size_t len);
+ssize_t ktcp_send_file(struct socket *sock, struct page_frag *frag, bool atomic,
+		       struct file *file, loff_t pos, size_t len, bool more, bool *full);
 
 typedef bool (*ktcp_read_dir_entry)(void *data, const char *name, int len);
 

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sending files by reference: the socket takes the pages of the page cache.
+ */
+
+#include <linux/bvec.h>
+#include <linux/export.h>
+#include <linux/fs.h>
+#include <linux/highmem.h>
+#include <linux/magic.h>
+#include <linux/mm.h>
+#include <linux/net.h>
+#include <linux/page-flags.h>
+#include <linux/pagemap.h>
+#include <linux/folio_batch.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/shmem_fs.h>
+#include <linux/splice.h>
+#include <linux/swap.h>
+#include <linux/uio.h>
+#include <net/sock.h>
+
+#include "locked.h"
+#include "shim.h"
+
+/* Where a piece of a file goes. */
+struct ktcp_target {
+	struct socket *sock;
+	struct page_frag *frag;
+	bool atomic;
+	/* The socket has no room, and will say when it has. */
+	bool full;
+};
+
+/* Whether ktcp_send_file() can be used. */
+bool ktcp_can_send_file(const struct file *file)
+{
+	return file->f_op->splice_read && (file->f_mode & FMODE_LSEEK);
+}
+EXPORT_SYMBOL_GPL(ktcp_can_send_file);
+
+/*
+ * Whether what splice_read() gives out is what the page cache has, and no more is
+ * asked: no server, no other file below. The three that are known by their number
+ * look for a forced shutdown first; what is cached by then stays what it was.
+ */
+static bool ktcp_is_all_cached(const struct file *file)
+{
+	if (file->f_op->splice_read == filemap_splice_read ||
+	    shmem_mapping(file->f_mapping))
+		return true;
+	switch (file_inode(file)->i_sb->s_magic) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void ktcp_mark_accessed(struct folio *folio, bool atomic)
+{
+	/* The lists for this are those of tasks. */
+	if (!atomic)
+		folio_mark_accessed(folio);
+	else if (!folio_test_referenced(folio))
+		folio_set_referenced(folio);
+}
+
+/* Sends what vec[] has, len bytes; more follows at once, or not. */
+static int ktcp_send_vec(struct ktcp_target *to, const struct bio_vec *vec,
+			 unsigned int count, size_t len, bool more)
+{
+	struct msghdr msg;
+	int sent;
+
+	ktcp_init_msg(&msg, MSG_SPLICE_PAGES | (more ? MSG_MORE : 0));
+	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, vec, count, len);
+	sent = to->atomic ? ktcp_sendmsg_atomic(to->sock, to->frag, &msg, len) :
+			    sock_sendmsg(to->sock, &msg);
+	/* Another try would find out no more than the bit says. */
+	if (sent > 0 && sent < len && ktcp_is_plain_tcp(to->sock))
+		to->full = test_bit(SOCK_NOSPACE, &to->sock->flags);
+	return sent;
+}
+
+/*
+ * Sends what is in memory of what @file has at @pos, without asking the file system;
+ * 0 if nothing is.
+ */
+static int ktcp_send_cached(struct ktcp_target *to, struct file *file, loff_t pos,
+			    size_t len, bool more)
+{
+	struct address_space *mapping = file->f_mapping;
+	pgoff_t index = pos >> PAGE_SHIFT;
+	struct bio_vec vec[ARRAY_SIZE(((struct folio_batch *)0)->folios)];
+	struct folio_batch batch;
+	unsigned int i, count = 0;
+	size_t found = 0;
+	int sent = 0;
+	loff_t size;
+
+	folio_batch_init(&batch);
+	filemap_get_folios_contig(mapping, &index, ((u64)pos + len - 1) >> PAGE_SHIFT, &batch);
+	while (count < folio_batch_count(&batch) && found < len) {
+		struct folio *folio = batch.folios[count];
+		size_t offset = offset_in_folio(folio, pos + found);
+		size_t part = min(folio_size(folio) - offset, len - found);
+
+		/* The one that asks for more to be read ahead is splice_read()'s concern. */
+		if (!folio_test_uptodate(folio) || folio_test_readahead(folio) ||
+		    folio_contain_hwpoisoned_page(folio))
+			break;
+		if (mapping_writably_mapped(mapping))
+			flush_dcache_folio(folio);
+		ktcp_mark_accessed(folio, to->atomic);
+		bvec_set_folio(&vec[count++], folio, part, offset);
+		found += part;
+	}
+	/* After the look at the pages: see filemap_splice_read(). */
+	size = i_size_read(mapping->host);
+	if (pos < size && count) {
+		if (found > size - pos) {
+			found = size - pos;
+			more = false;
+		}
+		sent = ktcp_send_vec(to, vec, count, found, more || found < len);
+	}
+	/* The socket has references of its own. */
+	for (i = 0; i < folio_batch_count(&batch); i++)
+		folio_put(batch.folios[i]);
+	if (sent > 0 && !to->atomic) {
+		file->f_ra.prev_pos = pos + sent;
+		file_accessed(file);
+	}
+	return sent;
+}
+
+/* As splice_to_socket(), which wants the socket to be a file. */
+static int ktcp_send_pipe(struct pipe_inode_info *pipe, struct splice_desc *sd)
+{
+	struct bio_vec vec[PIPE_DEF_BUFFERS];
+	struct ktcp_target *to = sd->u.data;
+	unsigned int slot, count = 0;
+	size_t len = 0;
+	int sent, left, err = 0;
+
+	for (slot = pipe->tail; slot != pipe->head && count < ARRAY_SIZE(vec); slot++) {
+		struct pipe_buffer *buf = pipe_buf(pipe, slot);
+
+		err = pipe_buf_confirm(pipe, buf);
+		if (err)
+			break;
+		bvec_set_page(&vec[count++], buf->page, buf->len, buf->offset);
+		len += buf->len;
+	}
+	if (!len)
+		/* Cut off meanwhile: the file ends here. */
+		return err == -ENODATA ? 0 : err;
+	sent = ktcp_send_vec(to, vec, count, len, sd->flags & SPLICE_F_MORE);
+	/* What is left in the pipe is for splice_direct_to_actor() to put away. */
+	for (left = sent; left > 0; pipe->tail++) {
+		struct pipe_buffer *buf = pipe_buf(pipe, pipe->tail);
+
+		if (buf->len > left) {
+			buf->offset += left;
+			buf->len -= left;
+			break;
+		}
+		left -= buf->len;
+		pipe_buf_release(pipe, buf);
+	}
+	return sent;
+}
+
+/*
+ * Sends the start of what @file has at @pos, @len bytes at most and at least one, with @more behind
+ * them. Returns how many bytes, 0 at the end of the file, -EAGAIN if the socket takes nothing now.
+ * May wait for the disk, not for the peer; when @atomic it does not sleep, and -EBUSY says that this
+ * has to be asked where one may. @full: nothing is to be sent before the socket says so.
+ */
+ssize_t ktcp_send_file(struct socket *sock, struct page_frag *frag, bool atomic,
+		       struct file *file, loff_t pos, size_t len, bool more, bool *full)
+{
+	struct ktcp_target to = { .sock = sock, .frag = frag, .atomic = atomic };
+	struct splice_desc sd = {
+		.total_len = len,
+		.pos = pos,
+		.flags = more ? SPLICE_F_MORE : 0,
+		.u.data = &to,
+	};
+	ssize_t sent = 0;
+
+	if (ktcp_is_all_cached(file))
+		sent = ktcp_send_cached(&to, file, pos, len, more);
+	if (!sent)
+		sent = atomic ? -EBUSY : splice_direct_to_actor(file, &sd, ktcp_send_pipe);
+	*full = to.full;
+	return sent;
+}
+EXPORT_SYMBOL_GPL(ktcp_send_file);
