@@ -43,12 +43,10 @@ enum Way {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     let threads = usize::from(cli.threads);
-    if matches!(cli.way, Way::Tokio) {
-        return tokio::serve(listener::open(cli.listen, 1)?, threads);
-    }
     let serve = match cli.way {
+        Way::Epoll => epoll::serve,
         Way::Uring => uring::serve,
-        _ => epoll::serve,
+        Way::Tokio => tokio::serve,
     };
     let listeners = (0..threads)
         .map(|_| listener::open(cli.listen, threads))

@@ -3,8 +3,11 @@
 //! A server that waits with io_uring(7), in the way that its authors recommend for speed: a ring of
 //! one thread, which runs its completions when it waits, and whose descriptor is registered; accept
 //! and receive requested once for many completions; descriptors that only the ring knows; buffers
-//! that the kernel chooses and fills bit by bit, and that are sent from without a copy. An echo
+//! that the kernel chooses and fills bit by bit, and that are sent from where they are. An echo
 //! costs its part of one system call for a batch.
+//!
+//! Sends are not those of `IORING_OP_SEND_ZC`: the loopback device copies what they hand on, and
+//! from 16 KiB on an echo costs 5 to 6 % more instructions.
 
 use crate::buffers::{Buffers, Piece, GROUP};
 use anyhow::{Context, Result};
