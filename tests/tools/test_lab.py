@@ -189,8 +189,24 @@ def test_a_target_is_compared_with_what_was_measured() -> None:
     assert not table.met(_result(EARLIER))
 
 
+def test_the_targets_for_http_are_those_of_the_two_web_servers() -> None:
+    small, large = (f"http, 1,000 connections, 1 {unit}" for unit in ("KiB", "MiB"))
+    counted = {small: {"khttpd": [33.0], "nginx": [50.0]}}
+    rate = {large: {"khttpd": [110.0], "nginx": [100.0]}}
+    # Who else is measured in the same case is not compared.
+    rate[large]["kecho"] = [500.0]
+    rows = targets.rows(_result(EARLIER, instructions=counted, rate=rate))
+    assert rows == [
+        [small, "instructions, to nginx", "0.660", "≤ 0.650", "not met"],
+        [large, "requests a second, to nginx", "1.100", "≥ 1.200", "not met"],
+    ]
+    rate[large]["khttpd"] = [120.0]
+    assert targets.rows(_result(EARLIER, rate=rate))[0][-1] == "met"
+
+
 def test_the_targets_are_of_cases_that_exist() -> None:
-    names = {case.name for case in cases.FULL} | {idle.LIBRARY_CASE, idle.OPEN_CASE}
+    names = {case.name for case in (*cases.FULL, *web.CASES)}
+    names |= {idle.LIBRARY_CASE, idle.OPEN_CASE}
     assert {target.case for target in targets.TARGETS} <= names
     assert {target.figure for target in targets.TARGETS} <= set(compare.KINDS)
 

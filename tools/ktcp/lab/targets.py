@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .. import ui
-from . import cases, idle
+from . import cases, idle, web
 from .results import Result
 
 OURS = "kecho"
@@ -61,6 +61,12 @@ def _faster(case: cases.Case, limit: float) -> Target:
     return Target(case.name, "rate", limit, "epoll", at_most=False)
 
 
+def _http(connections: int, size: int, figure: str, limit: float) -> Target:
+    case = web.get(connections, size).name
+    at_most = figure == "instructions"
+    return Target(case, figure, limit, web.NGINX.name, at_most, web.KHTTPD.name)
+
+
 TARGETS = (
     _cheaper(1, 0.85, "epoll"),
     _cheaper(64, 0.90, "epoll"),
@@ -73,6 +79,8 @@ TARGETS = (
     _faster(cases.echo(16, 64 << 10), 1.30),
     _faster(cases.echo(4, 1 << 20), 1.30),
     _faster(cases.SHORT, 1.20),
+    *(_http(connections, web.KIB, "instructions", 0.65) for connections in web.CONNECTIONS),
+    *(_http(connections, web.MIB, "rate", 1.20) for connections in web.CONNECTIONS),
     Target(idle.LIBRARY_CASE, "memory", 1024),
     Target(idle.OPEN_CASE, "open", idle.OPEN, at_most=False),
 )

@@ -90,16 +90,17 @@ def path(size: int) -> str:
     return next(f"/{name}" for name, found in FILES.items() if found == size)
 
 
-def _get(connections: int, name: str) -> Case:
-    size = FILES[name]
+def get(connections: int, size: int) -> Case:
+    """A file of so many bytes, asked for on so many connections that stay open."""
     is_large = size * connections > LARGE
     return Case(
         f"http, {cases.count(connections, 'connection')}, {cases.size_of(size)}",
-        f"--connections {connections} --path /{name}",
+        f"--connections {connections} --path {path(size)}",
         protocol="http",
         requests=0 if is_large else cases.rounds(connections, size),
         seconds=4.0 if is_large else 1.0,
     )
 
 
-CASES = tuple(_get(connections, name) for name in FILES for connections in (64, 1000))
+CONNECTIONS = (64, 1000)
+CASES = tuple(get(connections, size) for size in FILES.values() for connections in CONNECTIONS)
