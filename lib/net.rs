@@ -47,6 +47,7 @@
 mod addr;
 mod atomic;
 mod connect;
+mod count;
 mod listener;
 mod namespace;
 mod options;

@@ -3,10 +3,8 @@
 //! Receiving and sending where nobody may sleep, and in whole pages.
 
 use super::{
-    socket::{
-        length,
-        Socket, //
-    },
+    count::length,
+    socket::Socket,
     TcpStream, //
 };
 use crate::{

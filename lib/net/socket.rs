@@ -6,6 +6,10 @@
 
 use super::{
     addr::RawAddr,
+    count::{
+        countable,
+        length, //
+    },
     namespace::Namespace,
     options::{
         Device,
@@ -39,9 +43,6 @@ const TCP_KEEPIDLE: u32 = 4;
 const TCP_KEEPINTVL: u32 = 5;
 const TCP_KEEPCNT: u32 = 6;
 const TCP_USER_TIMEOUT: u32 = 18;
-
-/// How many bytes one call moves at most: C counts them in an `int`.
-const MOST: usize = c_int::MAX as usize;
 
 /// Which direction of a connection to shut down, as in `std::net`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,11 +217,8 @@ impl Socket {
         buffer: &mut [u8],
         wait: Wait,
     ) -> Result<usize> {
-        let len = buffer.len().min(MOST);
-        let mut vector = bindings::kvec {
-            iov_base: buffer.as_mut_ptr().cast(),
-            iov_len: len,
-        };
+        let mut vector = countable(buffer.as_mut_ptr(), buffer.len());
+        let len = vector.iov_len;
 
         // SAFETY: The socket is valid; `vector` describes no more than `buffer`, which is borrowed
         // mutably for the duration of the call, as `message` is.
@@ -286,11 +284,8 @@ impl Socket {
             msg_flags: bindings::MSG_NOSIGNAL | wait.message_flags() | more,
             ..Default::default()
         };
-        let len = data.len().min(MOST);
-        let mut vector = bindings::kvec {
-            iov_base: data.as_ptr().cast_mut().cast(),
-            iov_len: len,
-        };
+        let mut vector = countable(data.as_ptr(), data.len());
+        let len = vector.iov_len;
 
         // SAFETY: The socket is valid; `vector` describes no more than `data`, which is borrowed for the
         // duration of the call and only read: without `MSG_SPLICE_PAGES` the bytes are copied.
@@ -492,10 +487,4 @@ impl Drop for Socket {
         // SAFETY: By the type invariant the socket is ours alone; this is the end of it.
         unsafe { bindings::sock_release(self.as_ptr()) }
     }
-}
-
-/// A length that C returned, or the error it stands for.
-#[inline]
-pub(super) fn length(returned: c_int) -> Result<usize> {
-    usize::try_from(returned).map_err(|_| Error::from_errno(returned))
 }
