@@ -91,6 +91,7 @@ mod push;
 mod registry;
 mod support;
 mod talk;
+mod watch;
 mod workqueue;
 
 /// The module of the suites. There is none around code that is built into the kernel.

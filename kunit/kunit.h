@@ -15,6 +15,16 @@ int ktcp_kunit_sockets(void);
 
 int ktcp_kunit_claim(u16 port, bool claimed);
 
+struct ktcp_kunit_told {
+	unsigned int watched;
+	unsigned int watcher;
+	unsigned int stranger;
+};
+
+int ktcp_kunit_late_events(struct ktcp_kunit_told *told);
+
+unsigned int ktcp_kunit_log_lines(const char *text);
+
 int ktcp_kunit_unshare_net(u64 *cookie);
 bool ktcp_kunit_net_exists(u64 cookie);
 int ktcp_kunit_net_up(u64 cookie, bool up);

@@ -26,7 +26,9 @@ use kernel::{
     },
     time::{
         delay::fsleep,
-        Delta, //
+        Delta,
+        Instant,
+        Monotonic, //
     }, //
 };
 use ktcp_server::{
@@ -166,4 +168,61 @@ suites! {
     handlers_may_drop_each_others_servers,
     servers_may_share_what_their_handlers_share,
     another_module_cannot_be_named,
+}
+
+extern "C" {
+    fn ktcp_kunit_log_lines(text: *const c_char) -> c_uint;
+}
+
+/// How many lines of the log say that a server waits for a handler.
+fn complaints() -> u32 {
+    let text = c"probe: waiting for a handler that does not return";
+    // SAFETY: May be called from any task, and the text ends with a NUL.
+    unsafe { ktcp_kunit_log_lines(text.as_char_ptr()) }
+}
+
+fn the_log_tells_of_a_handler_that_does_not_return() -> Result {
+    // Each of the three waits in the same way.
+    let (server, record, addr) = start(builder(Executor::Workqueue))?;
+    let opening = Opening(record.clone());
+    let stuck = connect(addr)?;
+    stuck.write_all(b"B")?;
+    assert!(eventually(|| record.stuck.load(Relaxed) == 1));
+
+    let before = complaints();
+    let begin = Instant::<Monotonic>::now();
+    let stop = kthread::spawn(&THIS_MODULE, c"ktcp-stop", move |_| {
+        server.shutdown(Delta::from_millis(100));
+    })?;
+    let mut seen = [None; 2];
+    for (number, at) in (before + 1..).zip(&mut seen) {
+        // Not `eventually`: to read the log takes time.
+        while at.is_none() && begin.elapsed().as_millis() < 60_000 {
+            fsleep(Delta::from_millis(200));
+            if complaints() >= number {
+                *at = Some(begin.elapsed().as_millis());
+            }
+        }
+    }
+    drop(opening);
+    stop.join()?;
+    let after = complaints();
+
+    // Ten seconds after the deadline, and ten seconds later; neither at once nor all the time.
+    let [Some(first), Some(second)] = seen else {
+        return Err(ETIMEDOUT);
+    };
+    assert!(first >= 9_000);
+    assert!(second - first >= 9_000);
+    assert!(i64::from(after - before) <= begin.elapsed().as_millis() / 10_000);
+    assert_eq!(record.last_reason(), Some(CloseReason::Stopped));
+    Ok(())
+}
+
+#[kunit_tests(ktcp_misuse_log)]
+mod once {
+    #[test]
+    fn the_log_tells_of_a_handler_that_does_not_return() -> kernel::prelude::Result {
+        super::the_log_tells_of_a_handler_that_does_not_return()
+    }
 }

@@ -152,6 +152,57 @@ mod tests {
     }
 
     #[test]
+    fn write_timeout_is_kept() -> Result {
+        let (_listener, client, server) = pair()?;
+        let timeout = Delta::from_millis(50);
+        client.set_write_timeout(Some(timeout))?;
+        let data = pattern(64 << 10)?;
+        // A peer that does not read. What finds some room is sent as far as it goes.
+        let mut sent = 0;
+        let waited = loop {
+            let begin = Instant::<Monotonic>::now();
+            match client.write(&data[sent % data.len()..]) {
+                Ok(0) => return Err(EIO),
+                Ok(count) => sent += count,
+                Err(error) => {
+                    assert_eq!(error, ETIMEDOUT);
+                    break begin.elapsed().as_millis();
+                }
+            }
+            if sent > 256 << 20 {
+                return Err(E2BIG);
+            }
+        };
+        assert!(waited >= 40);
+        // Not as long as `connect` has set it to.
+        assert!(waited < 20_000);
+
+        // All that was said to be sent comes, and in its order; then it goes on.
+        let mut block = KVVec::from_elem(0, data.len(), GFP_KERNEL)?;
+        let mut received = 0;
+        while received < sent {
+            let expected = &data[received % data.len()..];
+            let count = server.read(&mut block[..expected.len()])?;
+            assert!(count > 0);
+            assert!(block[..count] == expected[..count]);
+            received += count;
+        }
+        assert_eq!(received, sent);
+        client.write_all(b"there is room again")?;
+        let mut rest = [0; 19];
+        server.read_exact(&mut rest)?;
+        assert_eq!(&rest, b"there is room again");
+
+        // So much the less can it all be sent.
+        let mut result = Ok(());
+        for _ in 0..(256 << 20) / data.len() {
+            result = result.and_then(|()| client.write_all(&data));
+        }
+        assert_eq!(result, Err(ETIMEDOUT));
+        Ok(())
+    }
+
+    #[test]
     fn listener_shutdown_ends_accept_and_frees_the_address() -> Result {
         let (listener, client, _server) = pair()?;
         let addr = listener.local_addr()?;

@@ -46,7 +46,8 @@ impl TcpStream {
     }
 
     /// Waits for bytes and reads them into `buffer`; says how many. 0 is the end of the stream (or
-    /// an empty `buffer`). The rest of `buffer` stays as it was.
+    /// an empty `buffer`). The rest of `buffer` stays as it was. No call reads more than 2^31-1 bytes,
+    /// however long `buffer` is.
     ///
     /// # Errors
     ///
@@ -114,12 +115,13 @@ impl TcpStream {
         Ok(())
     }
 
-    /// Sends bytes from the start of `data` and says how many; it may be fewer than all of them.
+    /// Sends bytes from the start of `data` and says how many; it may be fewer than all of them: no
+    /// call sends more than 2^31-1.
     ///
     /// # Errors
     ///
-    /// - `ETIMEDOUT`: the [write timeout](Self::set_write_timeout) passed, or the peer stopped
-    ///   acknowledging.
+    /// - `ETIMEDOUT`: the [write timeout](Self::set_write_timeout) passed before a byte was sent, or
+    ///   the peer stopped acknowledging.
     /// - `EPIPE`, `ECONNRESET`: the connection is broken, or shut down for writing.
     /// - `EINTR`, `ERESTARTSYS`: a signal is pending for the calling task.
     ///
@@ -287,8 +289,9 @@ impl TcpStream {
         self.socket.set_timeout(bindings::SO_RCVTIMEO_NEW, timeout)
     }
 
-    /// How long [`write`](Self::write) waits at most; `None`, the default, is for ever. `EINVAL`
-    /// for less than a microsecond.
+    /// How long [`write`](Self::write) waits at most; `None`, the default, is for ever. What was sent
+    /// by then is sent: `write` says how much, or `ETIMEDOUT` if it is nothing. The stream can be
+    /// used on. `EINVAL` for less than a microsecond.
     ///
     /// May sleep.
     pub fn set_write_timeout(&self, timeout: Option<Delta>) -> Result {
