@@ -25,7 +25,9 @@ def test_it_fits_one_place(mutation: mutate.Mutation) -> None:
 def test_who_noticed() -> None:
     assert mutate.verdict(0, OUTPUT) == ""
     assert mutate.verdict(1, OUTPUT) == "one_connection_too_many_is_reset"
-    assert "hung" in mutate.verdict(1, OUTPUT.split("[01:")[0])
+    built = OUTPUT.split("[01:")[0]
+    assert "hung" in mutate.verdict(1, built)
+    assert "complained" in mutate.verdict(1, f"{built}the kernel complained:\nBUG: …\n")
 
 
 def test_a_mutation_that_does_not_build() -> None:

@@ -25,6 +25,8 @@ PATIENCE = 150
 
 FAILED = re.compile(r"\[FAILED\] (\w+)$", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# What `kunit` says before it shows it.
+COMPLAINT = "the kernel complained:"
 DOES_NOT_BUILD = re.compile(r"^\[2/2\] build .*, failed$", re.MULTILINE)
 
 
@@ -51,8 +53,8 @@ MUTATIONS = (
     Mutation(
         "the whole buffer counts as received",
         "lib/buffer.rs",
-        "self.end += count.min(spare.len());",
-        "self.end = self.memory.len(); let _ = count;",
+        "self.here += count.min(spare.len());",
+        "self.here = self.memory.len(); let _ = count;",
         "ktcp_talk_event_loop",
     ),
     Mutation(
@@ -149,8 +151,8 @@ MUTATIONS = (
     Mutation(
         "an input that is full is not noticed",
         "lib/conversation/turn.rs",
-        "self.input.as_ref().is_some_and(|input| input.room() == 0)",
-        "self.input.as_ref().is_some_and(|input| input.room() == usize::MAX)",
+        "input.is_some_and(|input| input.room() == 0)",
+        "input.is_some_and(|input| input.room() == usize::MAX)",
         "ktcp_talk_event_loop",
     ),
     Mutation(
@@ -166,6 +168,62 @@ MUTATIONS = (
         "if data.len() > buffer.room() {",
         "if data.len() > buffer.room() && buffer.room() == 0 {",
         "ktcp_push_event_loop",
+    ),
+    Mutation(
+        "who drops a sender frees what is left of its server",
+        "lib/service.rs",
+        "registry::leave_to_janitor(Arc::from(last));",
+        "drop(last);",
+        "ktcp_push_event_loop",
+    ),
+    Mutation(
+        "a handler waits for the server of another",
+        "lib/registry.rs",
+        "} else if runs_a_handler() {",
+        "} else if self.runs_current() {",
+        "ktcp_misuse_workqueue",
+    ),
+    Mutation(
+        "a socket is taken from who watches it",
+        "lib/shim/watch.c",
+        "\tif (sk->sk_user_data) {",
+        "\tif (false) {",
+        "ktcp_limits_event_loop",
+    ),
+    Mutation(
+        "an event that comes too late is told",
+        "lib/shim/watch.c",
+        "if (likely(watch && sk->sk_data_ready == ktcp_watch_event))",
+        "if (likely(watch))",
+        "ktcp_watch",
+    ),
+    Mutation(
+        "code is started for a module that is not its own",
+        "lib/registry.rs",
+        "if unsafe { shim::ktcp_module_has(module.as_ptr(), code.cast()) } {",
+        "if unsafe { shim::ktcp_module_has(module.as_ptr(), code.cast()) } || true {",
+        "ktcp_misuse_event_loop",
+    ),
+    Mutation(
+        "a call is asked for more than C can count",
+        "lib/net/count.rs",
+        "iov_len: len.min(MOST),",
+        "iov_len: len.min(usize::MAX),",
+        "ktcp_count",
+    ),
+    Mutation(
+        "the write timeout is that for reading",
+        "lib/net/stream.rs",
+        "self.socket.set_timeout(bindings::SO_SNDTIMEO_NEW, timeout)",
+        "self.socket.set_timeout(bindings::SO_RCVTIMEO_NEW, timeout)",
+        "ktcp_net",
+    ),
+    Mutation(
+        "a handler that does not return is waited for in silence",
+        "lib/service.rs",
+        "while !self.drained.wait_timeout(Delta::from_secs(10)) {",
+        "while !self.drained.wait_timeout(Delta::from_secs(1000)) {",
+        "ktcp_misuse_log",
     ),
 )
 
@@ -193,7 +251,10 @@ def verdict(status: int, output: str) -> str:
         raise ui.Fail("it does not build", "mend the mutation in tools/ktcp/mutate.py")
     names = list(dict.fromkeys(FAILED.findall(output)))
     cases = [name for name in names if not name.startswith("ktcp_")]
-    return ", ".join(cases) or "the kernel, which crashed or hung"
+    if cases:
+        return ", ".join(cases)
+    complained = COMPLAINT in output
+    return "the kernel, which complained" if complained else "the kernel, which crashed or hung"
 
 
 def _copy() -> Path:
