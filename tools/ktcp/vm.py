@@ -355,6 +355,11 @@ class Guest:
         words = [f"{key}={value}" for key, value in parameters.items()]
         return self.run(" ".join([f"insmod {initramfs.MODULES / module}.ko", *words]))
 
+    def rmmod(self, module: str, timeout: float = 30.0) -> None:
+        """Unloads a module; the failure says who uses it."""
+        users = f"cd /sys/module/{module} && grep -H . refcnt && ls holders"
+        self.must(f"rmmod {module} || {{ {users}; false; }}", timeout)
+
     def push(self, path: str, content: bytes) -> None:
         """Writes a small file in the guest."""
         self.must(f": >'{path}'")
