@@ -141,6 +141,14 @@ pub(crate) struct Tally {
     pub(crate) calls: usize,
 }
 
+impl Tally {
+    /// How many bytes have moved.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes_in + self.bytes_out
+    }
+}
+
 /// The counters of one CPU, in cache lines of their own.
 #[repr(align(64))]
 struct Shard([Atomic<u64>; COUNTERS]);

@@ -31,8 +31,9 @@ use kernel::{
     sync::Arc, //
 };
 
-/// How much one visit receives and sends before it lets others have their turn.
-const BUDGET: usize = 256 << 10;
+/// How much one visit receives and sends before it lets others have their turn. What is left over
+/// after a whole number of packets travels in a small one, so more visits would cost more of these.
+const BUDGET: usize = 1 << 20;
 
 /// The state of a conversation, apart from its buffers.
 pub(super) struct Exchange<H: Handler> {

@@ -55,6 +55,10 @@ use kernel::{
 /// all of them are delivered at once then.
 const BATCH: usize = 64;
 
+/// How many bytes they move. Until softirqs run, what is sent to this machine itself waits in a queue
+/// of a thousand packets (`net.core.netdev_max_backlog`), and what it does not take is lost.
+const BATCH_BYTES: usize = 4 << 20;
+
 /// What is "the last moment", in jiffies.
 const MOMENT: usize = 1;
 
@@ -131,7 +135,7 @@ impl Loop {
                 After::Elsewhere => break Some(connection),
             }
             visits += 1;
-            if visits == BATCH {
+            if visits == BATCH || spare.tally.bytes() >= BATCH_BYTES {
                 break None;
             }
             connection = match batch.next() {
@@ -202,6 +206,10 @@ impl Poll for Poller {
                 break;
             };
             done += 1;
+            if own.spare.tally.bytes() >= BATCH_BYTES {
+                // To be called again, when others have had their turn.
+                done = budget;
+            }
             match connection.visit_atomically(atomically, &mut own.spare) {
                 After::Idle | After::Gone => {}
                 // One with much to do must not keep the CPU.
