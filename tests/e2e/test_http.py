@@ -327,6 +327,22 @@ def test_dates(site: Web) -> None:
     assert abs(date - time.time()) < 3
 
 
+def test_faults_by_curl(site: Web) -> None:
+    for status, path, options in (
+        (400, "/%00", ()),
+        (400, "/../secret", ()),
+        (403, "/private.txt", ()),
+        (404, "/nothing", ()),
+        (405, "/hello.txt", ("-d", "text")),
+        (414, "/" + "a" * 5000, ()),
+        (417, "/hello.txt", ("-H", "Expect: tea")),
+        (431, "/hello.txt", ("-H", "A: " + "b" * 20_000)),
+        (501, "/hello.txt", ("-X", "BREW")),
+        (505, "/hello.txt", ("-X", "GET /hello.txt HTTP/2.0\r\nHost: h\r\n\r\nGET")),
+    ):
+        assert site.curl(path, *options).status == status, (path, options)
+
+
 def test_what_is_refused_closes(site: Web) -> None:
     get = b"GET /hello.txt HTTP/1.1\r\nHost: h\r\n"
     for said, status in (
@@ -455,6 +471,48 @@ def test_slow_clients_are_told(server: Web) -> None:
             (b"", []),
         ):
             assert web.statuses(server.say(said)) == told, said
+
+
+def test_clients_that_say_no_more(server: Web) -> None:
+    get = b"GET /hello.txt HTTP/1.1\r\nHost: h\r\n"
+    upload = b"POST /hello.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n"
+    with server.served(receive_timeout_ms=30_000, idle_timeout_ms=30_000):
+        for said, told in (
+            (b"", []),
+            (get + b"\r\n", [200]),
+            (2 * (get + b"\r\n") + get, [200, 200]),
+            (get + b"Content-Length: 5\r\n\r\n123", []),
+            (upload, [413]),
+        ):
+            started = time.monotonic()
+            with socket.create_connection(server.address, 20) as connection:
+                connection.sendall(said)
+                connection.shutdown(socket.SHUT_WR)
+                answer = conversation.receive_until_end(connection)
+                assert web.statuses(answer) == told, said
+                # At once, though the client has not closed.
+                assert eventually(lambda: statistics(server.guest, "khttpd")["open"] == 0, 10)
+            assert time.monotonic() - started < 20
+    # It is told of the end, and neither goes on nor ends itself.
+    with server.served(idle_timeout_ms=2000):
+        with socket.create_connection(server.address, 20) as connection:
+            connection.sendall(upload)
+            assert web.statuses(conversation.receive_until_end(connection)) == [413]
+            assert statistics(server.guest, "khttpd")["open"] == 1
+            assert eventually(lambda: statistics(server.guest, "khttpd")["open"] == 0, 10)
+
+
+def test_a_client_that_takes_nothing(server: Web) -> None:
+    with server.served(send_timeout_ms=1500):
+        command = (
+            f"(printf 'GET /large.bin HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n'; sleep 30) | "
+            f"nc 127.0.0.1 {web.PORT} | sleep 30"
+        )
+        deaf = server.guest.start(command, timeout=60)
+        cut = lambda: statistics(server.guest, "khttpd")["closed_send_timeout"] == 1
+        assert eventually(cut, 20)
+        server.guest.must("killall sleep")
+        server.guest.finish(deaf)
 
 
 # Settings
