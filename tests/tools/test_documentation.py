@@ -56,6 +56,21 @@ def test_every_setting_of_the_builder_is_named() -> None:
     assert not missing
 
 
+def test_the_tests_that_show_what_khttpd_does_exist() -> None:
+    rows = Path("Documentation/khttpd.md").read_text().split("## What shows it")[1]
+    there = Path("tests/e2e/test_http.py").read_text()
+    on_host = {path.stem: path.read_text() for path in Path("examples/khttpd/http").glob("*.rs")}
+    named = re.findall(r"`(test_\w+)`", rows)
+    assert len(named) > 30
+    for name in named:
+        assert f"def {name}(" in there, name
+    for line in rows.splitlines():
+        if line.startswith("|"):
+            for module, name in re.findall(r"`(?:(\w+)::)?([a-z_]+|\*)`", line.split("|")[3]):
+                text = on_host[module or "tests"] + Path("kunit/files.rs").read_text()
+                assert name == "*" or f"fn {name}()" in text, name
+
+
 def test_every_parameter_of_khttpd_is_told() -> None:
     page = Path("Documentation/khttpd.md").read_text()
     source = Path("examples/khttpd/khttpd.rs").read_text()
