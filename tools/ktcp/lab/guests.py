@@ -69,6 +69,9 @@ class Laboratory:
         with guest:
             # A server's queue of connections that it has not accepted may be as long as it likes.
             guest.must("echo 65535 >/proc/sys/net/core/somaxconn")
+            # A gibibyte of answers is under way at most: as much memory as a machine that is made for
+            # that has for TCP, in pages. Without it, what is measured is who gets the last of it.
+            guest.must("echo 400000 500000 600000 >/proc/sys/net/ipv4/tcp_mem")
             # TIME_WAIT keeps a port for a minute.
             guest.must("echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range")
             # A client that happens to have a server's port would keep the server from listening.
