@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import time
 
 import pytest
@@ -18,6 +19,11 @@ def test_status_and_output(guest: vm.Guest) -> None:
     outcome = guest.run("echo out; echo err >&2; exit 7")
     assert (outcome.status, outcome.output) == (7, "out\nerr\n")
     assert guest.run("true").raw == b""
+
+
+def test_command_may_hold_anything(guest: vm.Guest) -> None:
+    said = "".join(map(chr, range(1, 128))) + "é€ \\0101 \\c %b"
+    assert guest.must(f"printf %s {shlex.quote(said)}") == said
 
 
 def test_output_may_hold_anything(guest: vm.Guest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -21,7 +22,10 @@ class Guest:
 
     def request(self) -> tuple[int, int, str]:
         number, seconds, code = self._lines.readline().split()
-        return int(number), int(seconds), base64.b64decode(code).decode()
+        # As the shell of a guest does.
+        printf = ["sh", "-c", 'printf %b "$1"', "sh", code.decode()]
+        text = subprocess.run(printf, check=True, capture_output=True).stdout
+        return int(number), int(seconds), text.decode()
 
     def answer(self, number: int, status: int, output: bytes) -> None:
         text = base64.encodebytes(output)
@@ -43,9 +47,10 @@ def ends() -> Iterator[tuple[control.Channel, Guest]]:
 
 def test_request_and_answer(ends: tuple[control.Channel, Guest]) -> None:
     channel, guest = ends
-    command = channel.start("echo 'a  b'\nexit 3", 7)
+    said = "echo 'a  b'\t%s \\n \\0101 \\\\c é\nexit 3"
+    command = channel.start(said, 7)
     number, seconds, text = guest.request()
-    assert (seconds, text) == (7, "echo 'a  b'\nexit 3")
+    assert (seconds, text) == (7, said)
     assert not command.is_done()
     guest.answer(number, 3, bytes(range(256)) * 9)
     assert command.wait() == control.Outcome(3, bytes(range(256)) * 9)
