@@ -58,6 +58,15 @@ def serve(guest: vm.Guest, executor: str, **parameters: int | str) -> None:
     assert outcome.status == 0, outcome.output
 
 
+# After each test: so it is one command. The library is the last, for it stays as long as it has users.
+CLEAR = f"""
+    killall -9 nc yes wget sleep crowd 2>/dev/null
+    for module in kecho chat minimal proving ktcp_server; do
+        [ ! -d /sys/module/$module ] || {vm.unloading("$module")} || exit
+    done
+"""
+
+
 class Lab:
     """Lends out a running guest without our modules, and replaces one that a test has broken.
 
@@ -111,11 +120,7 @@ class Lab:
         """Raises `Fail` if the kernel complained, or if a module cannot be unloaded."""
         guest = self.lend()
         try:
-            guest.run("killall -9 nc yes wget sleep crowd 2>/dev/null")
-            # The library last: it stays as long as it has users.
-            for module in ("kecho", "chat", "minimal", "proving", "ktcp_server"):
-                if module in loaded(guest):
-                    guest.rmmod(module)
+            guest.must(CLEAR, timeout=60)
             guest.check()
         except BaseException:
             self.discard()

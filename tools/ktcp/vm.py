@@ -131,6 +131,12 @@ def _claim_log(name: str) -> io.FileIO:
     raise AssertionError("unreachable")
 
 
+def unloading(module: str) -> str:
+    """A command that unloads a module; when that fails, it says who uses it."""
+    users = f"cd /sys/module/{module} && grep -H . refcnt && ls holders"
+    return f"rmmod {module} || {{ {users}; false; }}"
+
+
 def _quoted(value: Path) -> str:
     """A path as the value of a QEMU option, in which commas are doubled."""
     return str(value).replace(",", ",,")
@@ -357,8 +363,7 @@ class Guest:
 
     def rmmod(self, module: str, timeout: float = 30.0) -> None:
         """Unloads a module; the failure says who uses it."""
-        users = f"cd /sys/module/{module} && grep -H . refcnt && ls holders"
-        self.must(f"rmmod {module} || {{ {users}; false; }}", timeout)
+        self.must(unloading(module), timeout)
 
     def push(self, path: str, content: bytes) -> None:
         """Writes a small file in the guest."""
