@@ -6,7 +6,8 @@
 //!
 //! Whatever comes back is compared with what was sent, byte for byte. The end is a line `KEY VALUE`
 //! for each thing that was counted; `corrupt` counts connections on which anything came that was not
-//! sent, and makes the exit status 1. Nothing runs for longer than `seconds`.
+//! sent, and makes the exit status 1. Nothing runs for longer than `seconds`, or goes on when there is
+//! a file `until`.
 
 use std::{
     collections::HashMap,
@@ -26,6 +27,7 @@ use std::{
         AsRawFd,
         RawFd, //
     },
+    path::PathBuf,
     process,
     time::{
         Duration,
@@ -297,11 +299,13 @@ struct Crowd {
     space: Space,
     clients: Vec<Option<Client>>,
     deadline: Instant,
+    until: Option<PathBuf>,
     random: Random,
 }
 
 impl Crowd {
-    fn new(seconds: u64, seed: u64) -> io::Result<Self> {
+    fn new(options: &Options) -> io::Result<Self> {
+        let seconds = options.number("seconds", 60);
         Ok(Self {
             poll: Poll::new()?,
             space: Space {
@@ -310,12 +314,13 @@ impl Crowd {
             },
             clients: Vec::new(),
             deadline: Instant::now() + Duration::from_secs(seconds),
-            random: Random(seed),
+            until: options.values.get("until").map(PathBuf::from),
+            random: Random(options.number("seed", 1)),
         })
     }
 
     fn is_over(&self) -> bool {
-        Instant::now() >= self.deadline
+        Instant::now() >= self.deadline || self.until.as_ref().is_some_and(|file| file.exists())
     }
 
     /// Takes a client in, to be waited for.
@@ -463,7 +468,7 @@ impl Options {
 
 fn usage(problem: &str) -> ! {
     eprintln!("crowd: {problem}");
-    eprintln!("usage: crowd ask|hold|talk|deaf|transfer|storm [addr=A:P,…] [n=N] [bytes=N] [seconds=N] [seed=N]");
+    eprintln!("usage: crowd ask|hold|talk|deaf|transfer|storm [addr=A:P,…] [n=N] [bytes=N] [seconds=N] [seed=N] [until=FILE]");
     process::exit(2);
 }
 
@@ -700,8 +705,7 @@ fn main() {
         "storm" => storm,
         _ => usage(&format!("`{command}` is no command")),
     };
-    let counts = Crowd::new(options.number("seconds", 60), options.number("seed", 1))
-        .and_then(|mut crowd| run(&mut crowd, &options));
+    let counts = Crowd::new(&options).and_then(|mut crowd| run(&mut crowd, &options));
     match counts {
         Ok(counts) => {
             for (key, value) in &counts {

@@ -128,14 +128,15 @@ def test_a_line_that_is_cut(machine: vm.Guest, executor: str) -> None:
     counts = counted(outcome.output)
     assert counts["complete"] == 6, (counts, statistics(machine, "proving"))
 
-    command = far("/bin/crowd transfer n=6 bytes=400000 seconds=20 addr=10.9.0.1:12345")
-    transfer = machine.start(command, timeout=60)
+    transfer = machine.start(f"{command} until=/tmp/over", timeout=90)
     before = statistics(machine, "proving")["bytes_out"]
     assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > before + 100_000)
     cut(machine)
     assert rmmod(machine, "proving") < 5
     # Nobody behind the cut learns of the end; nor is anything invented for them.
+    machine.must("sleep 1; touch /tmp/over")
     outcome = machine.finish(transfer)
+    machine.must("rm /tmp/over")
     counts = counted(outcome.output)
     assert outcome.status == 0 and counts["corrupt"] == 0, counts
     assert counts["complete"] < 6 and counts["received"] > 0, counts
