@@ -204,19 +204,23 @@ def test_a_load_without_its_threads_fails(machine: vm.Guest) -> None:
     failures = 0
     for executor in ("event_loop", "workqueue", "kthread"):
         for spare in range(8):
-            # All threads that there are, and so many more. What the shell itself needs is there
-            # before the limit holds.
+            # All threads that there are, and so many more. What is to become `insmod` is there
+            # before the limit holds, and as long as it does the shell needs no program.
             script = f"""
-                (sleep 2; echo {usual} >{limit}) & sleep 0.5
+                rm -f /tmp/go && mkfifo /tmp/go
+                (read word && exec insmod /modules/proving.ko executor={executor} idle_ms=10000) \\
+                    </tmp/go &
+                exec 9>/tmp/go
                 set -- /proc/[0-9]*/task/[0-9]*
                 echo $(($# + {spare})) >{limit}
-                exec insmod /modules/proving.ko executor={executor} idle_ms=10000
+                echo go >&9
+                wait $!
+                status=$?
+                echo {usual} >{limit}
+                exit $status
             """
             outcome = machine.run(script)
-            # Until then nothing can be asked of the guest.
-            time.sleep(2)
-            machine.run("true")
-            assert eventually(lambda: machine.run(f"cat {limit}").output.strip() == usual)
+            assert machine.must(f"cat {limit}").strip() == usual
             if outcome.status == 0:
                 assert "proving" in loaded(machine)
                 machine.must("rmmod proving")
