@@ -4,51 +4,60 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
+from collections.abc import Iterator
+
+import pytest
 
 from ktcp import vm
-from .lab import PORT, Lab, build_module, echoed, is_ended, listens, loaded
+from .lab import Lab, build_module, echoed, is_ended, listens, loaded
 
 
-def test_a_leaked_server_ends_with_its_module(lab: Lab, tmp_path: Path) -> None:
-    modules = [*lab.modules, build_module(lab.kernel, "leaky", tmp_path)]
-    address = (vm.LOCALHOST, vm.free_port())
-    forwards = [vm.Forward(address[1], PORT)]
-    with vm.Guest(lab.kernel, modules, accel=lab.accel, name="misuse", forwards=forwards) as guest:
-        guest.must("insmod /modules/ktcp_server.ko")
-        for _ in range(3):
-            guest.must("insmod /modules/leaky.ko")
-            clients = [echoed(address) for _ in range(5)]
-            guest.must("rmmod leaky")
-            # Nothing of the server is left to run the code that is gone.
-            assert all(is_ended(client) for client in clients)
-            assert not listens(guest)
-            names = guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true")
-            assert "leaky/" not in names
-        assert guest.dmesg().count("without having dropped its server") == 3
-        guest.must("rmmod ktcp_server")
-        assert "ktcp_server" not in loaded(guest)
+@pytest.fixture(scope="module")
+def leaks(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab whose guests have modules that leak."""
+    folder = tmp_path_factory.mktemp("modules")
+    modules = [build_module(lab.kernel, name, folder) for name in ("leaky", "leaky_threads")]
+    own = Lab(lab.kernel, [*lab.modules, *modules], lab.accel, "misuse")
+    yield own
+    own.close()
 
 
-def test_leaked_threads_and_queues_end_with_their_module(lab: Lab, tmp_path: Path) -> None:
-    modules = [*lab.modules, build_module(lab.kernel, "leaky_threads", tmp_path)]
-    with vm.Guest(lab.kernel, modules, accel=lab.accel, name="misuse") as guest:
-        guest.must("insmod /modules/ktcp_server.ko")
-        for _ in range(5):
-            guest.must("insmod /modules/leaky_threads.ko")
-            guest.must("sleep 0.3")
-            assert "leaky/waits" in guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true")
-            guest.must("rmmod leaky_threads", timeout=30)
-            # A worker keeps the name of its last queue in its own.
-            names = guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true").splitlines()
-            assert not [name for name in names if name.startswith("leaky/")]
-        log = guest.dmesg()
-        assert log.count("asked to stop") == 5
-        # The two that were leaked; not those that were let go.
-        assert log.count("without having joined its thread") == 10
-        assert log.count("without having dropped its queue") == 5
-        guest.must("rmmod ktcp_server")
-        assert "ktcp_server" not in loaded(guest)
+@pytest.fixture
+def machine(leaks: Lab) -> Iterator[vm.Guest]:
+    guest = leaks.lend()
+    guest.must("dmesg -c >/dev/null; insmod /modules/ktcp_server.ko")
+    yield guest
+    leaks.take_back()
+    assert "ktcp_server" not in loaded(guest)
+
+
+def test_a_leaked_server_ends_with_its_module(leaks: Lab, machine: vm.Guest) -> None:
+    for _ in range(3):
+        machine.must("insmod /modules/leaky.ko")
+        clients = [echoed(leaks.address) for _ in range(5)]
+        machine.must("rmmod leaky")
+        # Nothing of the server is left to run the code that is gone.
+        assert all(is_ended(client) for client in clients)
+        assert not listens(machine)
+        names = machine.must("cat /proc/[0-9]*/comm 2>/dev/null; true")
+        assert "leaky/" not in names
+    assert machine.dmesg().count("without having dropped its server") == 3
+
+
+def test_leaked_threads_and_queues_end_with_their_module(machine: vm.Guest) -> None:
+    for _ in range(5):
+        machine.must("insmod /modules/leaky_threads.ko")
+        machine.must("sleep 0.3")
+        assert "leaky/waits" in machine.must("cat /proc/[0-9]*/comm 2>/dev/null; true")
+        machine.must("rmmod leaky_threads", timeout=30)
+        # A worker keeps the name of its last queue in its own.
+        names = machine.must("cat /proc/[0-9]*/comm 2>/dev/null; true").splitlines()
+        assert not [name for name in names if name.startswith("leaky/")]
+    log = machine.dmesg()
+    assert log.count("asked to stop") == 5
+    # The two that were leaked; not those that were let go.
+    assert log.count("without having joined its thread") == 10
+    assert log.count("without having dropped its queue") == 5
 
 
 def test_what_outlives_a_module_is_none_of_its_code(lab: Lab) -> None:
