@@ -117,7 +117,7 @@ fuzz: ## feed khttpd's protocol what a fuzzer comes up with, for FUZZ_SECONDS
 test-long: ## storms, failing memory, and a hundred thousand connections, for half an hour
 	@$(tool) test-long
 
-test-mutations: ## break the library in many ways, and see that a test notices each (20 min)
+test-mutations: ## break the library in many ways, and see that a test notices each (up to an hour)
 	@$(tool) test-mutations
 
 #@ Keep in order
