@@ -48,8 +48,9 @@ pub(super) struct Exchange<H: Handler> {
     left: bool,
     /// The peer is to be told that nothing more comes, once the output is sent.
     half_closing: bool,
-    /// Much is expected to be received at once, as it was the last time.
-    much: bool,
+    /// How many times more much is expected to be received at once: until it was not twice in a row,
+    /// for the last packet of much is a small one.
+    much: u8,
     /// The peer has sent its last byte.
     ended: bool,
     /// How to end once the output is sent.
@@ -70,7 +71,7 @@ impl<H: Handler> Exchange<H> {
             short: false,
             left: false,
             half_closing: false,
-            much: false,
+            much: 0,
             ended: false,
             ending: None,
             decided: None,
@@ -133,9 +134,12 @@ impl<H: Handler> Exchange<H> {
             if budget == 0 {
                 return Ok(Step::Again);
             }
-            match turn.receive(&mut budget, self.much)? {
+            match turn.receive(&mut budget, self.much > 0)? {
                 Received::Bytes { count, more: left } => {
-                    self.much = count >= MUCH;
+                    self.much = match count >= MUCH {
+                        true => 2,
+                        false => self.much.saturating_sub(1),
+                    };
                     more = left;
                 }
                 Received::End => self.ended = true,
