@@ -79,7 +79,7 @@ def test_http_is_asked_of_servers_that_speak_it() -> None:
     for case in web.CASES:
         assert servers.that_speak(case.protocol, (*servers.ALL, *web.SERVERS)) == [*web.SERVERS]
         # Where what one costs is not counted, the rate takes its time.
-        assert (case.requests > 0) == (case.seconds == 1)
+        assert (case.requests > 0) == (case.seconds < 1)
     counted = [case.name for case in web.CASES if case.requests]
     assert "http, 1,000 connections, 1 KiB" in counted
     files = web.files()

@@ -13,7 +13,7 @@ from .. import ui
 
 # What is counted at least
 COUNTED_ROUNDS = 6
-COUNTED_INSTRUCTIONS = 300_000_000
+COUNTED_INSTRUCTIONS = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Case:
     # How many requests tell what one costs: whole rounds of the connections. 0 is not to be counted.
     requests: int = 0
     # For how long the rate is measured, in seconds of the guest
-    seconds: float = 1.0
+    seconds: float = 0.6
 
 
 def count(number: int, of: str) -> str:

@@ -23,7 +23,7 @@ MOST_COUNT_RUNS = 4
 
 # Guest seconds
 COUNT_WARM_UP = 0.2
-RATE_WARM_UP = 0.3
+RATE_WARM_UP = 0.2
 
 # Such a guest keeps one CPU busy, and what it counts does not depend on how busy others are.
 COUNTING_GUESTS = 2
