@@ -17,6 +17,8 @@ BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What is another each time: times, ports that the kernel chose, who traces and where.
 VARIES = (
     (re.compile(r"\[ *\d+\.\d{6}\]"), "[TIME]"),
+    # In softirq context it is whoever was interrupted that receives and sends.
+    (re.compile(r"^ *\S+-\d+ +\[\d{3}\] \S+ +\d+\.\d{6}: (?=ktcp_(receive|send):)"), "TASK TIME: "),
     (re.compile(r"^ *(\S+)-\d+ +\[\d{3}\] \S+ +\d+\.\d{6}:"), r"\1 TIME:"),
     (re.compile(r"^kecho/loop\d+ "), "kecho/loop "),
     (re.compile(r"(peer=10\.0\.2\.15|^10\.0\.2\.15):\d+"), r"\1:PORT"),
