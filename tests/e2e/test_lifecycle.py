@@ -179,11 +179,13 @@ def test_clients_that_keep_coming(lab: Lab, kecho: Address, guest: vm.Guest) -> 
             conversation.answers(kecho, 1.0)
 
     workers = in_background(knock, 8)
-    time.sleep(1)
-    assert rmmod(guest) < RMMOD_SECONDS
-    assert not anything_left(guest)
-    load_again(lab, guest)
-    ended.set()
+    try:
+        time.sleep(1)
+        assert rmmod(guest) < RMMOD_SECONDS
+        assert not anything_left(guest)
+        load_again(lab, guest)
+    finally:
+        ended.set()
     for worker in workers:
         worker.join(15)
 
