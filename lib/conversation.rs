@@ -148,7 +148,6 @@ impl<H: Handler> Conversation<H> {
     /// Before a visit: a buffer that was kept changes places with the spare one.
     #[cold]
     fn lend_buffers(&mut self, turn: &mut Turn<'_>) {
-        turn.leaves_some = true;
         for (own, spare) in self.buffers(turn.spare) {
             if own.is_some() {
                 mem::swap(own, spare);
@@ -170,7 +169,7 @@ impl<H: Handler> Conversation<H> {
             }
         }
         if self.input.is_some() || self.output.is_some() {
-            self.exchange.unsettle();
+            self.exchange.unsettle(turn);
         }
     }
 }

@@ -85,9 +85,11 @@ impl<H: Handler> Exchange<H> {
         self.unsettled
     }
 
-    /// Has the next turn begin with a look at what is left in the buffers.
-    pub(super) fn unsettle(&mut self) {
+    /// Notes that there may be something to see to, and something left in the buffers at the end.
+    #[inline]
+    pub(super) fn unsettle(&mut self, turn: &mut Turn<'_>) {
         self.unsettled = true;
+        turn.leaves_some = true;
     }
 
     #[inline]
@@ -100,8 +102,7 @@ impl<H: Handler> Exchange<H> {
 
     #[cold]
     fn stop(&mut self, stop: Stop, turn: &mut Turn<'_>) -> Step {
-        self.unsettled = true;
-        turn.leaves_some = true;
+        self.unsettle(turn);
         if let Stop::Elsewhere = stop {
             return Step::Elsewhere;
         }
@@ -136,9 +137,10 @@ impl<H: Handler> Exchange<H> {
             }
             match turn.receive(&mut budget, self.much > 0)? {
                 Received::Bytes { count, more: left } => {
-                    self.much = match count >= MUCH {
-                        true => 2,
-                        false => self.much.saturating_sub(1),
+                    self.much = if count >= MUCH {
+                        2
+                    } else {
+                        self.much.saturating_sub(1)
                     };
                     more = left;
                 }
@@ -148,8 +150,7 @@ impl<H: Handler> Exchange<H> {
             self.answer(turn)?;
             // Whoever pushes something, or stops the server, has the connection visited again.
             if !turn.flush(&mut budget, self.has_file())? {
-                self.unsettled = true;
-                turn.leaves_some = true;
+                self.unsettle(turn);
             }
         }
     }
@@ -157,8 +158,7 @@ impl<H: Handler> Exchange<H> {
     /// Begins a visit, when that takes more than receiving.
     #[inline(never)]
     fn begin(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        self.unsettled = true;
-        turn.leaves_some = true;
+        self.unsettle(turn);
         if self.decided.is_some() || turn.connection.verdict().is_some() {
             let ending = self.decide(turn)?;
             return Err(turn.end(ending));
@@ -173,7 +173,6 @@ impl<H: Handler> Exchange<H> {
     /// what, if so.
     #[inline(never)]
     fn settle(&mut self, turn: &mut Turn<'_>, budget: &mut usize) -> Result<Option<Step>, Stop> {
-        turn.leaves_some = true;
         while self.has_to_settle(turn) {
             if let Some(step) = self.settle_next(turn, budget)? {
                 return Ok(Some(step));
@@ -366,7 +365,7 @@ impl<H: Handler> Exchange<H> {
     /// Does what the handler wants next, when that is not just receiving.
     #[cold]
     fn go_on(&mut self, next: Result<Next>, short: bool, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        self.unsettled = true;
+        self.unsettle(turn);
         // With nothing written there is nothing whose sending could make room.
         self.short = short && self.has_output(turn);
         match next {
@@ -387,7 +386,7 @@ impl<H: Handler> Exchange<H> {
     }
 
     /// Calls a method of the handler; says what it returned and whether the output ran short. It is
-    /// `unsettled` when there is a file to send, or no room left in the input.
+    /// `unsettled` when there is a file to send, or anything left in the input.
     #[inline(always)]
     fn call<T>(
         &mut self,
@@ -407,8 +406,7 @@ impl<H: Handler> Exchange<H> {
         let short = output.ran_short();
         let left = input.len();
         if left > 0 || self.file.is_some() {
-            self.unsettled = true;
-            turn.leaves_some = true;
+            self.unsettle(turn);
         }
         turn.pending.consumed |= left < before;
         Ok((result, short))
