@@ -11,6 +11,7 @@ import pytest
 
 from ktcp import conversation, vm
 from .lab import (
+    CROWD,
     EXECUTORS,
     PORT,
     Lab,
@@ -56,7 +57,7 @@ def machine(field: Lab) -> Iterator[vm.Guest]:
 def test_loads_and_unloads_in_a_storm(field: Lab, machine: vm.Guest) -> None:
     """Clients connect, talk, sit suspended and reset, while the server comes and goes."""
     seconds = 550
-    line = f"exec /bin/crowd storm n=40 bytes=60000 seconds={seconds} addr=127.0.0.1:{PORT}"
+    line = f"exec {CROWD} storm n=40 bytes=60000 seconds={seconds} addr=127.0.0.1:{PORT}"
     storm = machine.start(f"{line} >/tmp/storm", timeout=seconds)
     # Suspended for half of the time, with whatever connections it has then
     machine.must(
@@ -159,7 +160,7 @@ def test_more_than_two_gibibytes_from_one_peer(machine: vm.Guest, executor: str)
     """Beyond what fits into an `int`; others are served meanwhile."""
     serve(machine, executor)
     sent = (1 << 31) + (1 << 20)
-    line = f"/bin/crowd transfer n=1 bytes={sent} seconds=800 addr=127.0.0.1:{PORT}"
+    line = f"{CROWD} transfer n=1 bytes={sent} seconds=800 addr=127.0.0.1:{PORT}"
     transfer = machine.start(line, timeout=850)
     assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > 10 << 20)
     assert crowd(machine, "ask", n=20)["complete"] == 20
