@@ -85,6 +85,13 @@ impl Engine {
         }
     }
 
+    /// Prepares for the end of all connections. May sleep.
+    pub(crate) fn begin_stop(&self) {
+        if let Self::EventLoop(loops) = self {
+            loops.unbind();
+        }
+    }
+
     /// Returns when no task runs code of the handler any more, and frees the buffers. All connections
     /// are closed, and the threads that [`thread_for`](Self::thread_for) made are joined. Sleeps.
     pub(crate) fn stop(&self) {

@@ -287,6 +287,14 @@ impl<T> JoinHandle<T> {
         self.thread.request_stop();
     }
 
+    /// Lets one that was bound to a CPU run on any from now on. May sleep.
+    pub(crate) fn unbind(&self) {
+        if let Some(task) = &*self.thread.task.lock() {
+            // SAFETY: By its invariant the task is valid.
+            unsafe { shim::ktcp_unbind_kthread(task.0.as_ptr()) };
+        }
+    }
+
     /// Whether the closure has returned. Any context.
     pub fn is_finished(&self) -> bool {
         self.expected.is_settled()

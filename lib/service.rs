@@ -421,6 +421,7 @@ impl Server {
     /// Stops listening and receiving, without waiting for anybody. May sleep.
     pub(crate) fn begin_stop(&self) {
         self.shared.stopping.open();
+        self.shared.engine.begin_stop();
         for entry in self.shared.table.lock().entries.iter() {
             // It finds that the server stops.
             entry.connection.call();

@@ -104,6 +104,7 @@ extern "C" {
     pub(crate) fn ktcp_pollers_free(pollers: *mut RawPollers);
     pub(crate) fn ktcp_prepare_to_park();
     pub(crate) fn ktcp_finish_park();
+    pub(crate) fn ktcp_unbind_kthread(task: *mut bindings::task_struct);
     pub(crate) fn ktcp_sched_batch();
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn ktcp_kunit_loopback_up() -> c_int;

@@ -309,6 +309,15 @@ impl Loops {
         }
     }
 
+    /// Lets the threads leave their CPUs, for the server is about to stop. What belongs to a CPU is
+    /// of no use any more; and one that receives without a break, from clients that go on knocking,
+    /// leaves a thread that is bound to it no time to close connections. May sleep.
+    pub(super) fn unbind(&self) {
+        for thread in self.threads.lock().iter() {
+            thread.unbind();
+        }
+    }
+
     /// Ends the threads and waits for them. Sleeps.
     pub(super) fn stop(&self) {
         self.pollers.stop();

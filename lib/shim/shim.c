@@ -97,6 +97,13 @@ void ktcp_finish_park(void)
 }
 EXPORT_SYMBOL_GPL(ktcp_finish_park);
 
+/* It was bound by kthread_bind(). May sleep. */
+void ktcp_unbind_kthread(struct task_struct *task)
+{
+	set_cpus_allowed_ptr(task, cpu_possible_mask);
+}
+EXPORT_SYMBOL_GPL(ktcp_unbind_kthread);
+
 /* The current task does not interrupt others when it is woken. */
 void ktcp_sched_batch(void)
 {

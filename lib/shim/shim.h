@@ -51,6 +51,7 @@ bool ktcp_module_is_live(struct module *module);
 bool ktcp_module_has(const struct module *module, const void *code);
 void ktcp_prepare_to_park(void);
 void ktcp_finish_park(void);
+void ktcp_unbind_kthread(struct task_struct *task);
 void ktcp_sched_batch(void);
 void ktcp_wipe(void *memory, size_t len);
 struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name);

@@ -177,8 +177,6 @@ def test_clients_that_keep_coming(lab: Lab, kecho: Address, guest: vm.Guest) -> 
     def knock() -> None:
         while not ended.is_set():
             conversation.answers(kecho, 1.0)
-            # Whoever is refused at once would leave a guest no time for anything else.
-            time.sleep(0.05)
 
     workers = in_background(knock, 8)
     try:
