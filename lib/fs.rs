@@ -259,7 +259,7 @@ impl Directory {
     /// # Errors
     ///
     /// `ENOENT`, `ENOTDIR`, `EACCES`, `ELOOP`, `ENAMETOOLONG`, `ENOMEM` as for `openat2(2)`; `EXDEV`
-    /// for what leads outside; `EAGAIN` with [`Wait::No`], and in a race with a rename.
+    /// for what leads outside; `EAGAIN` with [`Wait::No`], and when each of many tries met a rename.
     ///
     /// May sleep.
     pub fn find(&self, name: &CStr, wait: Wait) -> Result<Found<'_>> {

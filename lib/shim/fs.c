@@ -64,17 +64,26 @@ void ktcp_put_cred(const struct cred *cred)
 }
 EXPORT_SYMBOL_GPL(ktcp_put_cred);
 
+/*
+ * Any rename or unmount in the system, while a name with ".." in it is looked up, makes that fail with
+ * EAGAIN (openat2(2)). One who renames all the time must not keep us busy for ever.
+ */
+#define LOOKUP_TRIES 64
+
 /* Nothing outside of the root is ever reached: by "..", a link, or a rename at the wrong moment. */
 int ktcp_lookup(const struct path *root, const struct cred *cred,
 		const char *name, bool cached, struct path *found)
 {
 	unsigned int flags = LOOKUP_FOLLOW | LOOKUP_BENEATH | LOOKUP_NO_MAGICLINKS;
 	const struct cred *old = override_creds(cred);
+	int tries = cached ? 1 : LOOKUP_TRIES;
 	int err;
 
 	if (cached)
 		flags |= LOOKUP_CACHED;
-	err = vfs_path_lookup(root->dentry, root->mnt, name, flags, found);
+	do {
+		err = vfs_path_lookup(root->dentry, root->mnt, name, flags, found);
+	} while (err == -EAGAIN && --tries);
 	revert_creds(old);
 	return err;
 }

@@ -127,6 +127,22 @@ def test_what_is_not_given_out(site: Web) -> None:
         assert b"secret\n" != response.content
 
 
+def test_renames_elsewhere_disturb_nobody(server: Web) -> None:
+    # Each ".." makes the kernel look whether anything was renamed since the lookup began.
+    winding = "folder/../" * 400 + "hello.txt"
+    server.guest.must(f"ln -s {winding} {ROOT}/winding.txt; mkdir /tmp/renamed; cd /tmp/renamed; >a")
+    with server.served():
+        ended = "/tmp/renamed/end"
+        renaming = server.guest.start(
+            f"cd /tmp/renamed; while [ ! -e {ended} ]; do mv a b; mv b a; done", timeout=120
+        )
+        got = [server.curl("/winding.txt", "-r", "0-9").status for _ in range(50)]
+        server.guest.must(f">{ended}")
+        server.guest.finish(renaming)
+    server.guest.must(f"rm -r {ROOT}/winding.txt /tmp/renamed")
+    assert set(got) == {206}, got
+
+
 def test_a_change_is_seen_at_once(server: Web) -> None:
     with server.served(cache_ms=0):
         # Twice in a moment, and of the same size.
