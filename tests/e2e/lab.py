@@ -64,7 +64,7 @@ def serve(guest: vm.Guest, executor: str, **parameters: int | str) -> None:
 # After each test: so it is one command. The library is the last, for it stays as long as it has users.
 CLEAR = f"""
     killall -9 nc yes wget sleep crowd 2>/dev/null
-    for module in kecho chat minimal proving ktcp_server; do
+    for module in kecho chat minimal proving ktcp_server_kunit ktcp_server; do
         [ ! -d /sys/module/$module ] || {vm.unloading("$module")} || exit
     done
 """
