@@ -16,17 +16,19 @@
 
 /*
  * MPTCP takes the lock of a subflow, which is a kernel socket, within its own. Where that is
- * one of a kernel socket, too, lockdep takes them for one and the same; see
- * mptcp_pm_nl_create_listen_socket(). To be called before anybody else knows of the socket.
+ * one of a kernel socket, too, lockdep takes them for one and the same. This one gets a subclass
+ * that MPTCP does not use. A class of our own (see mptcp_pm_nl_create_listen_socket()) would have
+ * the socket hold the module until it is gone, a minute after it was closed.
+ * To be called before anybody else knows of the socket.
  */
 void ktcp_mptcp_lock_class(struct socket *sock)
 {
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
-	static struct lock_class_key keys[2];
+	const int subclass = SINGLE_DEPTH_NESTING + 1;
 	struct sock *sk = sock->sk;
 
-	sock_lock_init_class_and_name(sk, "slock-KTCP_MPTCP", &keys[0],
-				      "sk_lock-KTCP_MPTCP", &keys[1]);
+	lockdep_set_subclass(&sk->sk_lock.slock, subclass);
+	lockdep_set_subclass(&sk->sk_lock, subclass);
 	/* Sockets that it accepts are clones, with the locks of user space's then. */
 	sk->sk_kern_sock = 0;
 #endif

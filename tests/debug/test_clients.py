@@ -56,3 +56,12 @@ def test_crowds(guest: vm.Guest, executor: str) -> None:
     counts = crowd(guest, "ask", seconds=60, n=200, bytes=3000)
     assert counts["complete"] == 200, counts
     guest.must("rmmod proving", timeout=30)
+
+
+def test_multipath_sockets_do_not_hold_the_library(guest: vm.Guest) -> None:
+    # They may be there for a minute after they were closed.
+    guest.must("insmod /modules/ktcp_server.ko")
+    serve(guest, "event_loop", mptcp="y")
+    assert guest.must("cat /sys/module/ktcp_server/refcnt").strip() == "1"
+    assert crowd(guest, "ask", n=20)["complete"] == 20
+    guest.must("rmmod proving", timeout=30)

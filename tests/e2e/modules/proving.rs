@@ -49,6 +49,8 @@ ktcp_server::parameters! {
         connections: u32 = 10_000,
         /// Connections that may wait to be accepted
         backlog: u16 = 128,
+        /// Whether to speak Multipath TCP
+        mptcp: bool = false,
         /// Idle timeout; 0 is none
         idle_ms: u32 = 0,
         /// How long the end of the server waits for what is to be sent
@@ -89,6 +91,7 @@ impl kernel::Module for Proving {
             .listen(SocketAddr::new(set.addr, set.port))
             .executor(set.executor)
             .backlog(set.backlog)
+            .mptcp(set.mptcp)
             .input_buffer(set.input)
             .output_buffer(set.output)
             .max_connections(set.connections)
