@@ -133,7 +133,8 @@ def _claim_log(name: str) -> io.FileIO:
 
 def unloading(module: str) -> str:
     """A command that unloads a module; when that fails, it says who uses it."""
-    users = f"cd /sys/module/{module} && grep -H . refcnt && ls holders"
+    # Sockets that are in use are in the third column.
+    users = f"cd /sys/module/{module} && grep -H . refcnt && ls holders && cat /proc/net/protocols"
     return f"rmmod {module} || {{ {users}; false; }}"
 
 
