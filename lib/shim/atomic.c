@@ -115,13 +115,18 @@ EXPORT_SYMBOL_GPL(ktcp_receive_atomic);
  * interrupted may be using its own fragment, and a fragment for each socket
  * would take 32 KiB of memory: *frag is where bytes are copied to.
  */
-static __always_inline int ktcp_sendmsg(struct sock *sk, struct page_frag *frag,
+static __always_inline int ktcp_sendmsg(struct socket *sock, struct page_frag *frag,
 					struct msghdr *msg, size_t len)
 {
-	bool use_task_frag = sk->sk_use_task_frag;
-	gfp_t allocation = sk->sk_allocation;
+	struct sock *sk = sock->sk;
+	bool use_task_frag;
+	gfp_t allocation;
 	int sent;
 
+	if (!ktcp_lock(sock, true))
+		return -EBUSY;
+	use_task_frag = sk->sk_use_task_frag;
+	allocation = sk->sk_allocation;
 	sk->sk_allocation = GFP_ATOMIC;
 	sk->sk_use_task_frag = false;
 	swap(sk->sk_frag, *frag);
@@ -131,7 +136,8 @@ static __always_inline int ktcp_sendmsg(struct sock *sk, struct page_frag *frag,
 	sk->sk_allocation = allocation;
 	/* No memory, and nothing that would make room: wait for it. */
 	if (sent == -EAGAIN && tcp_rtx_and_write_queues_empty(sk))
-		return -EBUSY;
+		sent = -EBUSY;
+	ktcp_unlock(sock, true);
 	return sent;
 }
 
@@ -139,31 +145,19 @@ static __always_inline int ktcp_sendmsg(struct sock *sk, struct page_frag *frag,
 int ktcp_sendmsg_atomic(struct socket *sock, struct page_frag *frag,
 			struct msghdr *msg, size_t len)
 {
-	int sent;
-
-	if (!ktcp_lock(sock, true))
-		return -EBUSY;
-	sent = ktcp_sendmsg(sock->sk, frag, msg, len);
-	ktcp_unlock(sock, true);
-	return sent;
+	return ktcp_sendmsg(sock, frag, msg, len);
 }
 
 int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
 		     const void *data, size_t len)
 {
 	struct kvec vec = { .iov_base = (void *)data, .iov_len = len };
-	struct sock *sk = sock->sk;
 	/* What TCP looks at is set below. */
 	struct msghdr msg __uninitialized;
-	int sent;
 
-	if (!ktcp_lock(sock, true))
-		return -EBUSY;
 	ktcp_init_msg(&msg, 0);
 	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, len);
-	sent = ktcp_sendmsg(sk, frag, &msg, len);
-	ktcp_unlock(sock, true);
-	return sent;
+	return ktcp_sendmsg(sock, frag, &msg, len);
 }
 EXPORT_SYMBOL_GPL(ktcp_send_atomic);
 
