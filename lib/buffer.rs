@@ -102,7 +102,8 @@ pub(crate) struct Queue {
     seen: u8,
 }
 
-/// What is received at once is much, in bytes, if taking its pages costs less than copying it.
+/// What is received at once is much, in bytes, if taking its pages costs less than copying it. In step
+/// with `KTCP_PAGES_LEAST` in shim/pages.c.
 pub(crate) const MUCH: usize = 2048;
 
 /// How many times one copies before trying again whether anybody wants to see what is received.
