@@ -15,6 +15,7 @@ import pytest
 
 from ktcp import userland, vm
 from .lab import (
+    CROWD,
     EXECUTORS,
     Lab,
     counted,
@@ -102,7 +103,7 @@ def test_nothing_is_lost_or_invented(machine: vm.Guest, line: str) -> None:
             continue
         serve(machine, executor, addr="::", output=5000)
         addr = ("10.9.0.1:12345", "[fd09::1]:12345")[number % 2]
-        command = f"/bin/crowd transfer n=8 bytes=150000 seconds=60 seed={number} addr={addr}"
+        command = f"{CROWD} transfer n=8 bytes=150000 seconds=60 seed={number} addr={addr}"
         counts = counted(machine.must(far(command), timeout=90))
         assert counts["complete"] == 8 and counts["corrupt"] == 0, (executor, counts)
         assert eventually(lambda: statistics(machine, "proving")["open"] == 0)
@@ -116,7 +117,7 @@ def test_a_line_that_is_cut(machine: vm.Guest, executor: str) -> None:
     slow = "delay 5ms rate 8mbit"
     degrade(machine, slow)
     serve(machine, executor, addr="::", drain_ms=500)
-    command = far("/bin/crowd transfer n=6 bytes=400000 seconds=60 addr=10.9.0.1:12345")
+    command = far(f"{CROWD} transfer n=6 bytes=400000 seconds=60 addr=10.9.0.1:12345")
     transfer = machine.start(command, timeout=90)
     assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > 100_000)
     for _ in range(2):
