@@ -130,7 +130,9 @@ def test_what_is_not_given_out(site: Web) -> None:
 def test_renames_elsewhere_disturb_nobody(server: Web) -> None:
     # Each ".." makes the kernel look whether anything was renamed since the lookup began.
     winding = "folder/../" * 400 + "hello.txt"
-    server.guest.must(f"ln -s {winding} {ROOT}/winding.txt; mkdir /tmp/renamed; cd /tmp/renamed; >a")
+    server.guest.must(
+        f"ln -s {winding} {ROOT}/winding.txt; mkdir /tmp/renamed; cd /tmp/renamed; >a"
+    )
     with server.served():
         ended = "/tmp/renamed/end"
         renaming = server.guest.start(
