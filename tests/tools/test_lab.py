@@ -211,29 +211,9 @@ def test_the_targets_are_of_cases_that_exist() -> None:
     assert {target.figure for target in targets.TARGETS} <= set(compare.KINDS)
 
 
-SLABINFO = """\
-slabinfo - version: 2.1
-# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables
-TCP                 20004  20010   2432   13    8 : tunables    0    0    0 : slabdata
-kmalloc-512         10010  10016    512   16    2 : tunables    0    0    0 : slabdata
-kmalloc-rnd-01-64       3      4     64   64    1 : tunables    0    0    0 : slabdata
-radix_tree_node       100    112    576   14    2 : tunables    0    0    0 : slabdata
-"""
-
-
-def test_memory_of_sockets_is_not_that_of_the_library() -> None:
-    general = idle.general_bytes(SLABINFO)
-    assert general == 10_010 * 512 + 3 * 64 + 100 * 576
-    ours = idle.Memory(general=general, slab=60_000_000, used=61_000_000, process=0)
-    theirs = idle.Memory(general=1_000_000, slab=70_000_000, used=72_000_000, process=500_000)
-    assert idle.library_bytes(ours, theirs) == general - 1_000_000 + 1_000_000 - 1_500_000
-
-
-def test_meminfo_is_read_in_bytes() -> None:
-    assert idle.meminfo_bytes("MemTotal:  4000 kB\nSlab:   7 kB\nHugePages_Total: 0\n") == {
-        "MemTotal": 4000 << 10,
-        "Slab": 7 << 10,
-    }
+def test_memory_in_use_is_what_is_not_free() -> None:
+    meminfo = "MemTotal:  4000 kB\nMemFree:   3000 kB\nHugePages_Total: 0\n"
+    assert idle.used_bytes(meminfo) == 1000 << 10
 
 
 def test_idle_connections_are_shown() -> None:

@@ -49,7 +49,6 @@ class Laboratory:
         name: str,
         *,
         icount: bool = False,
-        cmdline: Sequence[str] = (),
         options: Sequence[str] = (),
     ) -> Iterator[vm.Guest]:
         """A guest that is set up as one sets up a server."""
@@ -59,7 +58,6 @@ class Laboratory:
             accel=accel.choose(self.kernel),
             name=name,
             files=self.programs,
-            cmdline=cmdline,
             cpus=1 if icount else CPUS,
             memory=MEMORY,
             boot_seconds=BOOT_SECONDS,

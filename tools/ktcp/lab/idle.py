@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """What connections cost that do nothing: memory, the time to end them, and how many there can be.
 
-Memory is what /proc/slabinfo and /proc/meminfo say, the difference between ten thousand idle
-connections and none. A socket has caches of its own there (`TCP`, `sock_inode_cache`, those of
-files), and what is in these is not the library's. The library allocates from the general caches
-(`kmalloc-*`, and `radix_tree_node` for its table of connections) and whole pages. The client's
-sockets take from the general caches, too, and so do the server's; what that comes to is what the
-same load takes against epoll, which for an idle connection allocates nothing but in caches of its
-own and in its process.
+The library's part of the memory is the sum of its allocations, of which the kernel tells. What the
+guest has less for each connection, both ends of it included, is said beside that.
 """
 
 from __future__ import annotations
@@ -16,15 +11,16 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from .. import ui, vm
+from .. import allocations, ui, vm
 from . import servers
 from .guests import CALL_SECONDS, CPUS, Laboratory, answers, load
 from .servers import Server
 
+# A trace of more would be long.
+WATCHED = 1000
+LIBRARY_CASE = f"{WATCHED:,} idle connections, each: the library"
 IDLE = 10_000
-LIBRARY_CASE = f"{IDLE:,} idle connections, each: the library"
 GUEST_CASE = f"{IDLE:,} idle connections, each: both ends"
 STOP_CASE = f"{IDLE:,} connections"
 STOP_RUNS = 3
@@ -33,12 +29,6 @@ OPEN = 100_000
 OPEN_CASE = f"{OPEN:,} connections"
 # Each has 64,000 ports.
 ADDRESSES = "127.0.0.1,127.0.0.2,127.0.0.3,127.0.0.4"
-
-# Otherwise caches for objects of one size are one cache, whosever objects these are.
-CMDLINE = ("slab_nomerge",)
-
-# Those that everybody allocates from
-GENERAL = re.compile(r"kmalloc-.*|radix_tree_node|maple_node")
 
 CONNECT_SECONDS = 120.0
 # What is freed in the background is free then.
@@ -51,65 +41,15 @@ FIGURES = ("memory", "stop_seconds", "open")
 Figures = dict[str, dict[str, list[float]]]
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Memory in use, in bytes."""
-
-    # Of the general caches
-    general: int
-    # Of all caches, with what is free in them
-    slab: int
-    # Of the whole guest
-    used: int
-    # Of the process of the server
-    process: int
-
-    def __sub__(self, other: Memory) -> Memory:
-        return Memory(
-            self.general - other.general,
-            self.slab - other.slab,
-            self.used - other.used,
-            self.process - other.process,
-        )
-
-    @property
-    def pages(self) -> int:
-        """What is neither in a cache nor the server's process."""
-        return self.used - self.slab - self.process
+def used_bytes(meminfo: str) -> int:
+    """What is not free, by the text of /proc/meminfo."""
+    kib = {name: int(value) for name, value in re.findall(r"^(\w+):\s+(\d+) kB", meminfo, re.M)}
+    return (kib["MemTotal"] - kib["MemFree"]) << 10
 
 
-def general_bytes(slabinfo: str) -> int:
-    """What is allocated from the general caches, by the text of /proc/slabinfo."""
-    total = 0
-    for line in slabinfo.splitlines()[2:]:
-        name, active, _, size, *_ = line.split()
-        if GENERAL.fullmatch(name):
-            total += int(active) * int(size)
-    return total
-
-
-def meminfo_bytes(meminfo: str) -> dict[str, int]:
-    """The lines of /proc/meminfo, in bytes."""
-    found = re.findall(r"^(\w+):\s+(\d+) kB", meminfo, re.MULTILINE)
-    return {name: int(kib) << 10 for name, kib in found}
-
-
-def library_bytes(ours: Memory, others: Memory) -> int:
-    """The library's part of what the connections took, given what they took from another server."""
-    return ours.general - others.general + ours.pages - others.pages
-
-
-def _memory(guest: vm.Guest) -> Memory:
+def _used(guest: vm.Guest) -> int:
     guest.must(f"sleep {SETTLE_SECONDS}; echo 1 >/proc/sys/vm/drop_caches")
-    lines = meminfo_bytes(guest.must("cat /proc/meminfo"))
-    process = "for pid in $(pidof ktcp-peer); do grep VmRSS /proc/$pid/status; done; true"
-    resident = sum(int(line.split()[1]) << 10 for line in guest.must(process).splitlines())
-    return Memory(
-        general=general_bytes(guest.must("cat /proc/slabinfo")),
-        slab=lines["Slab"],
-        used=lines["MemTotal"] - lines["MemFree"],
-        process=resident,
-    )
+    return used_bytes(guest.must("cat /proc/meminfo"))
 
 
 def _sockets(guest: vm.Guest) -> int:
@@ -148,22 +88,27 @@ def _held(guest: vm.Guest, server: Server, count: int) -> Iterator[None]:
     _wait_for_sockets(guest, f"{server.name}, afterwards", 0, before + 10)
 
 
-def _taken(guest: vm.Guest, server: Server) -> Memory:
-    """What the idle connections of a server take, client included."""
+def _taken(guest: vm.Guest, server: Server) -> int:
+    """What the idle connections of a server take from the guest, client included."""
     with _held(guest, server, IDLE):
         # The first that there are leave caches and tables behind, which are not theirs.
         pass
-    before = _memory(guest)
+    before = _used(guest)
     with _held(guest, server, IDLE):
-        return _memory(guest) - before
+        return _used(guest) - before
 
 
 def memory(guest: vm.Guest) -> Figures:
     """Bytes of the library for each idle connection, and bytes of the guest for each of a server."""
-    ours, others = (_taken(guest, server) for server in (servers.KECHO, servers.EPOLL))
+    taken = {
+        server.name: [_taken(guest, server) / IDLE] for server in (servers.KECHO, servers.EPOLL)
+    }
+    allocations.watch(guest)
+    with _held(guest, servers.KECHO, WATCHED):
+        left = allocations.left(guest)
     return {
-        LIBRARY_CASE: {"kecho": [library_bytes(ours, others) / IDLE]},
-        GUEST_CASE: {"kecho": [ours.used / IDLE], "epoll": [others.used / IDLE]},
+        LIBRARY_CASE: {servers.KECHO.name: [sum(left.values()) / WATCHED]},
+        GUEST_CASE: taken,
     }
 
 
@@ -201,7 +146,7 @@ def measure(lab: Laboratory, figures: Sequence[str]) -> dict[str, Figures]:
     found: dict[str, Figures] = {}
     with ui.Progress("measure idle connections (two CPUs)") as progress:
         progress.detail("boot")
-        with lab.guest("bench-idle", cmdline=CMDLINE) as guest:
+        with lab.guest("bench-idle") as guest:
             if "stop_seconds" in figures:
                 found["stop_seconds"] = stop(guest, progress.detail)
             for server in (servers.KECHO, servers.EPOLL):
