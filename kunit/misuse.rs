@@ -18,6 +18,7 @@ use crate::{
     },
     THIS_MODULE, //
 };
+use core::ffi::CStr;
 use kernel::{
     prelude::*,
     sync::{
@@ -174,39 +175,50 @@ extern "C" {
     fn ktcp_kunit_log_lines(text: *const c_char) -> c_uint;
 }
 
-/// How many lines of the log say that a server waits for a handler.
-fn complaints() -> u32 {
-    let text = c"probe: waiting for a handler that does not return";
+/// How many lines of the log say that.
+fn complaints(text: &CStr) -> u32 {
     // SAFETY: May be called from any task, and the text ends with a NUL.
     unsafe { ktcp_kunit_log_lines(text.as_char_ptr()) }
 }
 
-fn the_log_tells_of_a_handler_that_does_not_return() -> Result {
-    // Each of the three waits in the same way.
+fn the_log_tells_of_what_does_not_return() -> Result {
+    let of_handler = || complaints(c"probe: waiting for a handler that does not return");
+    let of_thread = || complaints(c"ktcp-deaf: waiting for a thread that does not end");
+    // Each of the three executors waits in the same way.
     let (server, record, addr) = start(builder(Executor::Workqueue))?;
     let opening = Opening(record.clone());
     let stuck = connect(addr)?;
     stuck.write_all(b"B")?;
     assert!(eventually(|| record.stuck.load(Relaxed) == 1));
 
-    let before = complaints();
+    let gate = record.clone();
+    let deaf = kthread::spawn(&THIS_MODULE, c"ktcp-deaf", move |_| {
+        while gate.gate.load(Relaxed) == 0 {
+            fsleep(Delta::from_millis(50));
+        }
+    })?;
+
+    let (before, threads_before) = (of_handler(), of_thread());
     let begin = Instant::<Monotonic>::now();
     let stop = kthread::spawn(&THIS_MODULE, c"ktcp-stop", move |_| {
         server.shutdown(Delta::from_millis(100));
     })?;
+    let ask = kthread::spawn(&THIS_MODULE, c"ktcp-ask", move |_| deaf.stop())?;
     let mut seen = [None; 2];
     for (number, at) in (before + 1..).zip(&mut seen) {
         // Not `eventually`: to read the log takes time.
         while at.is_none() && begin.elapsed().as_millis() < 60_000 {
             fsleep(Delta::from_millis(200));
-            if complaints() >= number {
+            if of_handler() >= number {
                 *at = Some(begin.elapsed().as_millis());
             }
         }
     }
+    let threads = of_thread() - threads_before;
     drop(opening);
     stop.join()?;
-    let after = complaints();
+    ask.join()??;
+    let after = of_handler();
 
     // Ten seconds after the deadline, and ten seconds later; neither at once nor all the time.
     let [Some(first), Some(second)] = seen else {
@@ -215,6 +227,7 @@ fn the_log_tells_of_a_handler_that_does_not_return() -> Result {
     assert!(first >= 9_000);
     assert!(second - first >= 9_000);
     assert!(i64::from(after - before) <= begin.elapsed().as_millis() / 10_000);
+    assert!(threads > 0 && i64::from(threads) <= begin.elapsed().as_millis() / 10_000);
     assert_eq!(record.last_reason(), Some(CloseReason::Stopped));
     Ok(())
 }
@@ -222,7 +235,7 @@ fn the_log_tells_of_a_handler_that_does_not_return() -> Result {
 #[kunit_tests(ktcp_misuse_log)]
 mod once {
     #[test]
-    fn the_log_tells_of_a_handler_that_does_not_return() -> kernel::prelude::Result {
-        super::the_log_tells_of_a_handler_that_does_not_return()
+    fn the_log_tells_of_what_does_not_return() -> kernel::prelude::Result {
+        super::the_log_tells_of_what_does_not_return()
     }
 }

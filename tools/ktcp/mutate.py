@@ -225,6 +225,13 @@ MUTATIONS = (
         "while !self.drained.wait_timeout(Delta::from_secs(1000)) {",
         "ktcp_misuse_log",
     ),
+    Mutation(
+        "a thread that does not end is waited for in silence",
+        "lib/kthread.rs",
+        "while !self.ended.wait_timeout(Delta::from_secs(10)) {",
+        "while !self.ended.wait_timeout(Delta::from_secs(1000)) {",
+        "ktcp_misuse_log",
+    ),
 )
 
 
