@@ -13,7 +13,7 @@ from .. import ui
 
 # What is counted at least
 COUNTED_ROUNDS = 6
-COUNTED_INSTRUCTIONS = 200_000_000
+COUNTED_INSTRUCTIONS = 100_000_000
 
 
 @dataclass(frozen=True)

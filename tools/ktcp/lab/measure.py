@@ -22,7 +22,7 @@ AGREEMENT = 0.01
 MOST_COUNT_RUNS = 4
 
 # Guest seconds
-COUNT_WARM_UP = 0.2
+COUNT_WARM_UP = 0.1
 RATE_WARM_UP = 0.2
 
 # Such a guest keeps one CPU busy, and what it counts does not depend on how busy others are.
