@@ -116,8 +116,8 @@ MUTATIONS = (
     Mutation(
         "a thread is not joined",
         "lib/kthread.rs",
-        "unsafe { bindings::kthread_stop_put(self.0.as_ptr()) };",
-        "let _ = self.0;",
+        "        if self.is_current() {\n            self.leave();",
+        "        if true {\n            self.leave();",
         "ktcp_kthread",
     ),
     Mutation(
