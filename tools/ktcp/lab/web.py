@@ -98,7 +98,7 @@ def get(connections: int, size: int) -> Case:
         f"--connections {connections} --path {path(size)}",
         protocol="http",
         requests=0 if is_large else cases.rounds(connections, size),
-        seconds=6.0 if is_large else 0.6,
+        seconds=6.0 if is_large else Case.seconds,
     )
 
 
