@@ -305,7 +305,9 @@ impl<H: Handler> Exchange<H> {
 
     #[cold]
     fn open(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        turn.sleep_or_go()?;
+        if H::MAY_SLEEP {
+            turn.sleep_or_go()?;
+        }
         let peer = Peer::new(turn.connection);
         let awake = Self::stay_awake(turn.may_sleep());
         let opened = self.handler.open(&peer);
@@ -427,7 +429,8 @@ impl<H: Handler> Exchange<H> {
         }
         turn.connection.count(ending.counter, 1);
         trace::close(turn.connection, ending.reason);
-        if !ending.reset {
+        // Behind the peer's last byte there is nothing that could be unread: closing does the rest.
+        if !ending.reset && !self.ended {
             finish(turn);
         }
         Step::Done {
