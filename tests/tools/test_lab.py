@@ -157,7 +157,8 @@ def test_tables_line_up() -> None:
 def test_rates_are_shown_with_their_latencies() -> None:
     times = {f"{name}_ns": 5000.0 for name in ("mean", "p50", "p90", "p99", "p99_9", "max")}
     run = {**times, "load": 0.5, "server": 1.0, "machine": 1.9, "threads": 2}
-    rate = {"epoll": [100.0, 110.0, 120.0], "kecho": [220.0]}
+    # Who took turns is compared turn by turn.
+    rate = {"epoll": [100.0, 110.0, 120.0], "kecho": [200.0, 110.0, 480.0]}
     runs = {server: [run] * len(values) for server, values in rate.items()}
     result = _result(EARLIER, cpus=2, rate={"a case": rate}, runs={"a case": runs})
     lines = table.rates(result).splitlines()

@@ -33,8 +33,6 @@ QUICK_SERVERS = (servers.KECHO, servers.EPOLL, servers.URING)
 
 QUICK_FIGURES = ("instructions", "rates", "memory", "stop")
 
-# Runs of the servers that alternate; the median counts.
-RATE_RUNS = 5
 # One more than needed, to see that they agree; if they do not, more follow
 COUNT_RUNS = 2
 
@@ -112,7 +110,7 @@ def _bench(
     if "instructions" in figures:
         _put_counts(result, measure.count_all(lab, chosen, wanted_cases, COUNT_RUNS))
     if "rates" in figures:
-        _put_rates(result, measure.rate_all(lab, chosen, wanted_cases, RATE_RUNS))
+        _put_rates(result, measure.rate_all(lab, chosen, wanted_cases))
     if names := [FIGURES[name] for name in figures if FIGURES[name] in idle.FIGURES]:
         _put_idle(result, idle.measure(lab, names))
     before = results.previous(result)

@@ -130,20 +130,20 @@ def count_all(
     return {case.name: merged[case.name] for case in cases if case.name in merged}
 
 
-def rate_all(
-    lab: Laboratory, chosen: Sequence[Server], cases: Sequence[Case], runs: int
-) -> Reports:
-    """For each case and server the reports of runs that alternate."""
+def rate_all(lab: Laboratory, chosen: Sequence[Server], cases: Sequence[Case]) -> Reports:
+    """For each case and server the reports of runs in turns."""
     found: Reports = {}
     with ui.Progress("measure rates and latencies (two CPUs)") as progress:
         progress.detail("boot")
         with lab.guest("bench-rate") as guest:
             servers.start(guest, chosen, cpus=CPUS)
             for number, case in enumerate(cases, 1):
-                for run in range(runs):
-                    for server in servers.that_speak(case.protocol, chosen):
+                speaking = servers.that_speak(case.protocol, chosen)
+                for run in range(case.runs):
+                    # There and back: nobody is always the one who comes after another.
+                    for server in speaking if run % 2 == 0 else reversed(speaking):
                         progress.detail(
-                            f"{number} of {len(cases)}: {case.name}, run {run + 1} of {runs}"
+                            f"{number} of {len(cases)}: {case.name}, run {run + 1} of {case.runs}"
                         )
                         report = rate(guest, server, case)
                         found.setdefault(case.name, {}).setdefault(server.name, []).append(report)

@@ -7,8 +7,10 @@ import json
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,21 @@ FORMAT = 1
 # Other work of this machine, in CPUs, with which rates and latencies say little
 BUSY = 0.5
 
+# Figures for which the servers took turns
+IN_TURNS = ("rate", "median_ns")
+
 Result = dict[str, Any]
+
+
+def ratio(figure: str, ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """How many times theirs ours is.
+
+    A machine can be twice as fast in one minute as in the next. So what was measured in turns is
+    compared turn by turn, and the median of that counts.
+    """
+    if figure in IN_TURNS:
+        return statistics.median(one / other for one, other in zip(ours, theirs))
+    return statistics.median(ours) / statistics.median(theirs)
 
 
 def folder() -> Path:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 
 from . import targets
-from .results import Result
+from .results import Result, ratio
 
 # The servers that others are compared with, each where it is among them
 BASELINES = ("epoll", "nginx")
@@ -34,11 +34,11 @@ def _middle(found: dict[str, list[float]]) -> dict[str, float]:
     return {server: statistics.median(values) for server, values in found.items()}
 
 
-def _ratio(value: float, middle: dict[str, float]) -> str:
+def _ratio(figure: str, server: str, found: dict[str, list[float]]) -> str:
     """To the server that others are compared with."""
     for name in BASELINES:
-        if baseline := middle.get(name):
-            return f"{value / baseline:.3f}"
+        if baseline := found.get(name):
+            return f"{ratio(figure, found[server], baseline):.3f}"
     return ""
 
 
@@ -52,12 +52,11 @@ def instructions(result: Result) -> str:
     head = f"to {_baselines(result['instructions'])}"
     rows = [["instructions per request", "", "thousand", head, "spread"]]
     for case, found in result["instructions"].items():
-        middle = _middle(found)
-        for server, value in middle.items():
+        for server, value in _middle(found).items():
             values = found[server]
             spread = f"{100 * (max(values) / min(values) - 1):.2f} %" if len(values) > 1 else ""
-            ratio = _ratio(value, middle)
-            rows.append([case, server, f"{value / 1000:.2f}", ratio, spread])
+            to = _ratio("instructions", server, found)
+            rows.append([case, server, f"{value / 1000:.2f}", to, spread])
             case = ""
     return aligned(rows)
 
@@ -87,16 +86,15 @@ def rates(result: Result) -> str:
     times = {"p50": "p50_ns", "p90": "p90_ns", "p99": "p99_ns", "p99.9": "p99_9_ns"}
     rows = [[*head, *(f"{name} µs" for name in times), "load", "server", "CPUs", "saturated"]]
     for case, found in result["rate"].items():
-        middle = _middle(found)
         label = case
-        for server, value in middle.items():
+        for server, value in _middle(found).items():
             runs = result["runs"][case][server]
             busy = [_median(runs, side) for side in ("load", "server", "machine")]
             values = found[server]
             spread = f"{50 * (max(values) - min(values)) / value:.0f} %"
             rows.append(
                 [
-                    *(label, server, f"{value:,.0f}", _ratio(value, middle), spread),
+                    *(label, server, f"{value:,.0f}", _ratio("rate", server, found), spread),
                     *(f"{_median(runs, name) / 1000:,.0f}" for name in times.values()),
                     *(f"{side:.2f}" for side in busy),
                     saturated(busy, result["cpus"], _median(runs, "threads")),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .. import ui
-from . import cases, idle, web
+from . import cases, idle, results, web
 from .results import Result
 
 OURS = "kecho"
@@ -43,8 +43,10 @@ class Target:
         found: dict[str, list[float]] = result.get(self.figure, {}).get(self.case, {})
         if self.ours not in found or (self.to and self.to not in found):
             return None
-        ours = statistics.median(found[self.ours])
-        return ours / statistics.median(found[self.to]) if self.to else ours
+        ours = found[self.ours]
+        if self.to:
+            return results.ratio(self.figure, ours, found[self.to])
+        return statistics.median(ours)
 
     def is_met(self, value: float) -> bool:
         return value <= self.limit if self.at_most else value >= self.limit
