@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -99,6 +99,22 @@ def test_repeated_until_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert testrun.run(ring("one", third_fails), "", 100) == 1
     assert runs == ["one case", "one case", ""]
     assert "2 passed, 1 failed" in capsys.readouterr().out
+
+
+def test_a_ring_may_know_how_to_repeat_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    left: list[int] = []
+
+    def repeat(case: str, times: int) -> Iterator[Counts]:
+        for number in range(times):
+            left.append(number)
+            yield Counts(1, int(number == 2))
+
+    repeated = Ring("one", "a test", lambda _: Counts(7, 0), repeat)
+    assert testrun.run(repeated) == 0 and not left
+    assert testrun.run(repeated, "", 2) == 0
+    assert "2 passed, 0 failed" in capsys.readouterr().out
+    assert testrun.run(repeated, "", 100) == 1
+    assert left == [0, 1, 0, 1, 2]
 
 
 def test_number_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import hashlib
 import json
 import os
@@ -12,7 +11,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,15 @@ from . import cache, cli, join, kernel, lanes, splat, ui
 # Seconds after which a kernel that hangs is ended.
 TIMEOUT = int(os.environ.get("KTCP_KUNIT_SECONDS", "300"))
 
+# How many of the runs that are to be repeated go on at once: each waits for most of its time.
+AT_ONCE = 4
+
 # Rust and KASAN together need a kernel built by clang.
 TOOLCHAIN = "LLVM=1"
+
+
+# Where kunit.py leaves what the kernel has said
+LOG = "test.log"
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Result:
     passed: int
     failed: int
     skipped: int
+    log: Path | None = None
 
 
 def _folder(prepared: kernel.Kernel) -> Path:
@@ -70,6 +78,8 @@ def _kunit_py(action: str, tree: Path, build: Path, *arguments: str) -> list[str
     config = Path.cwd() / "kunit" / ".kunitconfig"
     return [
         sys.executable,
+        # It shows each test when that has ended, to whomever.
+        "-u",
         str(tree / "tools/testing/kunit/kunit.py"),
         action,
         "--arch=um",
@@ -80,8 +90,6 @@ def _kunit_py(action: str, tree: Path, build: Path, *arguments: str) -> list[str
     ]
 
 
-# Once: a run that is repeated is one of the same kernel.
-@functools.cache
 def _build(tree: Path, build: Path) -> None:
     steps = ui.Steps(2)
     with steps.step("configure user-mode Linux") as progress:
@@ -110,31 +118,59 @@ def count(report: dict[str, Any]) -> Result:
     return Result(passed, len(statuses) - passed - skipped, skipped)
 
 
-def _run(tree: Path, build: Path, case: str | None) -> Result:
-    report, log = build / "report.json", cache.log("kunit")
+def _exec(tree: Path, folder: Path, case: str | None, *, quiet: bool = False) -> Result:
+    """Runs the kernel in that folder. `quiet`: shows nothing, unless a test fails."""
+    report, log = folder / "report.json", folder / LOG
     report.unlink(missing_ok=True)
     arguments = [f"--json={report}", f"--timeout={TIMEOUT}"]
     arguments += [case] if case else []
     # Its own output is what a person wants to see, and it knows colours.
     # `run` would build once more, which takes some time even where nothing is to be done.
-    status = subprocess.run(_kunit_py("exec", tree, build, *arguments), cwd=tree).returncode
+    ended = subprocess.run(
+        _kunit_py("exec", tree, folder, *arguments),
+        cwd=tree,
+        stdout=subprocess.PIPE if quiet else None,
+        text=True,
+    )
     if not report.exists():
-        raise ui.Fail(f"kunit.py ended with status {status} and no report", f"see {build}/test.log")
-    shutil.copyfile(build / "test.log", log)
+        raise ui.Fail(f"kunit.py ended with status {ended.returncode} and no report", f"see {log}")
     result = count(json.loads(report.read_text()))
     if result.passed + result.failed == 0:
         raise ui.Fail("no test ran", f"is `{case}` the name of a suite? see {log}")
 
     complaint = splat.find(log.read_text(errors="replace"))
-    if complaint:
-        # A suite that passes while the kernel complains has failed.
-        ui.say(f"the kernel complained:\n{complaint}")
-    ui.say(f"its log: {log}")
-    return Result(result.passed, result.failed + bool(complaint), result.skipped)
+    # A suite that passes while the kernel complains has failed.
+    result = Result(result.passed, result.failed + bool(complaint), result.skipped, log)
+    if result.failed or not quiet:
+        sys.stdout.write(ended.stdout or "")
+        if complaint:
+            ui.say(f"the kernel complained:\n{complaint}")
+        ui.say(f"its log: {log}")
+    return result
 
 
-def run(case: str | None = None, user: Path | None = None) -> Result:
-    """Builds and runs the suites, or those that the glob `case` names.
+def _repeat(tree: Path, build: Path, case: str | None, times: int) -> Iterator[Result]:
+    """Runs the kernel so often, several times at once, each in a folder for its report and log."""
+
+    def one(number: int) -> Result:
+        folder = build.with_name("runs") / str(number)
+        cache.wipe(folder)
+        folder.mkdir(parents=True)
+        (folder / "linux").symlink_to(build / "linux")
+        return _exec(tree, folder, case, quiet=True)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        running = [pool.submit(one, number) for number in range(times)]
+        try:
+            for ended in as_completed(running):
+                yield ended.result()
+        finally:
+            # Whoever has seen enough does not wait for those that have not begun.
+            pool.shutdown(cancel_futures=True)
+
+
+def runs(case: str | None = None, times: int = 1, user: Path | None = None) -> Iterator[Result]:
+    """Builds and runs the suites, or those that the glob `case` names, `times` times.
 
     With `user`, the module in that folder is built in as well.
     """
@@ -146,11 +182,23 @@ def run(case: str | None = None, user: Path | None = None) -> Result:
         _join(tree, build, user)
         try:
             _build(tree, build)
-            return _run(tree, build, case)
+            if times == 1:
+                result = _exec(tree, build, case)
+                # Where the logs of all rings are
+                log = shutil.copyfile(build / LOG, cache.log("kunit"))
+                yield replace(result, log=log)
+            else:
+                yield from _repeat(tree, build, case, times)
         finally:
             if user:
                 # Its folder may be gone before the next run.
                 join.join(tree, Path.cwd())
+
+
+def run(case: str | None = None, user: Path | None = None) -> Result:
+    """As `runs`, once."""
+    (result,) = runs(case, user=user)
+    return result
 
 
 # --- The command line ---

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as xml
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,13 @@ class Ring:
     what: str
     # Takes the name of the one case to run, if any; returns the counts.
     run: Callable[[str], Counts]
+    # Runs it so often, if that is not just one run after the other
+    repeat: Callable[[str, int], Iterator[Counts]] | None = None
+
+    def runs(self, case: str, times: int) -> Iterator[Counts]:
+        if self.repeat and times > 1:
+            return self.repeat(case, times)
+        return (self.run(case) for _ in range(times))
 
 
 @dataclass(frozen=True)
@@ -156,9 +163,14 @@ def _lints(case: str) -> Counts:
     return Counts(passed, failed)
 
 
+def _kunit_runs(case: str, times: int) -> Iterator[Counts]:
+    for result in kunit.runs(case or None, times):
+        yield Counts(result.passed, result.failed, result.skipped, result.log)
+
+
 def _kunit(case: str) -> Counts:
-    result = kunit.run(case or None)
-    return Counts(result.passed, result.failed, result.skipped, cache.log("kunit"))
+    (counts,) = _kunit_runs(case, 1)
+    return counts
 
 
 def _bench(case: str) -> Counts:
@@ -203,7 +215,7 @@ LINT = Ring("lint", "formatting, lints, licence lines", _lints)
 TOOLS = Ring("tools", "the tooling itself", lambda case: pytest("tools", "tests/tools", case))
 BENCH = Ring("bench", "the load generator, and the servers to compare with", _bench)
 NEW = Ring("new", "a module as `make new` writes it", lambda case: pytest("new", "tests/new", case))
-KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit)
+KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit, _kunit_runs)
 E2E = Ring("e2e", "real clients on the real kernel", lambda case: pytest("e2e", "tests/e2e", case))
 DEBUG = Ring(
     "debug",
@@ -220,20 +232,13 @@ RINGS = {ring.name: ring for ring in (LINT, TOOLS, BENCH, KUNIT, NEW, E2E, DEBUG
 LANES = ((KUNIT, NEW, DEBUG), (LINT, TOOLS, BENCH), (E2E,))
 
 
-def _attempt(ring: Ring, case: str) -> Line:
-    ui.say(ui.colour("1", f"— {ring.name}: {ring.what}"))
-    started = time.monotonic()
-    counts = _counts(ring, case)
-    return Line(ring, counts, time.monotonic() - started)
-
-
-def _counts(ring: Ring, case: str) -> Counts:
+def _counts(ring: Ring, case: str = "", times: int = 1) -> Iterator[Counts]:
     try:
-        return ring.run(case)
+        yield from ring.runs(case, times)
     except ui.Fail as failure:
         # The other rings still have something to say.
         ui.report(failure)
-        return Counts(0, 1)
+        yield Counts(0, 1)
 
 
 def summed(lines: Iterable[Line]) -> list[Line]:
@@ -274,13 +279,17 @@ def _close(lines: Sequence[Line], case: str = "") -> int:
 
 def run(ring: Ring, case: str = "", repeat: int = 1) -> int:
     """Runs the ring `repeat` times, or until it fails: its logs are then those of the failure."""
+    ui.say(ui.colour("1", f"— {ring.name}: {ring.what}"))
     lines: list[Line] = []
-    for number in range(1, repeat + 1):
-        lines.append(_attempt(ring, case))
+    started = time.monotonic()
+    for counts in _counts(ring, case, repeat):
+        ended = time.monotonic()
+        lines.append(Line(ring, counts, ended - started))
         if repeat > 1:
-            ui.say(f"run {number} of {repeat}: {ui.duration(lines[-1].seconds)}")
-        if lines[-1].counts.failed:
+            ui.say(f"run {len(lines)} of {repeat}: {ui.duration(ended - started)}")
+        if counts.failed:
             break
+        started = ended
     if repeat > 1 and not lines[-1].counts.failed:
         print(f"\n{repeat} runs, none of which failed")
     return _close(lines, case)
@@ -290,7 +299,7 @@ def run(ring: Ring, case: str = "", repeat: int = 1) -> int:
 
 
 def _leave_counts(name: str, file: Path) -> int:
-    counts = _counts(RINGS[name], "")
+    (counts,) = _counts(RINGS[name])
     log = str(counts.log) if counts.log else None
     file.write_text(json.dumps([counts.passed, counts.failed, counts.skipped, log]))
     return 0
