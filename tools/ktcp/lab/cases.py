@@ -12,7 +12,7 @@ from .. import ui
 
 
 # What is counted at least
-COUNTED_ROUNDS = 6
+COUNTED_ROUNDS = 4
 COUNTED_INSTRUCTIONS = 100_000_000
 
 
@@ -31,7 +31,7 @@ class Case:
     # How many requests tell what one costs: whole rounds of the connections. 0 is not to be counted.
     requests: int = 0
     # For how long the rate is measured, in seconds of the guest, and how often
-    seconds: float = 0.6
+    seconds: float = 0.5
     runs: int = 5
 
 
