@@ -51,9 +51,9 @@ def test_crowds(guest: vm.Guest, executor: str) -> None:
     """Clients that come, talk, reset and go as they please, on each executor."""
     guest.must("insmod /modules/ktcp_server.ko")
     serve(guest, executor, output=4096)
-    counts = crowd(guest, "storm", seconds=5, n=30, bytes=50_000)
+    counts = crowd(guest, "storm", seconds=5, clients=30, bytes=50_000)
     assert counts["corrupt"] == 0 and counts["complete"] > 20, counts
-    counts = crowd(guest, "ask", seconds=60, n=200, bytes=3000)
+    counts = crowd(guest, "ask", seconds=60, clients=200, bytes=3000)
     assert counts["complete"] == 200, counts
     guest.must("rmmod proving", timeout=30)
 
@@ -63,5 +63,5 @@ def test_multipath_sockets_do_not_hold_the_library(guest: vm.Guest) -> None:
     guest.must("insmod /modules/ktcp_server.ko")
     serve(guest, "event_loop", mptcp="y")
     assert guest.must("cat /sys/module/ktcp_server/refcnt").strip() == "1"
-    assert crowd(guest, "ask", n=20)["complete"] == 20
+    assert crowd(guest, "ask", clients=20)["complete"] == 20
     guest.must("rmmod proving", timeout=30)

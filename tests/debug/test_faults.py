@@ -57,7 +57,7 @@ def test_random_failures_under_load(lab: Lab, machine: vm.Guest) -> None:
     for executor in EXECUTORS:
         serve(machine, executor, input=4096, output=4096)
         fail(machine, 5)
-        counts = crowd(machine, "storm", seconds=SECONDS / len(EXECUTORS), n=30, bytes=60_000)
+        counts = crowd(machine, "storm", seconds=SECONDS / len(EXECUTORS), clients=30, bytes=60_000)
         missed = statistics(machine, "proving")
         fail(machine, 0)
         print(executor, counts, missed)
@@ -66,7 +66,7 @@ def test_random_failures_under_load(lab: Lab, machine: vm.Guest) -> None:
         assert missed["out_of_memory"] + missed["accept_errors"] > 0, missed
         # Afterwards it answers again, and nothing is left of those who have gone.
         assert eventually(lambda: conversation.answers(lab.address, 5), 20)
-        assert crowd(machine, "ask", n=50, bytes=10_000)["complete"] == 50
+        assert crowd(machine, "ask", clients=50, bytes=10_000)["complete"] == 50
         assert eventually(lambda: statistics(machine, "proving")["open"] == 0)
         assert rmmod(machine, "proving") < 20
     machine.must("echo 0 >/proc/2/make-it-fail")
@@ -88,7 +88,7 @@ def test_errors_of_accept_do_not_spin(lab: Lab, machine: vm.Guest, executor: str
     assert task.isdecimal()
     machine.must(f"echo 1 >/proc/{task}/make-it-fail")
     fail(machine, 100)
-    counts = crowd(machine, "ask", seconds=6, n=20)
+    counts = crowd(machine, "ask", seconds=6, clients=20)
     assert counts["complete"] == 0, counts
     missed = statistics(machine, "proving")
     ticks = machine.must(f"cat /proc/{task}/stat").rpartition(")")[2].split()[11:13]

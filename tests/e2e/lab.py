@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ktcp import author, conversation, module, run, ui, userland, vm
+from ktcp import author, conversation, module, run, ui, vm
 from ktcp.conversation import Address
 from ktcp.kernel import Kernel
+from ktcp.lab import programs
 
 PORT = run.GUEST_PORT
 
@@ -28,7 +29,6 @@ BOOTS = 4
 
 
 SOURCES = Path(__file__).parent / "modules"
-CLIENTS = module.CHECKOUT / "tests/clients"
 CROWD = "/bin/crowd"
 
 
@@ -42,7 +42,7 @@ def build_module(kernel: Kernel, name: str, folder: Path) -> Path:
 
 def crowd_program() -> dict[str, bytes]:
     """The file of the crowd of clients, for a guest."""
-    return {CROWD: userland.compiled(CLIENTS / "crowd.rs")}
+    return {CROWD: programs.build("ktcp-crowd")["ktcp-crowd"].read_bytes()}
 
 
 # What runs the connections of the module `proving`, and its parameters for that. In softirq context
@@ -166,8 +166,8 @@ def counted(output: str) -> dict[str, int]:
 
 def crowd(guest: vm.Guest, command: str, seconds: float = 60, **options: object) -> dict[str, int]:
     """Lets a crowd of clients do something in the guest; what it has counted."""
-    words = " ".join(f"{key}={value}" for key, value in options.items())
-    line = f"ulimit -n 300000; exec {CROWD} {command} seconds={seconds:g} {words}"
+    words = " ".join(f"--{key} {value}" for key, value in options.items())
+    line = f"ulimit -n 300000; exec {CROWD} {command} --seconds {seconds:g} {words}"
     return counted(guest.must(line, timeout=seconds + 30))
 
 

@@ -30,12 +30,12 @@ def test_an_idle_connection_costs_little(machine: vm.Guest, executor: str) -> No
     machine.must("insmod /modules/ktcp_server.ko")
     machine.must(f"insmod /modules/kecho.ko executor={executor} max_connections={CONNECTIONS}")
     # What is made once is made.
-    assert crowd(machine, "ask", n=20)["complete"] == 20
+    assert crowd(machine, "ask", clients=20)["complete"] == 20
     assert eventually(lambda: statistics(machine)["open"] == 0)
 
     allocations.watch(machine)
     holding = machine.start(
-        f"ulimit -n 5000; exec {CROWD} hold n={CONNECTIONS} seconds=120", timeout=150
+        f"ulimit -n 5000; exec {CROWD} hold --clients {CONNECTIONS} --seconds 120", timeout=150
     )
     assert eventually(lambda: statistics(machine)["calls"] >= 20 + CONNECTIONS, 60)
     machine.must("sleep 1")

@@ -97,7 +97,7 @@ def test_it_serves_where_it_was_loaded(inside: vm.Guest, executor: str) -> None:
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_namespace_lives_until_its_server_stops(inside: vm.Guest, executor: str) -> None:
     load(inside, executor)
-    client = inside.start(f"{CROWD} transfer n=4 bytes=3000000 seconds=60 addr=10.9.0.2:12345", 90)
+    client = inside.start(f"{CROWD} transfer --clients 4 --bytes 3000000 --addr 10.9.0.2:12345", 90)
     assert eventually(lambda: statistics(inside)["bytes_out"] > 100_000)
     # No process is there, and now no name: what is left of it are the sockets of the server.
     inside.must(f"{IP} netns del inside")

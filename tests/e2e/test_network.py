@@ -103,7 +103,7 @@ def test_nothing_is_lost_or_invented(machine: vm.Guest, line: str) -> None:
             continue
         serve(machine, executor, addr="::", output=5000)
         addr = ("10.9.0.1:12345", "[fd09::1]:12345")[number % 2]
-        command = f"{CROWD} transfer n=8 bytes=150000 seconds=60 seed={number} addr={addr}"
+        command = f"{CROWD} transfer --clients 8 --bytes 150000 --seed {number} --addr {addr}"
         counts = counted(machine.must(far(command), timeout=90))
         assert counts["complete"] == 8 and counts["corrupt"] == 0, (executor, counts)
         assert eventually(lambda: statistics(machine, "proving")["open"] == 0)
@@ -117,7 +117,7 @@ def test_a_line_that_is_cut(machine: vm.Guest, executor: str) -> None:
     slow = "delay 5ms rate 8mbit"
     degrade(machine, slow)
     serve(machine, executor, addr="::", drain_ms=500)
-    command = far(f"{CROWD} transfer n=6 bytes=400000 seconds=60 addr=10.9.0.1:12345")
+    command = far(f"{CROWD} transfer --clients 6 --bytes 400000 --addr 10.9.0.1:12345")
     transfer = machine.start(command, timeout=90)
     assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > 100_000)
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_a_line_that_is_cut(machine: vm.Guest, executor: str) -> None:
     counts = counted(outcome.output)
     assert counts["complete"] == 6, (counts, statistics(machine, "proving"))
 
-    transfer = machine.start(f"{command} until=/tmp/over", timeout=90)
+    transfer = machine.start(f"{command} --until /tmp/over", timeout=90)
     before = statistics(machine, "proving")["bytes_out"]
     assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > before + 100_000)
     cut(machine)

@@ -57,11 +57,11 @@ def machine(field: Lab) -> Iterator[vm.Guest]:
 def test_loads_and_unloads_in_a_storm(field: Lab, machine: vm.Guest) -> None:
     """Clients connect, talk, sit suspended and reset, while the server comes and goes."""
     seconds = 550
-    line = f"exec {CROWD} storm n=40 bytes=60000 seconds={seconds} addr=127.0.0.1:{PORT}"
+    line = f"exec {CROWD} storm --clients 40 --bytes 60000 --seconds {seconds}"
     storm = machine.start(f"{line} >/tmp/storm", timeout=seconds)
     # Suspended for half of the time, with whatever connections it has then
     machine.must(
-        f"(crowd storm n=10 seed=2 bytes=60000 seconds={seconds} addr=127.0.0.1:{PORT} >/tmp/second "
+        f"(crowd storm --clients 10 --seed 2 --bytes 60000 --seconds {seconds} >/tmp/second "
         "& while kill -STOP $!; do sleep 0.7; kill -CONT $! || break; sleep 0.7; done) "
         "2>/dev/null >/dev/null &"
     )
@@ -92,7 +92,7 @@ def test_storm_on_each_executor(machine: vm.Guest) -> None:
     """Nobody is sent what was not theirs, and all is freed when all have left."""
     for executor in EXECUTORS:
         serve(machine, executor, output=10_000)
-        counts = crowd(machine, "storm", seconds=15 if LONG else 3, n=100, bytes=100_000)
+        counts = crowd(machine, "storm", seconds=15 if LONG else 3, clients=100, bytes=100_000)
         assert counts["corrupt"] == 0 and counts["complete"] > 50, (executor, counts)
         assert eventually(lambda: statistics(machine, "proving")["open"] == 0)
         rmmod(machine, "proving")
@@ -110,7 +110,7 @@ def test_a_second_server_leaves_nothing(machine: vm.Guest, executor: str) -> Non
     assert machine.must("ls /sys/kernel/debug/ktcp_server") == folders
     after = machine.must("cat /proc/[0-9]*/comm 2>/dev/null; true")
     assert after.count("proving/") == names.count("proving/") and "kecho" not in after
-    assert crowd(machine, "ask", n=20)["complete"] == 20
+    assert crowd(machine, "ask", clients=20)["complete"] == 20
 
 
 @pytest.mark.limit(240)
@@ -119,7 +119,7 @@ def test_stops_in_time_before_a_thousand_who_never_read(machine: vm.Guest, execu
     drain = 2.0
     parameters = {"output": 8192, "input": 8192, "backlog": 4096, "drain_ms": int(drain * 1000)}
     serve(machine, executor, **parameters)
-    line = "ulimit -n 5000; exec crowd deaf n=1000 seconds=200 >/tmp/deaf"
+    line = "ulimit -n 5000; exec crowd deaf --clients 1000 --seconds 200 >/tmp/deaf"
     clients = machine.start(line, timeout=220)
     assert eventually(lambda: "deaf" in machine.must("cat /tmp/deaf 2>/dev/null; true"), 150)
     assert machine.must("cat /tmp/deaf") == "deaf 1000\n"
@@ -136,7 +136,7 @@ def test_stops_in_time_before_a_thousand_who_never_read(machine: vm.Guest, execu
 @pytest.mark.parametrize("executor", LEAN)
 def test_one_talks_among_ten_thousand_who_are_silent(machine: vm.Guest, executor: str) -> None:
     serve(machine, executor, connections=10_100, backlog=4096)
-    counts = crowd(machine, "talk", seconds=200, n=10_000, talk=3)
+    counts = crowd(machine, "talk", seconds=200, clients=10_000)
     print(executor, counts)
     assert counts["idle"] == 10_000 and counts["corrupt"] == 0, counts
     # It does not wait for any of them, and all are there still.
@@ -148,7 +148,7 @@ def test_one_talks_among_ten_thousand_who_are_silent(machine: vm.Guest, executor
 @pytest.mark.parametrize("executor", LEAN if LONG else FEW)
 def test_ten_thousand_ask_at_once(machine: vm.Guest, executor: str) -> None:
     serve(machine, executor, connections=10_100, backlog=4096)
-    counts = crowd(machine, "ask", seconds=200, n=10_000, bytes=64)
+    counts = crowd(machine, "ask", seconds=200, clients=10_000, bytes=64)
     print(executor, counts)
     assert counts["connected"] == 10_000 and counts["complete"] == 10_000, counts
 
@@ -160,10 +160,10 @@ def test_more_than_two_gibibytes_from_one_peer(machine: vm.Guest, executor: str)
     """Beyond what fits into an `int`; others are served meanwhile."""
     serve(machine, executor)
     sent = (1 << 31) + (1 << 20)
-    line = f"{CROWD} transfer n=1 bytes={sent} seconds=800 addr=127.0.0.1:{PORT}"
+    line = f"{CROWD} transfer --clients 1 --bytes {sent} --seconds 800"
     transfer = machine.start(line, timeout=850)
     assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > 10 << 20)
-    assert crowd(machine, "ask", n=20)["complete"] == 20
+    assert crowd(machine, "ask", clients=20)["complete"] == 20
     # Whatever came back was compared with what was sent, byte for byte.
     outcome = machine.finish(transfer)
     assert outcome.status == 0 and f"received {sent}" in outcome.output.splitlines(), outcome.output
@@ -185,15 +185,13 @@ def test_a_hundred_thousand_connections(lab: Lab, field: Lab) -> None:
         addresses = ",".join(f"127.0.0.{number}:{PORT}" for number in range(1, 5))
         free = f"grep -E '^(MemFree|Slab)' /proc/meminfo"
         before = guest.must(free)
-        line = (
-            f"ulimit -n 1000000; exec crowd hold n=100000 seconds=600 addr={addresses} >/tmp/hold"
-        )
+        line = f"ulimit -n 1000000; exec crowd hold --clients 100000 --seconds 600 --addr {addresses} >/tmp/hold"
         clients = guest.start(line, timeout=620)
         held = "holding 100000\n"
         assert eventually(lambda: guest.must("cat /tmp/hold 2>/dev/null; true") == held, 500)
         assert statistics(guest, "proving")["open"] == 100_000
         print(before, guest.must(free))
-        assert crowd(guest, "ask", n=1000, bytes=3000)["complete"] == 1000
+        assert crowd(guest, "ask", clients=1000, bytes=3000)["complete"] == 1000
         assert rmmod(guest, "proving") < 60
         assert not anything_left(guest, "proving")
         guest.run("killall -9 crowd")

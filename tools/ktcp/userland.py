@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Programs for the guest, beside its busybox: those of the build root, and our own."""
+"""Programs of the build root for the guest, beside its busybox."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import cache, module, ui
+from . import ui
 
 # `	libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, `	/lib64/ld-linux-x86-64.so.2 (0x…)`
 LIBRARY = re.compile(r"(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
@@ -57,18 +57,3 @@ def python(*imports: str) -> dict[str, bytes]:
     for path in map(Path, filter(None, listing.stdout.splitlines())):
         files[str(path)] = path.read_bytes()
     return files
-
-
-def compiled(source: Path) -> bytes:
-    """The program of a single file of Rust, which needs no library."""
-    output = module.BUILD / "userland" / source.stem
-    with cache.locked(cache.root() / "locks" / "userland"):
-        if not output.exists() or output.stat().st_mtime < source.stat().st_mtime:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            fresh = output.with_suffix(".new")
-            flags = ["--edition=2021", "-O", "-Dwarnings", "-Cpanic=abort", "-Cstrip=symbols"]
-            command = ["rustc", *flags, "-Ctarget-feature=+crt-static", "-o", str(fresh)]
-            subprocess.run([*command, str(source)], check=True)
-            fresh.rename(output)
-            module.hand_over(module.BUILD)
-    return output.read_bytes()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds the load generator and the servers to compare with, for this machine and for the guest."""
+"""Builds the programs in bench/, for this machine and for the guest."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .. import cache, module, ui
 SOURCES = module.CHECKOUT / "bench"
 # As bench/.cargo/config.toml says
 OUTPUT = module.BUILD / "bench" / "x86_64-unknown-linux-gnu"
+# Those of the laboratory
 NAMES = ("ktcp-bench", "ktcp-peer")
 # What draws charts, once it is built
 BENCH = OUTPUT / "release" / "ktcp-bench"
@@ -22,13 +23,15 @@ def cargo(command: str, *arguments: str) -> list[str]:
     return ["cargo", command, "--locked", "--color=never", *arguments]
 
 
-def build(profile: str = "release") -> dict[str, Path]:
-    """Builds the programs; returns where each of them is. They need no library."""
-    with ui.Progress("build the load generator and the peers") as progress:
+def build(*names: str) -> dict[str, Path]:
+    """Builds these programs, or those of the laboratory; returns where each of them is. They need no
+    library."""
+    names = names or NAMES
+    with ui.Progress(f"build {' and '.join(names)}") as progress:
         try:
             with cache.locked(cache.root() / "locks" / "cargo"):
                 ui.run_logged(
-                    cargo("build", f"--profile={profile}"),
+                    cargo("build", "--release", *(f"--package={name}" for name in names)),
                     cache.log("cargo"),
                     progress,
                     cwd=SOURCES,
@@ -38,7 +41,7 @@ def build(profile: str = "release") -> dict[str, Path]:
             raise _explained(failure) from failure
         finally:
             module.hand_over(module.BUILD)
-    return {name: OUTPUT / profile / name for name in NAMES}
+    return {name: OUTPUT / "release" / name for name in names}
 
 
 def _explained(failure: ui.Fail) -> ui.Fail:
@@ -75,7 +78,7 @@ def test(case: str) -> Tested:
     """Runs the tests of our programs whose names have `case` in them."""
     log = cache.log(LOG)
     failure: ui.Fail | None = None
-    with ui.Progress("bench: the load generator and the peers") as progress:
+    with ui.Progress("bench: the load generator, the peers and the crowd") as progress:
         command = cargo("test", "--no-fail-fast", "--", *([case] if case else []))
         try:
             ui.run_logged(command, log, progress, cwd=SOURCES)
