@@ -22,7 +22,7 @@ from . import cache, cli, join, kernel, lanes, splat, ui
 TIMEOUT = int(os.environ.get("KTCP_KUNIT_SECONDS", "300"))
 
 # How many of the runs that are to be repeated go on at once: each waits for most of its time.
-AT_ONCE = 4
+AT_ONCE = 4 * (os.cpu_count() or 1)
 
 # Rust and KASAN together need a kernel built by clang.
 TOOLCHAIN = "LLVM=1"
