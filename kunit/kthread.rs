@@ -20,6 +20,7 @@ mod tests {
     use kernel::{
         new_mutex,
         sync::{
+            aref::ARef,
             atomic::{
                 Atomic,
                 Relaxed, //
@@ -27,6 +28,7 @@ mod tests {
             Arc,
             Mutex, //
         },
+        task::Task,
         time::{
             delay::fsleep,
             Delta,
@@ -153,6 +155,18 @@ mod tests {
         }
         assert_eq!(runs.load(Relaxed), 100);
         assert_eq!(drops.load(Relaxed), 100);
+        Ok(())
+    }
+
+    #[test]
+    fn nobody_keeps_one_that_is_joined() -> Result {
+        let task = spawn(|_| ARef::<Task>::from(&**current!()))?.join()?;
+        let references = || {
+            // SAFETY: The task is valid, for we have a reference; the count is read whole.
+            unsafe { (&raw const (*task.as_ptr()).usage.refs.counter).read_volatile() }
+        };
+        // Ours. The scheduler lets go of it after a grace period.
+        assert!(eventually(|| references() == 1));
         Ok(())
     }
 

@@ -145,7 +145,6 @@ def _exec(tree: Path, folder: Path, case: str | None, *, quiet: bool = False) ->
         sys.stdout.write(ended.stdout or "")
         if complaint:
             ui.say(f"the kernel complained:\n{complaint}")
-        ui.say(f"its log: {log}")
     return result
 
 
@@ -186,6 +185,7 @@ def runs(case: str | None = None, times: int = 1, user: Path | None = None) -> I
                 result = _exec(tree, build, case)
                 # Where the logs of all rings are
                 log = shutil.copyfile(build / LOG, cache.log("kunit"))
+                ui.say(f"its log: {log}")
                 yield replace(result, log=log)
             else:
                 yield from _repeat(tree, build, case, times)

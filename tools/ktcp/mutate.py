@@ -121,6 +121,13 @@ MUTATIONS = (
         "ktcp_kthread",
     ),
     Mutation(
+        "a thread that was joined is kept",
+        "lib/kthread.rs",
+        "bindings::kthread_stop_put(",
+        "bindings::kthread_stop(",
+        "ktcp_kthread",
+    ),
+    Mutation(
         "an idle connection stays",
         "lib/timers.rs",
         "} else if passed(&self.idle, timeouts.idle) {",

@@ -56,7 +56,7 @@ impl Crowd {
         self.addrs[self.connected % self.addrs.len()]
     }
 
-    /// A client that has just connected, and has done what can be done without waiting.
+    /// Connects one more client, which does at once what it can do without waiting.
     pub fn connect(&mut self, plan: Plan) -> io::Result<()> {
         let (addr, seed) = (self.next_addr(), self.random.u64(..));
         let mut client = Client::connect(addr, seed, plan)?;
