@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -206,11 +207,32 @@ def echoed(address: Address) -> socket.socket:
     return connection
 
 
-def is_ended(connection: socket.socket, seconds: float = 10.0) -> bool:
-    """Whether the server's end, orderly or not, arrives in that time; reads what comes before."""
+@contextmanager
+def patience(connection: socket.socket, seconds: float) -> Iterator[None]:
+    """Waits no longer than that for the peer, for once."""
+    usual = connection.gettimeout()
     connection.settimeout(seconds)
     try:
-        conversation.receive_until_end(connection)
+        yield
+    finally:
+        connection.settimeout(usual)
+
+
+def is_silent(connection: socket.socket, seconds: float = 0.3) -> bool:
+    """Whether nothing comes in that time, not even the end."""
+    try:
+        with patience(connection, seconds):
+            connection.recv(1)
+    except TimeoutError:
+        return True
+    return False
+
+
+def is_ended(connection: socket.socket, seconds: float = 10.0) -> bool:
+    """Whether the server's end, orderly or not, arrives in that time; reads what comes before."""
+    try:
+        with patience(connection, seconds):
+            conversation.receive_until_end(connection)
     except TimeoutError:
         return False
     except OSError:

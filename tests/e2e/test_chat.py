@@ -10,7 +10,7 @@ import pytest
 
 from ktcp import conversation, vm
 from ktcp.conversation import Address
-from .lab import PORT, RMMOD_SECONDS, Lab, eventually, is_ended, loaded, rmmod, statistics
+from .lab import PORT, RMMOD_SECONDS, Lab, eventually, is_ended, loaded, patience, rmmod, statistics
 from .pseudo import Terminal
 
 HELLO = "* what is your name?"
@@ -34,7 +34,6 @@ class Person:
 
     def hears(self) -> str:
         """The next line."""
-        self.connection.settimeout(10.0)
         while b"\n" not in self._unread:
             piece = self.connection.recv(65536)
             assert piece, f"the connection ended behind {self._unread!r}"
@@ -44,10 +43,10 @@ class Person:
 
     def hears_until_silence(self, seconds: float = 1.0) -> list[str]:
         """All lines, until nothing comes for that time."""
-        self.connection.settimeout(seconds)
         try:
-            while piece := self.connection.recv(65536):
-                self._unread += piece
+            with patience(self.connection, seconds):
+                while piece := self.connection.recv(65536):
+                    self._unread += piece
         except TimeoutError:
             pass
         text, self._unread = self._unread.decode(), b""

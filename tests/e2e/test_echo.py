@@ -14,7 +14,7 @@ import pytest
 
 from ktcp import conversation, vm
 from ktcp.conversation import Address
-from .lab import PORT, echoed, eventually, open_connections, statistics
+from .lab import PORT, echoed, eventually, is_silent, open_connections, statistics
 from .pseudo import Terminal
 
 # Around the sizes of a page, of kecho's buffers, of loopback segments and of socket buffers.
@@ -23,15 +23,6 @@ BOUNDARIES = [
     for size in (1 << 8, 1460, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 17)
     for delta in (-1, 0, 1)
 ]
-
-
-def stays_silent(connection: socket.socket, seconds: float = 0.5) -> bool:
-    connection.settimeout(seconds)
-    try:
-        connection.recv(1)
-    except TimeoutError:
-        return True
-    return False
 
 
 def test_conversation(kecho: Address) -> None:
@@ -68,7 +59,7 @@ def test_sizes_around_boundaries(kecho: Address) -> None:
             payload = os.urandom(size)
             connection.sendall(payload)
             assert conversation.receive(connection, size) == payload, size
-        assert stays_silent(connection)
+        assert is_silent(connection, 0.5)
 
 
 def test_short_message_after_long_one(kecho: Address) -> None:
@@ -78,7 +69,7 @@ def test_short_message_after_long_one(kecho: Address) -> None:
         assert conversation.receive(connection, len(long)) == long
         connection.sendall(b"abc")
         assert conversation.receive(connection, 3) == b"abc"
-        assert stays_silent(connection)
+        assert is_silent(connection, 0.5)
 
 
 def test_nul_bytes(kecho: Address) -> None:
@@ -86,12 +77,12 @@ def test_nul_bytes(kecho: Address) -> None:
         with echoed(kecho) as connection:
             connection.sendall(payload)
             assert conversation.receive(connection, len(payload)) == payload
-            assert stays_silent(connection, 0.1)
+            assert is_silent(connection, 0.1)
 
 
 def test_nothing_comes_unasked(kecho: Address) -> None:
     with conversation.connect(kecho) as connection:
-        assert stays_silent(connection, 1.0)
+        assert is_silent(connection, 1.0)
 
 
 def test_nothing_for_a_client_that_sends_nothing(kecho: Address) -> None:

@@ -28,6 +28,7 @@ from .lab import (
     crowd_program,
     echoed,
     eventually,
+    is_silent,
     listens,
     loaded,
     rmmod,
@@ -74,15 +75,6 @@ def server(request: pytest.FixtureRequest, stale: Lab, machine: vm.Guest) -> Add
     serve(machine, request.param, input=BUFFER, output=BUFFER)
     assert eventually(lambda: conversation.answers(stale.address, 5))
     return stale.address
-
-
-def is_silent(connection: socket.socket, seconds: float = 0.3) -> bool:
-    connection.settimeout(seconds)
-    try:
-        connection.recv(1)
-    except TimeoutError:
-        return True
-    return False
 
 
 def payloads(size: int) -> list[bytes]:

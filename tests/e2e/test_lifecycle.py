@@ -25,6 +25,7 @@ from .lab import (
     is_ended,
     listens,
     loaded,
+    patience,
     rmmod,
 )
 
@@ -119,12 +120,12 @@ def test_idle_clients(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
 
 def stuff(connection: socket.socket) -> None:
     """Sends until neither kecho nor any buffer on the way takes more, and reads nothing."""
-    connection.settimeout(1.0)
     try:
-        while True:
-            connection.sendall(bytes(1 << 16))
+        with patience(connection, 1.0):
+            while True:
+                connection.sendall(bytes(1 << 16))
     except TimeoutError:
-        connection.settimeout(conversation.SILENCE_SECONDS)
+        pass
 
 
 def test_clients_that_never_read(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
