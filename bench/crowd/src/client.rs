@@ -128,10 +128,11 @@ impl Client {
             match self.stream.read(&mut space.buffer) {
                 Ok(0) => {
                     let is_whole = self.plan.half_closes && self.received == self.plan.total;
-                    self.state = if is_whole {
-                        State::Complete
-                    } else {
-                        State::Broken
+                    // Who has all that it wanted does not mind the end.
+                    self.state = match self.state {
+                        State::Open if is_whole => State::Complete,
+                        State::Open => State::Broken,
+                        reached => reached,
                     };
                     return Ok(());
                 }
