@@ -71,23 +71,20 @@ impl Crowd {
         Ok(())
     }
 
-    /// Waits for at most that long, and does what is to be done for those that are ready; says how
-    /// many these were.
-    pub fn turn(&mut self, most: Duration) -> io::Result<usize> {
+    /// Waits for at most that long, and does what is to be done for those that are ready.
+    pub fn turn(&mut self, most: Duration) -> io::Result<()> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         match self.poll.poll(&mut self.events, Some(most.min(left))) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-        let mut ready = 0;
         for event in &self.events {
             // Of one that has gone meanwhile there may still be an event.
             if let Some(client) = self.clients.get_mut(event.token().0) {
                 client.advance(&mut self.space);
-                ready += 1;
             }
         }
-        Ok(ready)
+        Ok(())
     }
 
     /// Turns until no client is on its way any more, or until time is up.
