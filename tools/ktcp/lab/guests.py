@@ -59,6 +59,8 @@ class Laboratory:
             name=name,
             files=self.programs,
             cpus=1 if icount else CPUS,
+            # As a kernel copies where it is used
+            cpu=vm.MAX_CPU,
             memory=MEMORY,
             boot_seconds=BOOT_SECONDS,
             icount=icount,
