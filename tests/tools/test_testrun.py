@@ -30,6 +30,9 @@ def untidy():
 def test_teardown(untidy): pass
 """
 
+# How many there are; with none, pytest itself runs the tests.
+WORKERS = [0, 2]
+
 
 def ring(name: str, run: Callable[[str], Counts]) -> Ring:
     return Ring(name, "a test", run)
@@ -42,8 +45,9 @@ def suite(folder: Path) -> Path:
     return folder / "suite"
 
 
-def test_counts_of_pytest(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    counts = testrun.pytest("small", str(suite), "")
+@pytest.mark.parametrize("workers", WORKERS)
+def test_counts_of_pytest(suite: Path, workers: int, capsys: pytest.CaptureFixture[str]) -> None:
+    counts = testrun.pytest("small", str(suite), "", workers)
     assert (counts.passed, counts.failed, counts.skipped) == (3, 4, 1)
     assert counts.log is not None and "one is not two" in counts.log.read_text()
     shown = capsys.readouterr().out
@@ -57,14 +61,25 @@ def test_one_case(suite: Path) -> None:
     assert (counts.passed, counts.failed, counts.skipped) == (1, 0, 0)
 
 
-def test_no_such_case(suite: Path) -> None:
+@pytest.mark.parametrize("workers", WORKERS)
+def test_no_such_case(suite: Path, workers: int) -> None:
     with pytest.raises(ui.Fail, match="no test of .* matches CASE=nothing"):
-        testrun.pytest("small", str(suite), "nothing")
+        testrun.pytest("small", str(suite), "nothing", workers)
 
 
-def test_suite_that_cannot_be_read(suite: Path) -> None:
+@pytest.mark.parametrize("workers", WORKERS)
+def test_suite_that_cannot_be_read(suite: Path, workers: int) -> None:
     (suite / "test_small.py").write_text("import nothing_of_that_name")
-    assert testrun.pytest("small", str(suite), "").failed == 1
+    assert testrun.pytest("small", str(suite), "", workers).failed == 1
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_share_of_the_whole(suite: Path, workers: int) -> None:
+    counts = testrun.pytest("small", str(suite), "", workers)
+    assert counts.log is not None
+    shares = [testrun.PROGRESS.search(line) for line in counts.log.read_text().splitlines()]
+    found = [int(share[1] or share[2]) for share in shares if share]
+    assert len(found) >= 8 and found[-1] == 100
 
 
 def test_pytest_that_does_not_start(folder: Path) -> None:

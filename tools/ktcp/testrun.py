@@ -27,8 +27,12 @@ from .module import CHECKOUT
 # How pytest's exit status says that there was nothing to run.
 NOTHING_COLLECTED = 5
 
-# The line of `pytest --verbose` for a test, and its share of the whole.
-PROGRESS = re.compile(r"\[ *(\d+)%\]$")
+# The share of the whole, in the line of `pytest --verbose` for a test: at its end, or before the
+# outcome if there are workers
+PROGRESS = re.compile(r"^\[gw\d+\] \[ *(\d+)%\]|\[ *(\d+)%\]$")
+
+# Guests mostly wait, or have one client: so many at a time are no more than two CPUs can do.
+WORKERS = 2
 
 # How much of a failed test's traceback is shown; the whole of it is in the log.
 SHOWN_LINES = 40
@@ -129,16 +133,20 @@ def _run_logged(command: Sequence[str], log: Path, title: str) -> tuple[int, str
         for line in child.stdout:
             print(line, end="", file=out, flush=True)
             if share := PROGRESS.search(line.rstrip()):
-                progress.detail(f"{share[1]} %")
+                progress.detail(f"{share[1] or share[2]} %")
     return child.returncode, line.strip()
 
 
-def pytest(name: str, folder: str, case: str) -> Counts:
-    """Runs the tests of a folder; raises `Fail` if that cannot even be tried."""
+def pytest(name: str, folder: str, case: str, workers: int = 0) -> Counts:
+    """Runs the tests of a folder, so many files at a time; raises `Fail` if that cannot even be tried.
+
+    Without workers, they are run in one process, one after the other.
+    """
     log, report = cache.log(f"test-{name}"), cache.log(f"test-{name}").with_suffix(".xml")
     log.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "--verbose", f"--junit-xml={report}"]
+    command += [f"--numprocesses={workers}", "--dist=loadfile"] if workers else []
     select = ["-k", case] if case else []
     status, last = _run_logged([*command, *select, *folder.split()], log, f"{name}: {folder}")
     if status == NOTHING_COLLECTED:
@@ -216,7 +224,11 @@ TOOLS = Ring("tools", "the tooling itself", lambda case: pytest("tools", "tests/
 BENCH = Ring("bench", "the load generator, and the servers to compare with", _bench)
 NEW = Ring("new", "a module as `make new` writes it", lambda case: pytest("new", "tests/new", case))
 KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit, _kunit_runs)
-E2E = Ring("e2e", "real clients on the real kernel", lambda case: pytest("e2e", "tests/e2e", case))
+E2E = Ring(
+    "e2e",
+    "real clients on the real kernel",
+    lambda case: pytest("e2e", "tests/e2e", case, WORKERS),
+)
 DEBUG = Ring(
     "debug",
     "suites and clients on a kernel that sees mistakes",
@@ -229,7 +241,7 @@ KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
 RINGS = {ring.name: ring for ring in (LINT, TOOLS, BENCH, KUNIT, NEW, E2E, DEBUG, LONG, KERNELS)}
 
 # What `make test` runs beside each other; in one lane what builds user-mode Linux
-LANES = ((KUNIT, NEW, DEBUG), (LINT, TOOLS, BENCH), (E2E,))
+LANES = ((DEBUG,), (KUNIT, NEW, LINT, TOOLS, BENCH), (E2E,))
 
 
 def _counts(ring: Ring, case: str = "", times: int = 1) -> Iterator[Counts]:
