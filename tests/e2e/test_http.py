@@ -412,25 +412,27 @@ def test_status_page(site: Web) -> None:
 # Load
 
 
-def wrk(server: Web, path: str, connections: int) -> str:
-    return web.program_output(
-        server.guest,
-        f"wrk -t2 -c{connections} -d{LOAD_SECONDS}s --timeout 20s http://127.0.0.1:{web.PORT}{path}",
-    )
+def check_by_wrk(server: Web, path: str, connections: int, least: int) -> None:
+    """Lets wrk ask for the path: so often at least, and without an error."""
+    # On a busy machine, the shorter time may be over before everybody has had an answer.
+    for seconds in (LOAD_SECONDS, 10 * LOAD_SECONDS):
+        url = f"http://127.0.0.1:{web.PORT}{path}"
+        command = f"wrk -t2 -c{connections} -d{seconds}s --timeout 20s {url}"
+        output = web.program_output(server.guest, command)
+        assert "Socket errors" not in output and "Non-2xx" not in output, output
+        if int(re.findall(r"(\d+) requests in", output)[0]) >= least:
+            return
+    pytest.fail(output)
 
 
 @pytest.mark.parametrize("executor", ["workqueue", "event_loop", "kthread"])
 def test_wrk(server: Web, executor: str) -> None:
     with server.served(executor=executor):
-        output = wrk(server, "/1k.bin", 64)
-        assert "Socket errors" not in output and "Non-2xx" not in output, output
-        assert int(re.findall(r"(\d+) requests in", output)[0]) >= 64, output
+        check_by_wrk(server, "/1k.bin", 64, 64)
 
 
 def test_wrk_large(site: Web) -> None:
-    output = wrk(site, "/large.bin", 8)
-    assert "Socket errors" not in output and "Non-2xx" not in output, output
-    assert int(re.findall(r"(\d+) requests in", output)[0]) >= 4, output
+    check_by_wrk(site, "/large.bin", 8, 4)
 
 
 @pytest.mark.parametrize("options", ["", "-k"])

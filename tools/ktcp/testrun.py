@@ -34,6 +34,12 @@ PROGRESS = re.compile(r"^\[gw\d+\] \[ *(\d+)%\]|\[ *(\d+)%\]$")
 # Guests mostly wait, or have one client: so many at a time are no more than two CPUs can do.
 WORKERS = 2
 
+
+def _workers() -> int:
+    """How many a ring may have; beside others, the CPUs are busy without them."""
+    return 0 if os.environ.get(lanes.BESIDE) else WORKERS
+
+
 # How much of a failed test's traceback is shown; the whole of it is in the log.
 SHOWN_LINES = 40
 
@@ -227,7 +233,7 @@ KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit, _kunit_runs)
 E2E = Ring(
     "e2e",
     "real clients on the real kernel",
-    lambda case: pytest("e2e", "tests/e2e", case, WORKERS),
+    lambda case: pytest("e2e", "tests/e2e", case, _workers()),
 )
 DEBUG = Ring(
     "debug",
@@ -241,7 +247,7 @@ KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
 RINGS = {ring.name: ring for ring in (LINT, TOOLS, BENCH, KUNIT, NEW, E2E, DEBUG, LONG, KERNELS)}
 
 # What `make test` runs beside each other; in one lane what builds user-mode Linux
-LANES = ((DEBUG,), (KUNIT, NEW, LINT, TOOLS, BENCH), (E2E,))
+LANES = ((KUNIT, NEW, DEBUG), (LINT, TOOLS, BENCH), (E2E,))
 
 
 def _counts(ring: Ring, case: str = "", times: int = 1) -> Iterator[Counts]:
