@@ -172,6 +172,15 @@ def crowd(guest: vm.Guest, command: str, seconds: float = 60, **options: object)
     return counted(guest.must(line, timeout=seconds + 30))
 
 
+def fill(guest: vm.Guest, path: str, line: str, megabytes: int) -> None:
+    """Makes a file of that line, again and again: of pieces, for `yes` is slow."""
+    guest.must(
+        f"yes '{line}' | head -c 1000000 >{path}.piece && "
+        f"cat $(yes {path}.piece | head -n {megabytes}) >{path} && rm {path}.piece",
+        timeout=60,
+    )
+
+
 def anything_left(guest: vm.Guest, server: str = "kecho") -> str:
     """What of the server is still there; empty if nothing is."""
     names = guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true").splitlines()

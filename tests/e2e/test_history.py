@@ -28,6 +28,7 @@ from .lab import (
     crowd_program,
     echoed,
     eventually,
+    fill,
     is_silent,
     listens,
     loaded,
@@ -53,12 +54,8 @@ def stale(lab: Lab, proving: Path) -> Iterator[Lab]:
     options = {"cmdline": STALE, "files": crowd_program()}
     own = Lab(lab.kernel, [*lab.modules, proving], lab.accel, "stale", **options)
     guest = own.lend()
-    # 400 MB of it, written once: to write is most of what it takes to make them.
-    guest.must(
-        f"yes '{MARKER.decode()}' | head -c 1000000 >/tmp/marker && "
-        "cat $(yes /tmp/marker | head -n 400) >/tmp/fill && rm /tmp/fill /tmp/marker",
-        timeout=60,
-    )
+    fill(guest, "/tmp/fill", MARKER.decode(), 400)
+    guest.must("rm /tmp/fill")
     yield own
     own.close()
 

@@ -22,6 +22,7 @@ from .lab import (
     anything_left,
     echoed,
     eventually,
+    fill,
     is_ended,
     listens,
     loaded,
@@ -217,10 +218,7 @@ def unsent(guest: vm.Guest) -> list[int]:
 def test_clients_in_the_guest_that_never_read(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
     # Without QEMU's network in between, which has large buffers of its own. wget reads nothing
     # before it has sent everything.
-    guest.must(
-        "yes | head -c 1000000 >/tmp/piece && cat $(yes /tmp/piece | head -n 50) >/tmp/body && "
-        "rm /tmp/piece"
-    )
+    fill(guest, "/tmp/body", "y", 50)
     command = f"wget -q -O /dev/null --post-file /tmp/body http://127.0.0.1:{PORT}/"
     clients = [guest.start(command, timeout=60) for _ in range(3)]
     assert eventually(lambda: len(unsent(guest)) == 3 and min(unsent(guest)) > 0)

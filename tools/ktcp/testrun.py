@@ -34,12 +34,6 @@ PROGRESS = re.compile(r"^\[gw\d+\] \[ *(\d+)%\]|\[ *(\d+)%\]$")
 # Guests mostly wait, or have one client: so many at a time are no more than two CPUs can do.
 WORKERS = 2
 
-
-def _workers() -> int:
-    """How many a ring may have; beside others, the CPUs are busy without them."""
-    return 0 if os.environ.get(lanes.BESIDE) else WORKERS
-
-
 # How much of a failed test's traceback is shown; the whole of it is in the log.
 SHOWN_LINES = 40
 
@@ -223,6 +217,11 @@ def _long(case: str) -> Counts:
 def _browser(case: str) -> Counts:
     browser.install()
     return pytest("browser", "tests/e2e/test_browser.py", case)
+
+
+def _workers() -> int:
+    """How many a ring may have; beside others, the CPUs are busy without them."""
+    return 0 if os.environ.get(lanes.BESIDE) else WORKERS
 
 
 LINT = Ring("lint", "formatting, lints, licence lines", _lints)
