@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Commands that run in the guest; the host's end of what tools/guest/init speaks.
+"""Commands that run in the guest; the host's end of what tools/guest/agent.c speaks.
 
-Output travels in base64, so it may hold any byte. Any number of commands may be under way at once.
-A guest that dies or falls silent ends every wait with `Lost`, never with a hang.
+A request is the line `ID SECONDS LENGTH` and a shell command of LENGTH bytes. The answer is the line
+`ID STATUS LENGTH` and LENGTH bytes: what the command has printed. Any number of commands may be under
+way at once. A guest that dies or falls silent ends every wait with `Lost`, never with a hang.
 """
 
 from __future__ import annotations
 
-import base64
 import socket
 import struct
 import threading
@@ -19,14 +19,6 @@ GRACE_SECONDS = 5.0
 
 # The status of a command that the guest had to kill: 128 and SIGKILL.
 KILLED = 137
-
-
-def one_word(text: str) -> str:
-    """What `printf %b` makes the text of, which costs the guest's shell no program."""
-    plain = range(0x21, 0x7F)
-    return "".join(
-        chr(byte) if byte in plain and byte != 0x5C else f"\\0{byte:03o}" for byte in text.encode()
-    )
 
 
 class Lost(Exception):
@@ -93,11 +85,12 @@ class Channel:
             if self._closed:
                 raise Lost(f"the guest has ended: `{text}` cannot run")
             number = self._next
-            request = f"{number} {max(1, round(timeout))} {one_word(text)}\n"
+            content = text.encode()
+            request = b"%d %d %d\n%s" % (number, max(1, round(timeout)), len(content), content)
             self._next += 1
             self._waiting[number] = command
             try:
-                self._connection.sendall(request.encode())
+                self._connection.sendall(request)
             except OSError as error:
                 raise Lost(f"the guest has ended: `{text}` cannot run") from error
         return command
@@ -114,13 +107,10 @@ class Channel:
         try:
             with self._connection.makefile("rb") as lines:
                 while head := lines.readline():
-                    number, status = head.split()
-                    text = bytearray()
-                    while (line := lines.readline()) not in (b".\n", b""):
-                        text += line.strip()
-                    if line:
-                        output = base64.b64decode(text, validate=True)
-                        self._finish(int(number), Outcome(int(status), output))
+                    number, status, length = map(int, head.split())
+                    output = lines.read(length)
+                    if len(output) == length:
+                        self._finish(number, Outcome(status, output))
         except (OSError, ValueError):
             pass  # a guest that crashed in the middle of an answer is a guest that has ended
         finally:

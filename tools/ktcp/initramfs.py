@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest's root file system: busybox, a few kernel modules and a shell script in a cpio archive.
+"""The guest's root file system: busybox, a few kernel modules and what starts it, in a cpio archive.
 
 The archive is written for every boot (some ten milliseconds), so there is nothing to keep fresh.
 """
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from . import ui
+from . import cache, ui
 from .kernel import Kernel
 
 BUSYBOX = Path("/bin/busybox")
-INIT = Path(__file__).parent.parent / "guest" / "init"
+GUEST = Path(__file__).parent.parent / "guest"
 
 # What the guest cannot live without. The cloud flavour has most of it built in, others do not.
 DRIVERS = {
@@ -30,6 +31,18 @@ EXECUTABLE = (b"\x7fELF", b"#!")
 
 # Where the modules that are under test lie in the guest.
 MODULES = PurePosixPath("/modules")
+
+
+def _agent() -> bytes:
+    """The program that runs the commands, which needs no library."""
+    source = GUEST / "agent.c"
+    key = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    folder = cache.root() / "agents" / key
+    with cache.once(folder, key) as needed:
+        if needed:
+            command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]
+            ui.run_logged([*command, str(source), "-o", str(folder / "agent")], cache.log("agent"))
+    return (folder / "agent").read_bytes()
 
 
 class Archive:
@@ -145,7 +158,8 @@ def build(
     loaded = _in_load_order(kernel, [*DRIVERS, *drivers])
     _check_built_in(kernel, loaded)
     archive = Archive()
-    archive.file("init", INIT.read_bytes(), 0o755)
+    archive.file("init", (GUEST / "init").read_bytes(), 0o755)
+    archive.file("bin/agent", _agent(), 0o755)
     archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
     # The kernel opens the console for init before anything can be mounted on /dev.
     archive.character_device("dev/console", 5, 1)

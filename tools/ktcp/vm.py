@@ -40,8 +40,8 @@ BOOT_SECONDS = 90.0
 POWER_OFF_SECONDS = 20.0
 TAIL_LINES = 25
 
-# One line of base64 for each request: large files belong into the initramfs.
-PUSH_BYTES = 32768
+# What the guest's shell takes as one argument: large files belong into the initramfs.
+PUSH_BYTES = 65536
 
 ACCELERATORS = {
     "tcg": ["tcg,thread=multi"],
