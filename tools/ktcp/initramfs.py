@@ -10,6 +10,7 @@ import hashlib
 import lzma
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -43,6 +44,15 @@ def _agent() -> bytes:
             command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]
             ui.run_logged([*command, str(source), "-o", str(folder / "agent")], cache.log("agent"))
     return (folder / "agent").read_bytes()
+
+
+def _stripped(module: Path) -> bytes:
+    """A module as `make INSTALL_MOD_STRIP=1 modules_install` installs it: what is for debuggers is
+    most of it, and to load it takes time."""
+    with tempfile.TemporaryDirectory(prefix="ktcp-strip.") as folder:
+        stripped = Path(folder, module.name)
+        subprocess.run(["strip", "--strip-debug", "-o", stripped, module], check=True)
+        return stripped.read_bytes()
 
 
 class Archive:
@@ -168,7 +178,7 @@ def build(
         archive.file(name, _module_content(path))
     archive.file("etc/boot-modules", "".join(f"{name}\n" for name in names).encode())
     for module in modules:
-        archive.file(MODULES / module.name, module.read_bytes())
+        archive.file(MODULES / module.name, _stripped(module))
     for name, content in files.items():
         archive.file(name, content, 0o755 if content.startswith(EXECUTABLE) else 0o644)
     return archive.bytes()
