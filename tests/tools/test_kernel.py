@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,20 @@ def test_configurations() -> None:
     assert kernel.compare_configs(theirs, same) == ""
     other = theirs.replace("CONFIG_RUST=y", "# CONFIG_RUST is not set")
     assert kernel.compare_configs(theirs, other) == "-CONFIG_RUST=y\n+# CONFIG_RUST is not set"
+
+
+@pytest.mark.parametrize("program", ["zstd", "xz"])
+def test_an_image_is_unpacked(program: str) -> None:
+    elf = b"\x7fELF" + bytes(range(256)) * 64
+    packed = subprocess.run([program, "-c"], input=elf, check=True, capture_output=True).stdout
+    packed += len(elf).to_bytes(4, "little")
+    image = bytearray(3 * 512)
+    image[0x1F1] = 2
+    struct.pack_into("<II", image, 0x248, 100, len(packed))
+    assert kernel.unpacked(bytes(image) + bytes(100) + packed + bytes(1000)) == elf
+    # Of what is packed in another way nothing is known.
+    image[0x1F1] = 1
+    assert kernel.unpacked(bytes(image) + bytes(5000)) is None
 
 
 def _serve_headers(monkeypatch: pytest.MonkeyPatch, config: str) -> list[str]:

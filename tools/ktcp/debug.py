@@ -44,7 +44,7 @@ def _configure(source: Path, build: Path, progress: ui.Progress) -> None:
 
 
 def _build(build: Path, progress: ui.Progress) -> None:
-    command = lanes.yielding(kernel.run_make(build, *TOOLCHAIN))
+    command = lanes.yielding(kernel.run_make(build, *TOOLCHAIN, "vmlinux", "modules"))
     ui.run_logged(command, cache.log("debug-build"), progress, unit="steps")
     # It is linked, and never built again.
     for path in [*build.rglob("*.o"), *build.rglob("*.a")]:
@@ -71,7 +71,7 @@ def prepare() -> kernel.Kernel:
         flavour="debug",
         release=(build / "include/config/kernel.release").read_text().strip(),
         build=build,
-        image=build / "arch/x86/boot/bzImage",
+        image=build / "vmlinux",
         # All that it needs is built in.
         modules=build / "modules",
         toolchain=TOOLCHAIN,

@@ -16,6 +16,7 @@ import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ LAYOUT = "1"
 
 # The source, the build directory and the packages, before they are unpacked and after
 NEEDED_GIB = 4
+
+# How images are packed: the first bytes, and the program that unpacks them
+PACKERS = {b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz"}
 
 RUST_EXPORT = re.compile(r"EXPORT_SYMBOL_RUST_GPL\((_R\w+)\)")
 
@@ -42,6 +46,8 @@ class Kernel:
     # Pristine: everything is built out of it, with O=.
     source: Path
     build: Path
+    # What is booted: the kernel itself if it can be entered without the firmware's ways (CONFIG_PVH).
+    # To unpack an image takes more than a second where the processor is emulated.
     image: Path
     # `/lib/modules/<release>` of this kernel
     modules: Path
@@ -65,13 +71,15 @@ class _Paths:
     source: Path
     packages: Path
     build: Path
+    image: Path
 
     @staticmethod
     def of(version: str, release: str) -> _Paths:
         folder = cache.root() / "kernels" / f"{release}_{version}"
         # Checkouts whose build roots have different compilers must not undo each other's work.
         build = f"build-{compilers()}"
-        return _Paths(cache.root() / "sources" / version, folder / "packages", folder / build)
+        source = cache.root() / "sources" / version
+        return _Paths(source, folder / "packages", folder / build, folder / "image")
 
 
 def _config(config: Path) -> dict[str, str]:
@@ -154,6 +162,21 @@ def _find_image(packages: Path, release: str) -> Path:
             "choose another kernel with KERNEL=",
         )
     return images[0]
+
+
+def unpacked(image: bytes) -> bytes | None:
+    """The ELF file in an image that unpacks itself, as Documentation/arch/x86/boot.rst describes it;
+    None if it is packed in a way that is not known here."""
+    setup_sectors = image[0x1F1]
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    start = (setup_sectors + 1) * 512 + offset
+    packed = image[start : start + length]
+    for magic, program in PACKERS.items():
+        if packed.startswith(magic):
+            # Behind it the kernel's build writes the size of what comes out.
+            command, packed = [program, "--decompress", "--stdout"], packed[:-4]
+            return subprocess.run(command, input=packed, check=True, capture_output=True).stdout
+    return None
 
 
 def _fetch_source(kernel: index.Candidate, into: Path, progress: ui.Progress) -> None:
@@ -283,6 +306,13 @@ def _make_build(kernel: index.Candidate, paths: _Paths, steps: ui.Steps) -> None
         _check_symbols(paths)
 
 
+def _make_image(kernel: index.Candidate, paths: _Paths, steps: ui.Steps) -> None:
+    with steps.step("unpack its image"):
+        image = _find_image(paths.packages, kernel.release).read_bytes()
+        has_pvh = _config(paths.packages / ".config").get("CONFIG_PVH") == "y"
+        (paths.image / "vmlinux").write_bytes(unpacked(image) or image if has_pvh else image)
+
+
 def _make_source(kernel: index.Candidate, paths: _Paths, steps: ui.Steps) -> None:
     with steps.step("fetch and unpack its source") as progress:
         _fetch_source(kernel, paths.source, progress)
@@ -305,6 +335,7 @@ def _fill(kernel: index.Candidate) -> Kernel:
     key = f"{LAYOUT} {kernel.version} {kernel.release}"
     parts = (
         (paths.packages, key, _make_packages, 2),
+        (paths.image, key, _make_image, 1),
         (paths.source, f"{LAYOUT} {kernel.version}", _make_source, 1),
         (paths.build, key, _make_build, 3),
     )
@@ -325,7 +356,7 @@ def _fill(kernel: index.Candidate) -> Kernel:
         kernel.release,
         paths.source / "linux",
         paths.build,
-        _find_image(paths.packages, kernel.release),
+        paths.image / "vmlinux",
         paths.packages / "usr/lib/modules" / kernel.release,
     )
 
