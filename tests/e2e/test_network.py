@@ -114,11 +114,12 @@ def test_nothing_is_lost_or_invented(machine: vm.Guest, line: str) -> None:
 def test_a_line_that_is_cut(machine: vm.Guest, executor: str) -> None:
     """In mid-transfer, for a moment: all arrives. For ever: what arrived is right, and the server
     does not wait for it when it ends."""
-    slow = "delay 5ms rate 8mbit"
+    # Its queue is a tenth of a second long.
+    slow = "delay 5ms rate 8mbit limit 70"
     degrade(machine, slow)
     serve(machine, executor, addr="::", drain_ms=500)
-    command = far(f"{CROWD} transfer --clients 6 --bytes 400000 --addr 10.9.0.1:12345")
-    transfer = machine.start(command, timeout=90)
+    command = far(f"{CROWD} transfer --clients 6 --addr 10.9.0.1:12345")
+    transfer = machine.start(f"{command} --bytes 400000", timeout=90)
     assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > 100_000)
     for _ in range(2):
         cut(machine)
@@ -129,8 +130,10 @@ def test_a_line_that_is_cut(machine: vm.Guest, executor: str) -> None:
     counts = counted(outcome.output)
     assert counts["complete"] == 6, (counts, statistics(machine, "proving"))
 
-    transfer = machine.start(f"{command} --until /tmp/over", timeout=90)
     before = statistics(machine, "proving")["bytes_out"]
+    transfer = machine.start(f"{command} --bytes 4000000 --until /tmp/over", timeout=90)
+    # All of them, for to connect through a line that is cut would take until they give up.
+    assert eventually(lambda: statistics(machine, "proving")["open"] == 6)
     assert eventually(lambda: statistics(machine, "proving")["bytes_out"] > before + 100_000)
     cut(machine)
     assert rmmod(machine, "proving") < 5
