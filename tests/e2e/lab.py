@@ -181,21 +181,25 @@ def fill(guest: vm.Guest, path: str, line: str, megabytes: int) -> None:
     )
 
 
-def anything_left(guest: vm.Guest, server: str = "kecho") -> str:
-    """What of the server is still there; empty if nothing is."""
-    names = guest.must("cat /proc/[0-9]*/comm 2>/dev/null; true").splitlines()
-    left = [name for name in names if name.startswith(server)]
-    if server in loaded(guest):
-        left.append("the module")
-    if listens(guest):
-        left.append("the port")
-    return ", ".join(left)
+def _listeners(port: int) -> str:
+    """A command that shows who listens on it: state 0A of /proc/net/tcp and tcp6."""
+    return f"grep -h ':{port:04X} [0:]* 0A ' /proc/net/tcp*"
 
 
 def listens(guest: vm.Guest, port: int = PORT) -> bool:
-    """Whether anybody in the guest listens on `port` (state 0A of /proc/net/tcp and tcp6)."""
-    rows = [line.split() for line in guest.must("cat /proc/net/tcp*").splitlines()]
-    return any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+    """Whether anybody in the guest listens on `port`."""
+    return guest.run(_listeners(port)).status == 0
+
+
+def anything_left(guest: vm.Guest, server: str = "kecho") -> str:
+    """What of the server is still there; empty if nothing is."""
+    # One command, for many tests ask: its threads, the module, the port
+    command = f"""
+        grep -hs '^{server}' /proc/[0-9]*/comm
+        [ ! -d /sys/module/{server} ] || echo module
+        {_listeners(PORT)}
+    """
+    return ", ".join(guest.run(command).output.splitlines())
 
 
 def eventually(what: Callable[[], object], seconds: float = 10.0) -> bool:
