@@ -120,10 +120,12 @@ fn servers_may_share_what_their_handlers_share(executor: Executor) -> Result {
 }
 
 #[repr(align(64))]
-struct Blank([u8; 8192]);
+struct Blank {
+    _memory: [u8; 8192],
+}
 
 /// No code is within a module without memory.
-static BLANK: Blank = Blank([0; 8192]);
+static BLANK: Blank = Blank { _memory: [0; 8192] };
 
 // SAFETY: What is looked at of it is where its memory is.
 static STRANGER: ThisModule = unsafe { ThisModule::from_ptr((&raw const BLANK).cast_mut().cast()) };

@@ -63,23 +63,27 @@ def _output(name: str) -> Iterator[Path]:
             hand_over(BUILD)
 
 
-def build(prepared: kernel.Kernel, quiet: bool = False) -> Path:
+# A warning is an error.
+STRICT = ("KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror")
+
+
+def build(prepared: kernel.Kernel, quiet: bool = False, strict: bool = False) -> Path:
     """Builds the modules; returns the folder that holds `ktcp_server.ko` and `kecho.ko`.
 
     With `quiet` only warnings and errors are shown.
     """
-    verbosity = [f"V={os.environ['V']}"] if os.environ.get("V") else ["-s"] if quiet else []
+    options = [f"V={os.environ['V']}"] if os.environ.get("V") else ["-s"] if quiet else []
+    options += STRICT if strict else ()
     with _output(prepared.release) as folder:
-        run(external(prepared, folder, *verbosity, "modules"))
+        run(external(prepared, folder, *options, "modules"))
     return folder
 
 
 def clippy(prepared: kernel.Kernel) -> subprocess.CompletedProcess[str]:
     """Builds the modules with the kernel's lints and no mercy, in a folder of their own."""
-    strict = ("CLIPPY=1", "KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror")
     with _output(f"{prepared.release}.clippy") as folder:
         return subprocess.run(
-            external(prepared, folder, "-s", *strict, "modules"),
+            external(prepared, folder, "-s", "CLIPPY=1", *STRICT, "modules"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
