@@ -37,12 +37,17 @@ def run(command: list[str]) -> None:
         raise ui.Fail("the modules do not build", "mend what the compiler says above")
 
 
+# A warning is an error.
+STRICT = ("KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror")
+
+
 def external(prepared: kernel.Kernel, output: Path, *arguments: str) -> list[str]:
     """The command that runs the kernel's build system over this checkout."""
     # Out of the kernel tree, where no Kconfig is read, the pieces are chosen here.
     pieces = ["CONFIG_KTCP_SERVER=m", "CONFIG_KTCP_KECHO=m"]
     if prepared.has("CONFIG_KUNIT"):
-        pieces.append("CONFIG_KTCP_KUNIT_TEST=m")
+        # No lint builds the suites.
+        pieces += ["CONFIG_KTCP_KUNIT_TEST=m", *STRICT]
     try:
         pieces.append(f"KTCP_CRATES={crates.fetch()}")
     except ui.Fail as failure:
@@ -63,19 +68,14 @@ def _output(name: str) -> Iterator[Path]:
             hand_over(BUILD)
 
 
-# A warning is an error.
-STRICT = ("KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror")
-
-
-def build(prepared: kernel.Kernel, quiet: bool = False, strict: bool = False) -> Path:
+def build(prepared: kernel.Kernel, quiet: bool = False) -> Path:
     """Builds the modules; returns the folder that holds `ktcp_server.ko` and `kecho.ko`.
 
     With `quiet` only warnings and errors are shown.
     """
-    options = [f"V={os.environ['V']}"] if os.environ.get("V") else ["-s"] if quiet else []
-    options += STRICT if strict else ()
+    verbosity = [f"V={os.environ['V']}"] if os.environ.get("V") else ["-s"] if quiet else []
     with _output(prepared.release) as folder:
-        run(external(prepared, folder, *options, "modules"))
+        run(external(prepared, folder, *verbosity, "modules"))
     return folder
 
 
