@@ -63,6 +63,9 @@ CMDLINE = (
     # A crash ends the guest (with -no-reboot) instead of leaving it to a timeout.
     "panic=-1",
     "oops=panic",
+    # The watchdog of clock sources has one CPU spin for the other, with interrupts off and until a
+    # clock says that it is late. Early in a boot that clock is counted by those very interrupts.
+    "tsc=nowatchdog",
 )
 
 
