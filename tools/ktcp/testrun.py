@@ -219,11 +219,6 @@ def _browser(case: str) -> Counts:
     return pytest("browser", "tests/e2e/test_browser.py", case)
 
 
-def _workers() -> int:
-    """How many a ring may have; beside others, the CPUs are busy without them."""
-    return 0 if os.environ.get(lanes.BESIDE) else WORKERS
-
-
 LINT = Ring("lint", "formatting, lints, licence lines", _lints)
 TOOLS = Ring("tools", "the tooling itself", lambda case: pytest("tools", "tests/tools", case))
 BENCH = Ring("bench", "the load generator, and the servers to compare with", _bench)
@@ -232,12 +227,12 @@ KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit, _kunit_runs)
 E2E = Ring(
     "e2e",
     "real clients on the real kernel",
-    lambda case: pytest("e2e", "tests/e2e", case, _workers()),
+    lambda case: pytest("e2e", "tests/e2e", case, WORKERS),
 )
 DEBUG = Ring(
     "debug",
     "suites and clients on a kernel that sees mistakes",
-    lambda case: pytest("debug", "tests/debug", case),
+    lambda case: pytest("debug", "tests/debug", case, WORKERS),
 )
 LONG = Ring("long", "storms, failing memory and many connections, for long", _long)
 BROWSER = Ring("browser", "khttpd's pages in Chromium", _browser)
@@ -245,8 +240,8 @@ KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
 
 RINGS = {ring.name: ring for ring in (LINT, TOOLS, BENCH, KUNIT, NEW, E2E, DEBUG, LONG, KERNELS)}
 
-# What `make test` runs beside each other; in one lane what builds user-mode Linux
-LANES = ((KUNIT, NEW, DEBUG), (LINT, TOOLS, BENCH), (E2E,))
+# What `make test` runs beside each other: what takes longest has a lane of its own.
+LANES = ((DEBUG,), (E2E,), (KUNIT, LINT, BENCH, NEW, TOOLS))
 
 
 def _counts(ring: Ring, case: str = "", times: int = 1) -> Iterator[Counts]:
