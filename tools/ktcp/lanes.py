@@ -23,6 +23,8 @@ BESIDE = "KTCP_BESIDE"
 
 # How much less a build is favoured than a test, whose time is limited
 NICE = 15
+# One for which the tests that take longest wait
+NICE_FIRST = 10
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,9 @@ class Ended:
     seconds: float
 
 
-def yielding(command: Sequence[str]) -> list[str]:
+def yielding(command: Sequence[str], niceness: int = NICE) -> list[str]:
     """The command of a long build, which leaves the processors to the tests beside it, if any."""
-    return ["nice", "-n", str(NICE), *command] if os.environ.get(BESIDE) else list(command)
+    return ["nice", "-n", str(niceness), *command] if os.environ.get(BESIDE) else list(command)
 
 
 class _Lanes:
