@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guest's root file system: busybox, a few kernel modules and what starts it, in a cpio archive.
 
-The archive is written for every boot (some ten milliseconds), so there is nothing to keep fresh.
+The archive is written for every boot, so there is nothing to keep fresh.
 """
 
 from __future__ import annotations

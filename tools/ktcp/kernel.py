@@ -310,7 +310,8 @@ def _make_image(kernel: index.Candidate, paths: _Paths, steps: ui.Steps) -> None
     with steps.step("unpack its image"):
         image = _find_image(paths.packages, kernel.release).read_bytes()
         has_pvh = _config(paths.packages / ".config").get("CONFIG_PVH") == "y"
-        (paths.image / "vmlinux").write_bytes(unpacked(image) or image if has_pvh else image)
+        elf = unpacked(image) if has_pvh else None
+        (paths.image / "vmlinux").write_bytes(elf or image)
 
 
 def _make_source(kernel: index.Candidate, paths: _Paths, steps: ui.Steps) -> None:
