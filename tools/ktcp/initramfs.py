@@ -169,6 +169,7 @@ def build(
     _check_built_in(kernel, loaded)
     archive = Archive()
     archive.file("init", (GUEST / "init").read_bytes(), 0o755)
+    archive.file("etc/fstab", (GUEST / "fstab").read_bytes())
     archive.file("bin/agent", _agent(), 0o755)
     archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
     # The kernel opens the console for init before anything can be mounted on /dev.

@@ -58,6 +58,9 @@ MAX_CPU = "max"
 # moment. KASAN takes an interrupt that comes just then for a wild access.
 CPUS = {"tcg": f"{MAX_CPU},-erms,-fsrm,-fsrs,-fzrm,-la57"}
 
+# An emulated processor speculates about nothing, and the detours of retpolines take it long.
+CPU_CMDLINES = {"tcg": ("mitigations=off",)}
+
 CMDLINE = (
     "console=ttyS0",
     # A crash ends the guest (with -no-reboot) instead of leaving it to a timeout.
@@ -66,6 +69,8 @@ CMDLINE = (
     # The watchdog of clock sources has one CPU spin for the other, with interrupts off and until a
     # clock says that it is late. Early in a boot that clock is counted by those very interrupts.
     "tsc=nowatchdog",
+    # To try each cipher is a fourth of the boot of a kernel that has many.
+    "cryptomgr.notests",
 )
 
 
@@ -187,7 +192,8 @@ class Guest:
         self._name = name
         self._forwards = forwards
         self._tap = tap
-        self._cmdline = (*CMDLINE, *cmdline)
+        for_cpu = () if cpu else CPU_CMDLINES.get(self._accel, ())
+        self._cmdline = (*CMDLINE, *for_cpu, *cmdline)
         cpu = cpu or CPUS.get(self._accel, MAX_CPU)
         self._machine = ["-cpu", cpu, "-smp", str(cpus), "-m", memory]
         self._boot_seconds = boot_seconds
