@@ -169,3 +169,32 @@ def test_no_network_but_the_index_of_last_time(
     os.utime(apt.UPDATED, (0, 0))
     apt.update()
     assert "package index of last time" in capsys.readouterr().err
+
+
+def test_crates_are_lent_with_their_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KTCP_CACHE", str(tmp_path))
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    host = theirs / "rust/host"
+    host.mkdir(parents=True)
+    for name, made in ((".liba.rlib.cmd", 3), ("liba.rlib", 1), ("libb.rlib", 2)):
+        (host / name).write_text(f"{theirs}/rust/host {tmp_path}/linux/rust")
+        os.utime(host / name, (made, made))
+    lender = kernel.Kernel("7.3", "x", "1", "7.3.4", tmp_path / "linux", theirs, tmp_path, tmp_path)
+    configured = tmp_path / "configured"
+    with ui.Progress("lend") as progress:
+        arguments = (tmp_path / "tree", ours, ["touch", str(configured)], progress)
+        (tmp_path / "tree").mkdir()
+        kernel.lend_host_crates(lender, *arguments)
+        lent = {path.name: path for path in (ours / "rust/host").iterdir()}
+        assert lent["liba.rlib"].read_text() == (host / "liba.rlib").read_text()
+        assert lent[".liba.rlib.cmd"].read_text() == f"{ours}/rust/host {tmp_path}/tree/rust"
+        # Each is newer than what it is made of.
+        order = [configured, lent["liba.rlib"], lent["libb.rlib"]]
+        times = [path.stat().st_mtime_ns for path in order]
+        assert times == sorted(times)
+        # Once a build has begun, they are its own.
+        lent["liba.rlib"].write_text("made here")
+        kernel.lend_host_crates(lender, *arguments)
+        assert lent["liba.rlib"].read_text() == "made here"

@@ -65,6 +65,8 @@ def prepare() -> kernel.Kernel:
             kernel.check_disk(NEEDED_GIB)
             with steps.step("configure the debug kernel") as progress:
                 _configure(stock.source, build, progress)
+                make = kernel.run_make(build, *TOOLCHAIN)
+                kernel.lend_host_crates(stock, stock.source, build, make, progress)
             with steps.step("build it, once: some ten minutes on two cores") as progress:
                 _build(build, progress)
     return dataclasses.replace(

@@ -18,6 +18,7 @@ import re
 import shutil
 import struct
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -244,6 +245,29 @@ def _prepare_modules(kernel: index.Candidate, paths: _Paths, progress: ui.Progre
             f"the prepared source calls itself {made} and not {kernel.release}",
             "its modules would not load; choose another kernel with KERNEL=",
         )
+
+
+def lend_host_crates(
+    lender: Kernel, source: Path, build: Path, make: Sequence[str], progress: ui.Progress
+) -> None:
+    """Spares another build of the same version the crates that run in the compiler (syn and what it
+    needs): they are the same whatever the configuration, and take it most of a minute.
+
+    `make` is the command for that build, which is configured and has not begun.
+    """
+    host = build / "rust/host"
+    if host.exists():
+        return
+    # make goes by time: the files that stand for the options have to be older.
+    ui.run_logged([*make, "syncconfig"], cache.log("syncconfig"), progress, cwd=source)
+    host.mkdir(parents=True)
+    lent = (lender.build / "rust/host").iterdir()
+    for path in sorted(lent, key=lambda path: path.stat().st_mtime):
+        copied = Path(shutil.copyfile(path, host / path.name))
+        # It compares the commands, too, which it keeps in files of its own.
+        if path.suffix == ".cmd":
+            kept = path.read_text().replace(str(lender.build), str(build))
+            copied.write_text(kept.replace(str(lender.source), str(source)))
 
 
 def generated_symbols(rust: Path) -> set[str]:

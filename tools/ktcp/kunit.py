@@ -90,17 +90,18 @@ def _kunit_py(action: str, tree: Path, build: Path, *arguments: str) -> list[str
     ]
 
 
-def _build(tree: Path, build: Path) -> None:
+def _build(prepared: kernel.Kernel, tree: Path, build: Path) -> None:
     steps = ui.Steps(2)
+    make = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "ARCH=um"]
+    make += [*_make_options(build), f"O={build}"]
     with steps.step("configure user-mode Linux") as progress:
         command = _kunit_py("config", tree, build)
         ui.run_logged(command, cache.log("kunit-config"), progress, cwd=tree)
+        kernel.lend_host_crates(prepared, tree, build, make, progress)
     # `kunit.py run` would build too, but without a sign of life.
     with steps.step("build user-mode Linux with the library and its suites") as progress:
-        make = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "ARCH=um"]
-        command = [*make, *_make_options(build), f"O={build}"]
         log = cache.log("kunit-build")
-        ui.run_logged(lanes.yielding(command), log, progress, cwd=tree, unit="steps")
+        ui.run_logged(lanes.yielding(make), log, progress, cwd=tree, unit="steps")
 
 
 def _leaves(group: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
@@ -180,7 +181,7 @@ def runs(case: str | None = None, times: int = 1, user: Path | None = None) -> I
         tree = _tree(prepared, folder)
         _join(tree, build, user)
         try:
-            _build(tree, build)
+            _build(prepared, tree, build)
             if times == 1:
                 result = _exec(tree, build, case)
                 # Where the logs of all rings are
