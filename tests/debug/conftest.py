@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest of the debug kernel; what a test does with it, it does as on the real kernel."""
+"""The guest of the debug kernel; what a test does with it, it does as on the real kernel.
+
+In the end nothing has leaked in it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pytest
 from ktcp import accel, debug, kernel, module, run, vm
 from ktcp.conversation import Address
 from tests.e2e.lab import Lab, build_module, crowd_program
+from .leaks import leaks
 
 # Slow, and large: it looks at every access to memory and at every lock.
 OPTIONS: dict[str, Any] = {
@@ -39,6 +43,8 @@ def lab(debug_kernel: kernel.Kernel, modules: list[Path]) -> Iterator[Lab]:
     chosen = accel.choose(kernel.prepare())
     lab = Lab(debug_kernel, modules, chosen, "debug", files=crowd_program(), **OPTIONS)
     yield lab
+    # Once, for to look takes long: it fails what came last.
+    assert not leaks(lab.lend())
     lab.close()
 
 

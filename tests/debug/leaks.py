@@ -11,13 +11,8 @@ FILE = "/sys/kernel/debug/kmemleak"
 YOUNG_SECONDS = 6
 
 
-def forget_leaks(guest: vm.Guest) -> None:
-    """What it takes for leaks of the boot is not to be told again."""
-    guest.must(f"echo scan=off >{FILE}; echo scan >{FILE}; echo clear >{FILE}", timeout=120)
-
-
 def leaks(guest: vm.Guest) -> str:
-    """What has leaked since; empty if nothing has."""
-    # Twice: a pointer that is on its way during one scan is not missed by the next.
+    """What has leaked since the guest started; empty if nothing has."""
+    # Twice: of what has changed since it looked last it says nothing, and so of what is new to it.
     scan = f"sleep {YOUNG_SECONDS}; echo scan >{FILE}"
     return guest.must(f"{scan}; {scan}; cat {FILE}", timeout=240)

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """Real clients, on a kernel that looks at every access to memory and at every lock.
 
-The tests are those of tests/e2e, and a kernel that complains fails each of them. In the end nothing
-has leaked.
+The tests are those of tests/e2e, and a kernel that complains fails each of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from ktcp import vm
-from tests.e2e.lab import EXECUTORS, Lab, serve, crowd
+from tests.e2e.lab import EXECUTORS, serve, crowd
 from tests.e2e.test_echo import (
     test_clients_in_the_guest_at_once,
     test_conversation,
@@ -28,22 +25,10 @@ from tests.e2e.test_lifecycle import (
     test_twenty_loads_and_unloads,
 )
 from tests.e2e.test_trace import test_events_of_a_connection
-from .leaks import forget_leaks, leaks
 
 
 # What takes seconds elsewhere may take a minute here.
 pytestmark = pytest.mark.limit(400)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tidy(lab: Lab) -> Iterator[None]:
-    """Fails what comes last here, if anything has leaked."""
-    guest = lab.lend()
-    forget_leaks(guest)
-    yield
-    # Unless a test has broken that guest, and was told so
-    if lab.lend() is guest:
-        assert not leaks(guest)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

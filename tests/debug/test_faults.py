@@ -10,7 +10,6 @@ import pytest
 
 from ktcp import conversation, vm
 from tests.e2e.lab import EXECUTORS, Lab, serve, crowd, eventually, rmmod, statistics
-from .leaks import forget_leaks, leaks
 
 FOLDERS = ("failslab", "fail_page_alloc")
 
@@ -51,7 +50,6 @@ def fail(guest: vm.Guest, percent: int) -> None:
 
 @pytest.mark.limit(SECONDS + 500)
 def test_random_failures_under_load(lab: Lab, machine: vm.Guest) -> None:
-    forget_leaks(machine)
     # All threads of the kernel that are made from now on, whoever they work for
     machine.must("echo 1 >/proc/2/make-it-fail")
     for executor in EXECUTORS:
@@ -70,7 +68,6 @@ def test_random_failures_under_load(lab: Lab, machine: vm.Guest) -> None:
         assert eventually(lambda: statistics(machine, "proving")["open"] == 0)
         assert rmmod(machine, "proving") < 20
     machine.must("echo 0 >/proc/2/make-it-fail")
-    assert not leaks(machine)
     log = machine.dmesg()
     # Those who look did not go without memory themselves.
     assert (
