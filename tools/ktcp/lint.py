@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cli, doc, kernel, module, ui
+from . import cache, cli, doc, kernel, module, ui
 from .lab import programs
 
 CHECKOUT = module.CHECKOUT
@@ -118,9 +118,8 @@ def _cargo_clippy() -> str:
 
 
 def _mypy() -> str:
-    return _output(
-        ["mypy", "--strict", "--no-error-summary", "--cache-dir=/tmp/mypy"], _suffix(".py")
-    )
+    cached = f"--cache-dir={cache.root() / 'mypy'}"
+    return _output(["mypy", "--strict", "--no-error-summary", cached], _suffix(".py"))
 
 
 def _spdx() -> str:
