@@ -165,12 +165,12 @@ def small_rings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
 
 def test_rings_beside_each_other(small_rings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad, dead = testrun.RINGS.values()
-    assert testrun.run_beside([[good], [dead, bad]]) == 1
+    assert testrun.run_beside([good, dead, bad]) == 1
     shown = capsys.readouterr()
     assert shown.out.splitlines()[-1] == "4 passed, 3 failed"
     assert "good | working on good" in shown.err and "bad  | working on bad" in shown.err
     assert "results of dead" in shown.out
-    assert testrun.run_beside([[good]]) == 0
+    assert testrun.run_beside([good]) == 0
 
 
 def test_what_runs_beside_others_yields_to_them(
@@ -180,7 +180,7 @@ def test_what_runs_beside_others_yields_to_them(
     monkeypatch.delenv(lanes.BESIDE, raising=False)
     assert lanes.yielding(["make"]) == ["make"]
     words = ["sh", "-c", f"echo ${lanes.BESIDE}; exit 7"]
-    [ended] = lanes.run([[lanes.Command("one", "a test", words)]])
+    [ended] = lanes.run([lanes.Command("one", "a test", words)], 1)
     assert ended.status == 7
     assert "1\n" in capfd.readouterr().out
     monkeypatch.setenv(lanes.BESIDE, "1")

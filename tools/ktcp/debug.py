@@ -44,8 +44,7 @@ def _configure(source: Path, build: Path, progress: ui.Progress) -> None:
 
 
 def _build(build: Path, progress: ui.Progress) -> None:
-    make = kernel.run_make(build, *TOOLCHAIN, "vmlinux", "modules")
-    command = lanes.yielding(make, lanes.NICE_FIRST)
+    command = lanes.yielding(kernel.run_make(build, *TOOLCHAIN, "vmlinux", "modules"))
     ui.run_logged(command, cache.log("debug-build"), progress, unit="steps")
     # It is linked, and never built again.
     for path in [*build.rglob("*.o"), *build.rglob("*.a")]:

@@ -100,8 +100,8 @@ def _build(prepared: kernel.Kernel, tree: Path, build: Path) -> None:
         kernel.lend_host_crates(prepared, tree, build, make, progress)
     # `kunit.py run` would build too, but without a sign of life.
     with steps.step("build user-mode Linux with the library and its suites") as progress:
-        log = cache.log("kunit-build")
-        ui.run_logged(lanes.yielding(make), log, progress, cwd=tree, unit="steps")
+        command, log = lanes.yielding(make, lanes.NICE_FIRST), cache.log("kunit-build")
+        ui.run_logged(command, log, progress, cwd=tree, unit="steps")
 
 
 def _leaves(group: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

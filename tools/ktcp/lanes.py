@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Runs commands beside each other: in lanes, of which each has one command at a time.
+"""Runs commands beside each other: in a few lanes, each of which takes the next when it is free.
 
 What a command says on its way (standard error) is shown at once, with its name before it; its results
 (standard output) are shown in one piece when it has ended.
@@ -23,7 +23,7 @@ BESIDE = "KTCP_BESIDE"
 
 # How much less a build is favoured than a test, whose time is limited
 NICE = 15
-# One for which the tests that take longest wait
+# One after which there is much to wait for, and little to compute: that is done beside other builds.
 NICE_FIRST = 10
 
 
@@ -89,7 +89,7 @@ class _Lanes:
             for child in self._children:
                 child.terminate()
 
-    def _run(self, command: Command) -> Ended | None:
+    def run(self, command: Command) -> Ended | None:
         started = time.monotonic()
         if (child := self._start(command)) is None:
             return None
@@ -104,16 +104,13 @@ class _Lanes:
         self._show(command, results.result())
         return Ended(command.name, child.returncode, time.monotonic() - started)
 
-    def run(self, lane: Sequence[Command]) -> list[Ended]:
-        return [ended for command in lane if (ended := self._run(command))]
 
-
-def run(lanes: Sequence[Sequence[Command]]) -> list[Ended]:
-    """Runs all commands, those of a lane one after the other; none is left out if another fails."""
-    shared = _Lanes(max(len(command.name) for lane in lanes for command in lane))
-    with ThreadPoolExecutor(len(lanes)) as pool:
+def run(commands: Sequence[Command], lanes: int) -> list[Ended]:
+    """Runs all commands, begun in this order; none is left out if another fails."""
+    shared = _Lanes(max(len(command.name) for command in commands))
+    with ThreadPoolExecutor(lanes) as pool:
         try:
-            running = [pool.submit(shared.run, lane) for lane in lanes]
-            return [ended for lane in running for ended in lane.result()]
+            running = [pool.submit(shared.run, command) for command in commands]
+            return [ended for run in running if (ended := run.result())]
         finally:
             shared.end()

@@ -117,6 +117,12 @@ def _cargo_clippy() -> str:
     return _said(command, programs.SOURCES)
 
 
+def _black() -> str:
+    # It remembers what was in order, unless it is to show differences.
+    wrong = _output(["black", "--check"], _suffix(".py"))
+    return wrong and _output(["black", "-q", "--diff", "--check"], _suffix(".py"))
+
+
 def _mypy() -> str:
     cached = f"--cache-dir={cache.root() / 'mypy'}"
     return _output(["mypy", "--strict", "--no-error-summary", cached], _suffix(".py"))
@@ -188,11 +194,7 @@ LINTS = (
     Lint("cargo-clippy", "no warning of clippy in bench/", _cargo_clippy),
     Lint("doc", "no warning from rustdoc, no broken link", lambda: doc.complaints(_kernel())),
     Lint("shellcheck", "shell scripts", lambda: _output(["shellcheck"], _shell_scripts())),
-    Lint(
-        "black",
-        "the formatting of Python",
-        lambda: _output(["black", "-q", "--diff", "--check"], _suffix(".py")),
-    ),
+    Lint("black", "the formatting of Python", _black),
     Lint("mypy", "the types of Python", _mypy),
     Lint("spdx", "a licence line in every source file", _spdx),
     Lint("safe-examples", "no `unsafe` in examples/", _safe_examples),

@@ -240,9 +240,10 @@ KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
 
 RINGS = {ring.name: ring for ring in (LINT, TOOLS, BENCH, KUNIT, NEW, E2E, DEBUG, LONG, KERNELS)}
 
-# What `make test` runs beside each other: what takes longest has a lane of its own. The programs come
-# before what needs a kernel, for on a new machine that is still to be made.
-LANES = ((DEBUG,), (E2E,), (BENCH, KUNIT, LINT, NEW, TOOLS))
+# What `make test` runs, so many at a time: first what takes longest. On a new machine the programs
+# are built while the kernel is made ready, which they do not need.
+LANES = 3
+ALL = (DEBUG, E2E, BENCH, KUNIT, LINT, TOOLS, NEW)
 
 
 def _counts(ring: Ring, case: str = "", times: int = 1) -> Iterator[Counts]:
@@ -327,15 +328,15 @@ def _found_counts(file: Path) -> Counts:
     return Counts(passed, failed, skipped, Path(log) if log else None)
 
 
-def run_beside(rings: Sequence[Sequence[Ring]]) -> int:
-    """Runs the rings of each lane one after the other, and the lanes at the same time."""
+def run_beside(rings: Sequence[Ring]) -> int:
+    """Runs the rings, several at the same time."""
     with tempfile.TemporaryDirectory(prefix="ktcp-test.") as folder:
 
         def command(ring: Ring) -> lanes.Command:
             words = [sys.executable, "-m", "ktcp", "test-ring", ring.name, f"{folder}/{ring.name}"]
             return lanes.Command(ring.name, ring.what, words)
 
-        ended = lanes.run([[command(ring) for ring in lane] for lane in rings])
+        ended = lanes.run([command(ring) for ring in rings], LANES)
         lines = [
             Line(RINGS[ring.name], _found_counts(Path(folder) / ring.name), ring.seconds)
             for ring in ended
@@ -362,7 +363,7 @@ def _add_ring(subparsers: cli.Subparsers, name: str, what: str, ring: Ring) -> N
 
 def register(subparsers: cli.Subparsers) -> None:
     command = subparsers.add_parser("test", help="run the tests")
-    command.set_defaults(call=lambda _arguments: run_beside(LANES))
+    command.set_defaults(call=lambda _arguments: run_beside(ALL))
     command = subparsers.add_parser("test-ring", help="run one ring, for `test`")
     command.add_argument("ring", choices=RINGS)
     command.add_argument("file", type=Path, help="where its counts are left")
