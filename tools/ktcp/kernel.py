@@ -255,14 +255,14 @@ def lend_host_crates(
 
     `make` is the command for that build, which is configured and has not begun.
     """
-    host = build / "rust/host"
-    if host.exists():
+    theirs, host = lender.build / "rust/host", build / "rust/host"
+    # Older kernels have no such crates.
+    if host.exists() or not theirs.exists():
         return
     # make goes by time: the files that stand for the options have to be older.
     ui.run_logged([*make, "syncconfig"], cache.log("syncconfig"), progress, cwd=source)
     host.mkdir(parents=True)
-    lent = (lender.build / "rust/host").iterdir()
-    for path in sorted(lent, key=lambda path: path.stat().st_mtime):
+    for path in sorted(theirs.iterdir(), key=lambda path: path.stat().st_mtime):
         copied = Path(shutil.copyfile(path, host / path.name))
         # It compares the commands, too, which it keeps in files of its own.
         if path.suffix == ".cmd":
