@@ -7,12 +7,17 @@ use kernel::prelude::*;
 #[kunit_tests(ktcp_net_options)]
 mod tests {
     use super::*;
-    use crate::support::{
-        any_port,
-        connect,
-        namespace,
-        pattern,
-        transfer, //
+    use crate::{
+        support::{
+            any_port,
+            connect,
+            namespace,
+            pattern,
+            read_to_end,
+            transfer,
+            Stopwatch, //
+        },
+        THIS_MODULE, //
     };
     use core::net::{
         IpAddr,
@@ -21,17 +26,21 @@ mod tests {
         SocketAddr, //
     };
     use kernel::time::{
+        delay::fsleep,
         Delta,
         Instant,
         Monotonic, //
     };
-    use ktcp_server::error::EOPNOTSUPP;
-    use ktcp_server::net::{
-        Device,
-        Keepalive,
-        ListenOptions,
-        TcpListener,
-        TcpStream, //
+    use ktcp_server::{
+        error::EOPNOTSUPP,
+        kthread,
+        net::{
+            Device,
+            Keepalive,
+            ListenOptions,
+            TcpListener,
+            TcpStream, //
+        }, //
     };
 
     const ANY_V6: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
@@ -286,27 +295,38 @@ mod tests {
 
     #[test]
     fn connecting_gives_up_in_time() -> Result {
+        // More than both sides keep for a peer that does not read
+        const SIZE: usize = 256 << 10;
+
         // What one who waits to be accepted leaves no room for is not answered.
         let listener = TcpListener::options()
             .backlog(0)
+            .receive_buffer_size(8 << 10)
             .bind(&namespace()?, any_port())?;
         let addr = listener.local_addr()?;
         let _waiting = connect(addr)?;
-        let begin = Instant::<Monotonic>::now();
-        let client = TcpStream::options().timeout(Delta::from_millis(200));
+        let client = TcpStream::options()
+            .send_buffer_size(8 << 10)
+            .timeout(Delta::from_millis(200));
+        let (watch, begin) = (Stopwatch::start(), Instant::<Monotonic>::now());
         assert_eq!(
             client.clone().connect(&namespace()?, addr).err(),
             Some(ETIMEDOUT)
         );
-        assert!((150..5000).contains(&begin.elapsed().as_millis()));
+        assert!(watch.has_run(200));
+        assert!(begin.elapsed().as_millis() < 5000);
 
-        // In time, it leaves no timeout behind.
+        // In time, it leaves no timeout behind: to write takes as long as the peer does not read.
         listener.accept()?;
         let client = client.connect(&namespace()?, addr)?;
-        let begin = Instant::<Monotonic>::now();
-        client.set_read_timeout(Some(Delta::from_millis(400)))?;
-        assert_eq!(client.read(&mut [0; 1]), Err(ETIMEDOUT));
-        assert!(begin.elapsed().as_millis() >= 350);
+        let (server, _) = listener.accept()?;
+        let data = pattern(SIZE)?;
+        let writer = kthread::spawn(&THIS_MODULE, c"ktcp-write", move |_| {
+            client.write_all(&data)
+        })?;
+        fsleep(Delta::from_millis(500));
+        assert!(read_to_end(&server, SIZE)?[..] == pattern(SIZE)?[..]);
+        writer.join()??;
         let none = TcpStream::options().timeout(Delta::ZERO);
         assert_eq!(none.connect(&namespace()?, addr).err(), Some(EINVAL));
         Ok(())

@@ -7,14 +7,18 @@ use core::net::{
     SocketAddr, //
 };
 use kernel::{
+    bindings,
     error::to_result,
     new_spinlock,
     prelude::*,
     sync::SpinLock,
     time::{
+        msecs_to_jiffies,
         Delta,
         Instant,
-        Monotonic, //
+        Jiffies,
+        Monotonic,
+        Msecs, //
     }, //
 };
 use ktcp_server::net::{
@@ -76,6 +80,29 @@ pub(crate) fn connect(addr: SocketAddr) -> Result<TcpStream> {
     client.set_read_timeout(patience)?;
     client.set_write_timeout(patience)?;
     Ok(client)
+}
+
+/// A stopwatch that tells whether a timeout was too short.
+///
+/// It counts jiffies, as timeouts do: where the kernel is itself a guest, they lag behind the clock.
+pub(crate) struct Stopwatch {
+    start: Jiffies,
+}
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self { start: jiffies() }
+    }
+
+    /// Whether it has run for `millis` at least.
+    pub(crate) fn has_run(&self, millis: Msecs) -> bool {
+        jiffies().wrapping_sub(self.start) >= msecs_to_jiffies(millis)
+    }
+}
+
+fn jiffies() -> Jiffies {
+    // SAFETY: A word that C writes; whichever value is read is a time of this moment.
+    unsafe { (&raw const bindings::jiffies).read_volatile() }
 }
 
 /// How regularly a test does something.

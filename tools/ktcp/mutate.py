@@ -226,6 +226,13 @@ MUTATIONS = (
         "ktcp_net",
     ),
     Mutation(
+        "the timeout of connecting stays that for writing",
+        "lib/net/socket.rs",
+        "Some(_) => self.set_timeout(bindings::SO_SNDTIMEO_NEW, None),",
+        "Some(_) => Ok(()),",
+        "ktcp_net_options",
+    ),
+    Mutation(
         "a handler that does not return is waited for in silence",
         "lib/service.rs",
         "while !self.drained.wait_timeout(Delta::from_secs(10)) {",
