@@ -203,13 +203,15 @@ def anything_left(guest: vm.Guest, server: str = "kecho") -> str:
     return ", ".join(guest.must(command).splitlines())
 
 
-def eventually(what: Callable[[], object], seconds: float = 10.0) -> bool:
-    """Whether `what` becomes true in that time."""
+def eventually(what: Callable[[], object], seconds: float = 60.0) -> bool:
+    """Whether `what` becomes true in that time; it is asked once more when the time is over."""
     deadline = time.monotonic() + seconds
+    late = False
     while not what():
-        if time.monotonic() > deadline:
+        if late:
             return False
         time.sleep(0.1)
+        late = time.monotonic() > deadline
     return True
 
 
@@ -242,7 +244,7 @@ def is_silent(connection: socket.socket, seconds: float = 0.3) -> bool:
     return False
 
 
-def is_ended(connection: socket.socket, seconds: float = 10.0) -> bool:
+def is_ended(connection: socket.socket, seconds: float = 60.0) -> bool:
     """Whether the server's end, orderly or not, arrives in that time; reads what comes before."""
     try:
         with patience(connection, seconds):
