@@ -27,6 +27,10 @@ use kernel::{
     sync::{
         atomic::Relaxed,
         Arc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     }, //
 };
 use ktcp_server::{
@@ -157,9 +161,16 @@ fn conversing_survives_each_failure(executor: Executor) -> Result {
         // No buffers are left of another connection.
         let (server, record, addr) = start_probe(executor)?;
         record.fail_nth.store(nth, Relaxed);
-        let served = is_served(addr);
+        let client = connect(addr)?;
+        client.write_all(b"hello")?;
+        // The task whose allocation is to fail finds what was sent.
+        fsleep(Delta::from_millis(20));
+        record.gate.store(1, Relaxed);
+        let served = client.read(&mut [0; 5]) == Ok(5);
         assert_eq!(record.fail_nth.load(Relaxed), 0);
+        // As long as there is the task: who is served keeps it.
         let failed = fault::disarm();
+        drop(client);
         if !failed {
             assert!(served);
             pr_info!("conversation: {} allocations have failed\n", nth - 1);

@@ -54,7 +54,8 @@ pub(crate) struct Record {
     /// How many handlers sleep, and whether they are to wake up.
     pub(crate) asleep: Atomic<i32>,
     pub(crate) wake: Atomic<bool>,
-    /// Which allocation is to fail after the handler has opened a session; 0 is none.
+    /// Which allocation is to fail after the handler has opened a session and has waited for the gate;
+    /// 0 is none.
     pub(crate) fail_nth: Atomic<u32>,
     /// How often a [`Trying`] was asked, and how often it left the rest for where it may sleep.
     pub(crate) tried: Atomic<i32>,
@@ -69,13 +70,18 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// For how many connections there is room from the beginning.
+    const FEW: usize = 16;
+
     pub(crate) fn new() -> Result<Arc<Self>> {
+        // None is missed where memory fails.
+        let reasons = KVec::with_capacity(Self::FEW, GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 opened: Atomic::new(0),
                 handlers_dropped: Atomic::new(0),
                 sessions_dropped: Atomic::new(0),
-                reasons <- Locked::new(KVec::new()),
+                reasons <- Locked::new(reasons),
                 senders <- Locked::new(KVec::new()),
                 asleep: Atomic::new(0),
                 wake: Atomic::new(false),
@@ -88,6 +94,13 @@ impl Record {
             }),
             GFP_KERNEL,
         )
+    }
+
+    fn wait_at_gate(&self) {
+        self.stuck.fetch_add(1, Relaxed);
+        while self.gate.load(Relaxed) == 0 {
+            fsleep(Delta::from_millis(10));
+        }
     }
 
     pub(crate) fn opened(&self) -> i32 {
@@ -148,8 +161,7 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
             .with(|senders| senders.push(sender, GFP_ATOMIC))?;
         let nth = self.record.fail_nth.xchg(0, Relaxed);
         if nth != 0 {
-            // What the peer sends first is to be there when this returns.
-            fsleep(Delta::from_millis(20));
+            self.record.wait_at_gate();
             fault::arm_current(nth);
         }
         Ok(Session {
@@ -224,10 +236,7 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
             }
             // Do not return.
             Some(b'B') => {
-                self.record.stuck.fetch_add(1, Relaxed);
-                while self.record.gate.load(Relaxed) == 0 {
-                    fsleep(Delta::from_millis(10));
-                }
+                self.record.wait_at_gate();
                 output.forward(input);
                 Ok(Next::Receive)
             }
