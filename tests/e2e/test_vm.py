@@ -6,6 +6,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,32 @@ def test_complaint_of_the_kernel_fails_the_block(lab: Lab) -> None:
     with pytest.raises(ui.Fail, match=f"(?s)the guest's kernel complains.*{word}"):
         with lab.new_guest("complaint", vm.free_port()) as guest:
             guest.must(f"echo 'BUG: this is a test {word}' >/dev/kmsg")
+
+
+@pytest.mark.parametrize(
+    ("aborts", "failure"),
+    [(vm.STARTS - 1, "the guest ended while it started"), (vm.STARTS, "QEMU aborted: oh no")],
+)
+def test_qemu_that_aborts_is_started_again(
+    lab: Lab,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    aborts: int,
+    failure: str,
+) -> None:
+    qemu, count = tmp_path / "qemu", tmp_path / "count"
+    count.touch()
+    qemu.write_text(
+        f"#!/bin/sh\n[ $(wc -l <{count}) -lt {aborts} ] || exit 0\n"
+        f"echo >>{count}; echo 'oh no'; kill -ABRT $$\n"
+    )
+    qemu.chmod(0o755)
+    monkeypatch.setattr(vm, "QEMU", str(qemu))
+    with pytest.raises(ui.Fail, match=failure):
+        with lab.new_guest("again", vm.free_port()):
+            pass
+    assert capfd.readouterr().err.count("starting again: ") == vm.STARTS - 1
 
 
 def test_guest_that_crashes_fails_with_its_last_words(lab: Lab) -> None:

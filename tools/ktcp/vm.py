@@ -19,12 +19,13 @@ import fcntl
 import io
 import itertools
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +39,8 @@ LOCALHOST = "127.0.0.1"
 
 BOOT_SECONDS = 90.0
 POWER_OFF_SECONDS = 20.0
+# How often QEMU is started, if it aborts while the guest boots
+STARTS = 3
 TAIL_LINES = 25
 
 # What the guest's shell takes as one argument: large files belong into the initramfs.
@@ -132,6 +135,10 @@ def free_port() -> int:
         return port
 
 
+class Aborted(ui.Fail):
+    """QEMU has given up, for a reason of its own."""
+
+
 def _claim_log(name: str) -> io.FileIO:
     """An empty log file of that name, locked while it is open: guests at one time never share."""
     for number in itertools.count(1):
@@ -205,6 +212,18 @@ class Guest:
     # Birth and death
 
     def __enter__(self) -> Guest:
+        # QEMU 10 may fail an assertion (iotlb_to_section) where one processor sets up the PCI bus and
+        # another one uses a device.
+        for _ in range(STARTS - 1):
+            try:
+                self._boot()
+                return self
+            except Aborted as aborted:
+                ui.warn(f"starting again: {aborted}")
+        self._boot()
+        return self
+
+    def _boot(self) -> None:
         with ExitStack() as stack:
             self._log = stack.enter_context(_claim_log(self._name))
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ktcp-guest.")))
@@ -216,7 +235,6 @@ class Guest:
             stack.callback(self._end)
             self._wait_until_up()
             self._stack = stack.pop_all()
-        return self
 
     def __exit__(
         self,
@@ -281,6 +299,11 @@ class Guest:
         try:
             probe.wait()
         except Lost as lost:
+            with suppress(subprocess.TimeoutExpired):
+                self._qemu.wait(POWER_OFF_SECONDS)
+            if self._qemu.returncode == -signal.SIGABRT:
+                last = "".join(self.console().splitlines()[-1:])
+                raise Aborted(f"QEMU aborted: {last}") from lost
             raise self._failure("the guest ended while it started") from lost
         self.boot_time = time.monotonic() - started
 
