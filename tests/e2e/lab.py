@@ -43,7 +43,8 @@ def build_module(kernel: Kernel, name: str, folder: Path) -> Path:
 
 def crowd_program() -> dict[str, bytes]:
     """The file of the crowd of clients, for a guest."""
-    return {CROWD: programs.build("ktcp-crowd")["ktcp-crowd"].read_bytes()}
+    built = programs.build("ktcp-crowd", profile="dev")
+    return {CROWD: built["ktcp-crowd"].read_bytes()}
 
 
 # What runs the connections of the module `proving`, and its parameters for that. In softirq context

@@ -23,25 +23,22 @@ def cargo(command: str, *arguments: str) -> list[str]:
     return ["cargo", command, "--locked", "--color=never", *arguments]
 
 
-def build(*names: str) -> dict[str, Path]:
+def build(*names: str, profile: str = "release") -> dict[str, Path]:
     """Builds these programs, or those of the laboratory; returns where each of them is. They need no
     library."""
     names = names or NAMES
+    command = cargo("build", f"--profile={profile}", *(f"--package={name}" for name in names))
+    # cargo's own names for these do not agree.
+    folder = OUTPUT / ("debug" if profile == "dev" else profile)
     with ui.Progress(f"build {' and '.join(names)}") as progress:
         try:
             with cache.locked(cache.root() / "locks" / "cargo"):
-                ui.run_logged(
-                    cargo("build", "--release", *(f"--package={name}" for name in names)),
-                    cache.log("cargo"),
-                    progress,
-                    cwd=SOURCES,
-                    unit="crates",
-                )
+                ui.run_logged(command, cache.log("cargo"), progress, cwd=SOURCES, unit="crates")
         except ui.Fail as failure:
             raise _explained(failure) from failure
         finally:
             module.hand_over(module.BUILD)
-    return {name: OUTPUT / "release" / name for name in names}
+    return {name: folder / name for name in names}
 
 
 def _explained(failure: ui.Fail) -> ui.Fail:
