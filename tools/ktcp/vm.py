@@ -64,6 +64,10 @@ CPUS = {"tcg": f"{MAX_CPU},-erms,-fsrm,-fsrs,-fzrm,-la57"}
 # An emulated processor speculates about nothing, and the detours of retpolines take it long.
 CPU_CMDLINES = {"tcg": ("mitigations=off",)}
 
+# Nothing is plugged in or out, and to be told of each slot for that is a tenth of the boot of a kernel
+# that looks at each access.
+NO_HOTPLUG = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"
+
 CMDLINE = (
     "console=ttyS0",
     # A crash ends the guest (with -no-reboot) instead of leaving it to a timeout.
@@ -273,7 +277,7 @@ class Guest:
             # The kernel ends the guest if this process goes without a chance to do so.
             *["setpriv", "--pdeathsig", "KILL", *(self._tap.enter() if self._tap else []), QEMU],
             *["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-            *["-machine", "q35", "-accel", *accel, *self._machine],
+            *["-machine", "q35", "-global", NO_HOTPLUG, "-accel", *accel, *self._machine],
             *["-kernel", str(self._kernel.image), "-initrd", str(archive)],
             *["-append", " ".join(self._cmdline)],
             *["-chardev", console, "-serial", "chardev:console"],
