@@ -50,7 +50,9 @@ def outcomes(results: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def machine(debug_kernel: kernel.Kernel, modules: list[Path]) -> Iterator[vm.Guest]:
     """A guest of its own, with the suites: some of them leak on purpose."""
-    own = Lab(debug_kernel, modules, accel.choose(kernel.prepare()), "suites", **OPTIONS)
+    # Those leaks are not looked for.
+    options = {**OPTIONS, "cmdline": (*OPTIONS["cmdline"], "kmemleak=off")}
+    own = Lab(debug_kernel, modules, accel.choose(kernel.prepare()), "suites", **options)
     guest = own.lend()
     guest.expect_shortages()
     # Who waits for a test that takes long does nothing wrong; KUnit has a limit of its own.
