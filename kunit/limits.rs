@@ -256,9 +256,18 @@ fn who_is_not_read_from_is_not_received_from(executor: Executor) -> Result {
 }
 
 fn mptcp_peers_may_take_their_time(executor: Executor) -> Result {
-    let (_server, _record, addr) = start(builder(executor).mptcp(true))?;
+    // Where the kernel chooses, megabytes fit.
+    let size = 64 << 10;
+    let (_server, _record, addr) = start(
+        builder(executor)
+            .mptcp(true)
+            .send_buffer_size(size)
+            .receive_buffer_size(size),
+    )?;
     let client = TcpStream::options()
         .mptcp(true)
+        .send_buffer_size(size)
+        .receive_buffer_size(size)
         .connect(&namespace()?, addr)?;
     client.set_read_timeout(Some(Delta::from_secs(10)))?;
     // Until the server can send nothing more, and receives nothing more.

@@ -130,7 +130,7 @@ def stuff(connection: socket.socket) -> None:
 
 
 def test_clients_that_never_read(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
-    clients = [echoed(kecho) for _ in range(4)]
+    clients = [echoed(kecho) for _ in range(2)]
     for client in clients:
         stuff(client)
     assert rmmod(guest) < RMMOD_SECONDS
