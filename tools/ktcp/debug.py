@@ -44,8 +44,8 @@ def _configure(source: Path, build: Path, progress: ui.Progress) -> None:
 
 
 def _build(build: Path, progress: ui.Progress) -> None:
-    options = (*TOOLCHAIN, kernel.NO_WARNINGS)
-    command = lanes.yielding(kernel.run_make(build, *options, "vmlinux", "modules"))
+    make = kernel.run_make(build, *TOOLCHAIN, *kernel.QUICK, "vmlinux", "modules")
+    command = lanes.yielding(make)
     ui.run_logged(command, cache.log("debug-build"), progress, unit="steps")
     # It is linked, and never built again.
     for path in [*build.rglob("*.o"), *build.rglob("*.a")]:

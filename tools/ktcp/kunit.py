@@ -71,7 +71,7 @@ def _join(tree: Path, build: Path, user: Path | None) -> None:
 
 def _make_options(build: Path) -> list[str]:
     # Where a module that uses the library finds its metadata.
-    return [TOOLCHAIN, kernel.NO_WARNINGS, f"KTCP_SERVER={build / join.LINK}/lib"]
+    return [TOOLCHAIN, *kernel.QUICK, f"KTCP_SERVER={build / join.LINK}/lib"]
 
 
 def _kunit_py(action: str, tree: Path, build: Path, *arguments: str) -> list[str]:

@@ -17,10 +17,11 @@ import tempfile
 import time
 import xml.etree.ElementTree as xml
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import browser, cache, cli, index, kunit, lanes, lint, ui, vm
+from . import browser, cache, cli, debug, index, kunit, lanes, lint, ui, vm
 from .lab import programs
 from .module import CHECKOUT
 
@@ -63,6 +64,8 @@ class Ring:
     run: Callable[[str], Counts]
     # Runs it so often, if that is not just one run after the other
     repeat: Callable[[str, int], Iterator[Counts]] | None = None
+    # Makes ready what else is built beside it, for which it waits
+    after: Callable[[], object] | None = None
 
     def runs(self, case: str, times: int) -> Iterator[Counts]:
         if self.repeat and times > 1:
@@ -224,10 +227,13 @@ TOOLS = Ring("tools", "the tooling itself", lambda case: pytest("tools", "tests/
 BENCH = Ring("bench", "the load generator, and the servers to compare with", _bench)
 NEW = Ring("new", "a module as `make new` writes it", lambda case: pytest("new", "tests/new", case))
 KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit, _kunit_runs)
+# On a new machine it waits for the debug kernel: it has limits of time, and it computes when the tests
+# on that kernel wait.
 E2E = Ring(
     "e2e",
     "real clients on the real kernel",
     lambda case: pytest("e2e", "tests/e2e", case, WORKERS),
+    after=debug.prepare,
 )
 DEBUG = Ring(
     "debug",
@@ -313,7 +319,12 @@ def run(ring: Ring, case: str = "", repeat: int = 1) -> int:
 
 
 def _leave_counts(name: str, file: Path) -> int:
-    (counts,) = _counts(RINGS[name])
+    ring = RINGS[name]
+    if ring.after:
+        # Why it cannot be made ready says the ring that needs it.
+        with suppress(ui.Fail):
+            ring.after()
+    (counts,) = _counts(ring)
     log = str(counts.log) if counts.log else None
     file.write_text(json.dumps([counts.passed, counts.failed, counts.skipped, log]))
     return 0
