@@ -36,9 +36,12 @@ def test_crowds(guest: vm.Guest, executor: str) -> None:
     """Clients that come, talk, reset and go as they please, on each executor."""
     guest.must("insmod /modules/ktcp_server.ko")
     serve(guest, executor, output=4096)
-    counts = crowd(guest, "storm", seconds=5, clients=30, bytes=50_000)
-    # How many come and go in five seconds depends on what else the machine does.
-    assert counts["corrupt"] == 0 and counts["complete"] > 5, counts
+    complete = 0
+    # Once, but on a busy machine.
+    while complete <= 20:
+        counts = crowd(guest, "storm", seconds=5, clients=30, bytes=50_000)
+        assert counts["corrupt"] == 0, counts
+        complete += counts["complete"]
     counts = crowd(guest, "ask", seconds=60, clients=200, bytes=3000)
     assert counts["complete"] == 200, counts
     guest.must("rmmod proving", timeout=30)
