@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ktcp import author, conversation, module, run, ui, vm
+from ktcp import author, conversation, module, run, vm
 from ktcp.conversation import Address
 from ktcp.kernel import Kernel
 from ktcp.lab import programs
@@ -24,10 +24,6 @@ PORT = run.GUEST_PORT
 # its deadline a server stops is seen in kunit/lifecycle.rs, where nothing is in between.
 DRAIN_SECONDS = 5.0
 RMMOD_SECONDS = DRAIN_SECONDS + 10.0
-
-# How often a kernel may complain while it boots, and one more
-BOOTS = 4
-
 
 SOURCES = Path(__file__).parent / "modules"
 CROWD = "/bin/crowd"
@@ -103,24 +99,8 @@ class Lab:
     def lend(self) -> vm.Guest:
         if self._guest is None:
             self.address = (vm.LOCALHOST, vm.free_port())
-            self._guest = self._boot()
+            self._guest = self.new_guest(self.name, self.address[1]).__enter__()
         return self._guest
-
-    def _boot(self) -> vm.Guest:
-        """A guest whose kernel has nothing to complain about yet.
-
-        What it complains about before any module is there says nothing of our modules: it may try
-        again, a few times.
-        """
-        for _ in range(BOOTS - 1):
-            guest = self.new_guest(self.name, self.address[1]).__enter__()
-            try:
-                guest.check()
-                return guest
-            except ui.Fail as complaint:
-                guest.kill()
-                ui.warn(f"booting again: {complaint}")
-        return self.new_guest(self.name, self.address[1]).__enter__()
 
     def take_back(self) -> None:
         """Raises `Fail` if the kernel complained, or if a module cannot be unloaded."""
