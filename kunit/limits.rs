@@ -172,14 +172,16 @@ fn a_message_that_comes_in_drips_is_not_waited_for(executor: Executor) -> Result
     exchange(&silent, b"L\n")?;
     let watch = Stopwatch::start();
     let begin = Instant::<Monotonic>::now();
+    // An error is told once: here, if the reset comes before the handler is told.
+    let mut reset = false;
     while record.closed() == 0 && begin.elapsed().as_millis() < 5000 {
-        let _ = slow.write(b"L");
+        reset |= slow.write(b"L") == Err(ECONNRESET);
         fsleep(Delta::from_millis(20));
     }
     // While drips came, not when they had ended.
     assert_eq!(record.closed(), 1);
     assert!(watch.has_run(250));
-    assert!(is_reset(&slow));
+    assert!(reset || is_reset(&slow));
     assert_eq!(record.last_reason(), Some(CloseReason::ReceiveTimeout));
     assert!(eventually(
         || server.statistics().closed_receive_timeout == 1
@@ -280,9 +282,9 @@ fn mptcp_peers_may_take_their_time(executor: Executor) -> Result {
     Ok(())
 }
 
-fn two_hundred_at_once_are_all_served(executor: Executor) -> Result {
-    const COUNT: usize = 200;
-    let (server, _record, addr) = start(builder(executor).backlog(256))?;
+fn a_hundred_at_once_are_all_served(executor: Executor) -> Result {
+    const COUNT: usize = 100;
+    let (server, _record, addr) = start(builder(executor))?;
     let mut clients = KVec::with_capacity(COUNT, GFP_KERNEL)?;
     for _ in 0..COUNT {
         clients.push(connect(addr)?, GFP_KERNEL)?;
@@ -319,7 +321,7 @@ suites! {
     a_peer_that_does_not_read_is_not_waited_for,
     who_is_not_read_from_is_not_received_from,
     mptcp_peers_may_take_their_time,
-    two_hundred_at_once_are_all_served,
+    a_hundred_at_once_are_all_served,
 }
 
 /// Handlers that sleep for long, where they may.
