@@ -210,7 +210,7 @@ fn the_log_tells_of_what_does_not_return() -> Result {
     for (number, at) in (before + 1..).zip(&mut seen) {
         // Not `eventually`: to read the log takes time.
         while at.is_none() && begin.elapsed().as_millis() < 60_000 {
-            fsleep(Delta::from_millis(200));
+            fsleep(Delta::from_millis(500));
             if of_handler() >= number {
                 *at = Some(begin.elapsed().as_millis());
             }

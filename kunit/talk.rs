@@ -30,7 +30,7 @@ use ktcp_server::{
     Executor, //
 };
 fn echoes_every_size_around_the_buffer(executor: Executor) -> Result {
-    const SIZE: usize = 512;
+    const SIZE: usize = 2000;
     let size = BufferSize::of::<SIZE>();
     let (_server, _record, addr) = start(builder(executor).input_buffer(size).output_buffer(size))?;
     let client = connect(addr)?;
@@ -47,7 +47,7 @@ fn an_output_smaller_than_the_input_loses_nothing(executor: Executor) -> Result 
             .input_buffer(BufferSize::of::<1000>())
             .output_buffer(BufferSize::of::<7>()),
     )?;
-    let data = pattern(5000)?;
+    let data = pattern(2500)?;
     assert!(exchange(&connect(addr)?, &data)?[..] == data[..]);
     Ok(())
 }

@@ -37,9 +37,9 @@ def test_crowds(guest: vm.Guest, executor: str) -> None:
     guest.must("insmod /modules/ktcp_server.ko")
     serve(guest, executor, output=4096)
     complete = 0
-    # Once, but on a busy machine.
+    # Once or twice, but on a busy machine.
     while complete <= 20:
-        counts = crowd(guest, "storm", seconds=5, clients=30, bytes=50_000)
+        counts = crowd(guest, "storm", seconds=2, clients=30, bytes=50_000)
         assert counts["corrupt"] == 0, counts
         complete += counts["complete"]
     counts = crowd(guest, "ask", seconds=60, clients=200, bytes=3000)

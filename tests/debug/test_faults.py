@@ -14,7 +14,7 @@ from tests.e2e.lab import EXECUTORS, Lab, serve, crowd, eventually, rmmod, stati
 FOLDERS = ("failslab", "fail_page_alloc")
 
 # For how long memory fails, all executors together
-SECONDS = 120 if os.environ.get("KTCP_LONG") else 24
+SECONDS = 120 if os.environ.get("KTCP_LONG") else 12
 
 
 # What takes seconds elsewhere may take a minute here.
@@ -55,11 +55,16 @@ def test_random_failures_under_load(lab: Lab, machine: vm.Guest) -> None:
     for executor in EXECUTORS:
         serve(machine, executor, input=4096, output=4096)
         fail(machine, 5)
-        counts = crowd(machine, "storm", seconds=SECONDS / len(EXECUTORS), clients=30, bytes=60_000)
+        complete = 0
+        # Once, but on a busy machine.
+        while complete <= 5:
+            seconds = SECONDS / len(EXECUTORS)
+            counts = crowd(machine, "storm", seconds=seconds, clients=30, bytes=60_000)
+            print(executor, counts)
+            assert counts["corrupt"] == 0, counts
+            complete += counts["complete"]
         missed = statistics(machine, "proving")
         fail(machine, 0)
-        print(executor, counts, missed)
-        assert counts["corrupt"] == 0 and counts["complete"] > 5, counts
         # It was felt.
         assert missed["out_of_memory"] + missed["accept_errors"] > 0, missed
         # Afterwards it answers again, and nothing is left of those who have gone.
