@@ -55,6 +55,8 @@ ktcp_server::parameters! {
         idle_ms: u32 = 0,
         /// How long the end of the server waits for what is to be sent
         drain_ms: u32 = 5000,
+        /// Whether to leak some memory, for who claims to see that
+        leak: bool = false,
     }
 }
 
@@ -87,6 +89,12 @@ struct Proving {
 impl kernel::Module for Proving {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let set = Parameters::read()?;
+        if set.leak {
+            // Some, for to one of them a pointer may be left somewhere.
+            for _ in 0..10 {
+                core::mem::forget(KBox::new([*b"leaked by intent"; 6], GFP_KERNEL)?);
+            }
+        }
         let mut builder = KernelTcpServer::builder(c"proving")
             .listen(SocketAddr::new(set.addr, set.port))
             .executor(set.executor)
