@@ -31,9 +31,8 @@ LAYOUT = "1"
 NEEDED_GIB = 4
 
 # What has a kernel built sooner, and the same. To look for what it warns of is a tenth of the time that
-# clang takes, and of the distribution's source it is not for us. The crates that run in the compiler
-# (syn and others) run for seconds in all: to optimise them takes 40.
-QUICK = ("KCFLAGS=-w", "HOSTRUSTFLAGS=-Copt-level=0")
+# clang takes, and of the distribution's source it is not for us.
+QUICK = ("KCFLAGS=-w",)
 
 # How images are packed: the first bytes, and the program that unpacks them
 PACKERS = {b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz"}
