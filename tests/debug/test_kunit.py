@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The KUnit suites, loaded as modules."""
+"""The KUnit suites, loaded as modules; and whether this kernel sees mistakes at all."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from ktcp import accel, kernel, vm
+from ktcp import accel, kernel, splat, ui, vm
 from ktcp.module import CHECKOUT
-from tests.e2e.lab import Lab
+from tests.e2e.lab import Lab, build_module
 from .conftest import OPTIONS
 
 # Where Rust says that there is a suite: of its own, or one for each executor
@@ -48,11 +49,15 @@ def outcomes(results: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def machine(debug_kernel: kernel.Kernel, modules: list[Path]) -> Iterator[vm.Guest]:
+def machine(
+    debug_kernel: kernel.Kernel, modules: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[vm.Guest]:
     """A guest of its own, with the suites: some of them leak on purpose."""
+    mistaken = build_module(debug_kernel, "mistaken", tmp_path_factory.mktemp("modules"))
     # Those leaks are not looked for.
     options = {**OPTIONS, "cmdline": (*OPTIONS["cmdline"], "kmemleak=off")}
-    own = Lab(debug_kernel, modules, accel.choose(kernel.prepare()), "suites", **options)
+    chosen = accel.choose(kernel.prepare())
+    own = Lab(debug_kernel, [*modules, mistaken], chosen, "suites", **options)
     guest = own.lend()
     guest.expect_shortages()
     # Who waits for a test that takes long does nothing wrong; KUnit has a limit of its own.
@@ -60,9 +65,8 @@ def machine(debug_kernel: kernel.Kernel, modules: list[Path]) -> Iterator[vm.Gue
     for module in ("ktcp_server", "ktcp_server_kunit"):
         guest.must(f"insmod /modules/{module}.ko")
     yield guest
-    for module in ("ktcp_server_kunit", "ktcp_server"):
-        guest.rmmod(module, timeout=60)
-    own.close()
+    # It has something to complain of.
+    own.discard()
 
 
 def test_all_suites_are_there(machine: vm.Guest) -> None:
@@ -75,3 +79,29 @@ def test_suite(machine: vm.Guest, suite: str) -> None:
     results = machine.must(command, timeout=SECONDS)
     assert set(outcomes(results).values()) == {"ok"}, results
     machine.check()
+
+
+def test_the_suites_are_unloaded(machine: vm.Guest) -> None:
+    for module in ("ktcp_server_kunit", "ktcp_server"):
+        machine.rmmod(module, timeout=60)
+    machine.check()
+
+
+# What `mistaken` can do wrong, and what is said then. Lockdep looks no further after its own complaint,
+# nor after one of KASAN, and the last is the end of the guest.
+MISTAKES = {
+    "sleep": "sleeping function called from invalid context",
+    "timer": "ODEBUG: free active",
+    "deadlock": "possible circular locking dependency",
+    "freed": "KASAN: slab-use-after-free",
+    "overflow": "attempt to add with overflow",
+}
+
+
+def test_mistakes_are_seen(machine: vm.Guest) -> None:
+    machine.must("insmod /modules/ktcp_server.ko")
+    for mistake, complaint in MISTAKES.items():
+        seen = len(machine.console())
+        with suppress(ui.Fail):
+            machine.must(f"insmod /modules/mistaken.ko mistake={mistake} && rmmod mistaken")
+        assert complaint in splat.find(machine.console()[seen:])
