@@ -220,8 +220,9 @@ class Guest:
     def __enter__(self) -> Guest:
         # What goes wrong before any module is there says nothing of the modules. Where processors are
         # emulated, QEMU 10 may fail an assertion (iotlb_to_section) while one of them sets up the PCI
-        # bus and another one uses a device, and a clock that is measured by another is wrong if a
-        # processor has to wait for ours meanwhile.
+        # bus and another one uses a device, one may meet with a breakpoint (int3) where another one
+        # changes code, and a clock that is measured by another is wrong if a processor has to wait for
+        # ours meanwhile.
         for _ in range(STARTS - 1):
             try:
                 self._boot()
@@ -317,7 +318,8 @@ class Guest:
             if self._qemu.returncode == -signal.SIGABRT:
                 last = "".join(self.console().splitlines()[-1:])
                 raise Aborted(f"QEMU aborted: {last}") from lost
-            raise self._failure("the guest ended while it started") from lost
+            failure = self._failure("the guest ended while it started")
+            raise Aborted(failure.message, failure.hint) from lost
         self.boot_time = time.monotonic() - started
         uptime = float(outcome.output.split()[0])
         if self._accel == "tcg" and uptime > FAST * self.boot_time:
