@@ -33,6 +33,8 @@ NEEDED_GIB = 4
 # What has a kernel built sooner, and the same. To look for what it warns of is a tenth of the time that
 # clang takes, and of the distribution's source it is not for us.
 QUICK = ("KCFLAGS=-w",)
+# Here is a `rustc` that does not optimise where it is not worth it.
+QUICK_TOOLS = Path(__file__).resolve().parents[1] / "quick"
 
 # How images are packed: the first bytes, and the program that unpacks them
 PACKERS = {b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz"}
@@ -242,6 +244,7 @@ def _prepare_modules(kernel: index.Candidate, paths: _Paths, progress: ui.Progre
         _make(paths.build, kernel.release, *QUICK, "prepare", "modules_prepare"),
         cache.log("prepare"),
         progress,
+        env={"PATH": f"{QUICK_TOOLS}:{os.environ['PATH']}"},
     )
     made = (paths.build / "include/config/kernel.release").read_text().strip()
     if made != kernel.release:
@@ -255,7 +258,7 @@ def lend_host_crates(
     lender: Kernel, source: Path, build: Path, make: Sequence[str], progress: ui.Progress
 ) -> None:
     """Spares another build of the same version the crates that run in the compiler (syn and what it
-    needs): they are the same whatever the configuration, and take it most of a minute.
+    needs): they are the same whatever the configuration.
 
     `make` is the command for that build, which is configured and has not begun.
     """
