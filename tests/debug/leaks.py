@@ -10,7 +10,6 @@ FILE = "/sys/kernel/debug/kmemleak"
 # It leaves alone what was allocated in the last five seconds.
 YOUNG_SECONDS = 6
 
-
 # What the module `proving` leaks if it is told to, as it is shown
 INTENDED = "leaked by intent"
 

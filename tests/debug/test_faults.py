@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from ktcp import conversation, vm
-from tests.e2e.lab import EXECUTORS, Lab, serve, crowd, eventually, rmmod, statistics
+from tests.e2e.lab import EXECUTORS, Lab, serve, crowd, eventually, rmmod, statistics, storm
 
 FOLDERS = ("failslab", "fail_page_alloc")
 
@@ -55,14 +55,7 @@ def test_random_failures_under_load(lab: Lab, machine: vm.Guest) -> None:
     for executor in EXECUTORS:
         serve(machine, executor, input=4096, output=4096)
         fail(machine, 5)
-        complete = 0
-        # Once, but on a busy machine.
-        while complete <= 5:
-            seconds = SECONDS / len(EXECUTORS)
-            counts = crowd(machine, "storm", seconds=seconds, clients=30, bytes=60_000)
-            print(executor, counts)
-            assert counts["corrupt"] == 0, counts
-            complete += counts["complete"]
+        storm(machine, 5, seconds=SECONDS / len(EXECUTORS), clients=30, bytes=60_000)
         missed = statistics(machine, "proving")
         fail(machine, 0)
         # It was felt.

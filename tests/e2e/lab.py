@@ -153,6 +153,19 @@ def crowd(guest: vm.Guest, command: str, seconds: float = 60, **options: object)
     return counted(guest.must(line, timeout=seconds + 30))
 
 
+def storm(guest: vm.Guest, more_than: int, seconds: float, **options: object) -> None:
+    """Lets a crowd storm, again where the machine is busy, until more than so many are complete.
+
+    `options` are those of a crowd; what it receives is what it has sent.
+    """
+    complete = 0
+    while complete <= more_than:
+        counts = crowd(guest, "storm", seconds, **options)
+        print(counts)
+        assert counts["corrupt"] == 0, counts
+        complete += counts["complete"]
+
+
 def fill(guest: vm.Guest, path: str, line: str, megabytes: int) -> None:
     """Makes a file of that line, again and again: of pieces, for `yes` is slow."""
     guest.must(
