@@ -17,12 +17,15 @@ from ktcp.conversation import Address
 from tests.e2e.lab import Lab, build_module, crowd_program, serve
 from .leaks import INTENDED, leaks
 
-# Slow: it looks at every access to memory and at every lock.
-OPTIONS: dict[str, Any] = {
-    "boot_seconds": 240.0,
-    # The library has suites of its own. They are run when they are asked for, not at each load.
-    "cmdline": ("kunit.enable=1", "kunit.autorun=0"),
-}
+
+def options(*cmdline: str) -> dict[str, Any]:
+    """The options of a guest with this kernel, which gets so much more of a command line."""
+    return {
+        # Slow: it looks at every access to memory and at every lock.
+        "boot_seconds": 240.0,
+        # The library has suites of its own. They are run when they are asked for, not at each load.
+        "cmdline": ("kunit.enable=1", "kunit.autorun=0", *cmdline),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +48,8 @@ NO_SHEAVES = "slab_debug=F"
 @pytest.fixture(scope="session")
 def lab(debug_kernel: kernel.Kernel, modules: list[Path]) -> Iterator[Lab]:
     chosen = accel.choose(kernel.prepare())
-    options = {**OPTIONS, "cmdline": (*OPTIONS["cmdline"], NO_SHEAVES)}
-    lab = Lab(debug_kernel, modules, chosen, "debug", files=crowd_program(), **options)
+    files = crowd_program()
+    lab = Lab(debug_kernel, modules, chosen, "debug", files=files, **options(NO_SHEAVES))
     yield lab
     # Once, for to look takes long: it fails what came last. That it sees something shows that it looks.
     guest = lab.lend()

@@ -13,7 +13,7 @@ import pytest
 from ktcp import accel, kernel, splat, ui, vm
 from ktcp.module import CHECKOUT
 from tests.e2e.lab import Lab, build_module
-from .conftest import OPTIONS
+from .conftest import options
 
 # Where Rust says that there is a suite: of its own, or one for each executor
 SUITE = re.compile(r"kunit_tests\((ktcp_\w+)\)")
@@ -54,10 +54,10 @@ def machine(
 ) -> Iterator[vm.Guest]:
     """A guest of its own, with the suites: some of them leak on purpose."""
     mistaken = build_module(debug_kernel, "mistaken", tmp_path_factory.mktemp("modules"))
-    # Those leaks are not looked for.
-    options = {**OPTIONS, "cmdline": (*OPTIONS["cmdline"], "kmemleak=off")}
     chosen = accel.choose(kernel.prepare())
-    own = Lab(debug_kernel, [*modules, mistaken], chosen, "suites", **options)
+    # Those leaks are not looked for.
+    no_leaks = options("kmemleak=off")
+    own = Lab(debug_kernel, [*modules, mistaken], chosen, "suites", **no_leaks)
     guest = own.lend()
     guest.expect_shortages()
     # Who waits for a test that takes long does nothing wrong; KUnit has a limit of its own.

@@ -19,7 +19,6 @@ import fcntl
 import io
 import itertools
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -315,9 +314,6 @@ class Guest:
         except Lost as lost:
             with suppress(subprocess.TimeoutExpired):
                 self._qemu.wait(POWER_OFF_SECONDS)
-            if self._qemu.returncode == -signal.SIGABRT:
-                last = "".join(self.console().splitlines()[-1:])
-                raise Aborted(f"QEMU aborted: {last}") from lost
             failure = self._failure("the guest ended while it started")
             raise Aborted(failure.message, failure.hint) from lost
         self.boot_time = time.monotonic() - started
