@@ -24,7 +24,10 @@ def options(*cmdline: str) -> dict[str, Any]:
         # Slow: it looks at every access to memory and at every lock.
         "boot_seconds": 240.0,
         # The library has suites of its own. They are run when they are asked for, not at each load.
-        "cmdline": ("kunit.enable=1", "kunit.autorun=0", *cmdline),
+        # As to its clock, there is none that it could be compared with.
+        "cmdline": ("kunit.enable=1", "kunit.autorun=0", "tsc=reliable", *cmdline),
+        # Without ACPI it is told of one processor in each socket.
+        "options": ("-smp", "sockets=2"),
     }
 
 

@@ -11,7 +11,6 @@ import pytest
 from ktcp import vm
 from tests.e2e.lab import EXECUTORS, serve, crowd, storm
 from tests.e2e.test_echo import (
-    test_clients_in_the_guest_at_once,
     test_conversation,
     test_resets_in_mid_transfer_are_survived,
     test_short_message_after_long_one,

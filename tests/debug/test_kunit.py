@@ -69,6 +69,11 @@ def machine(
     own.discard()
 
 
+def test_the_machine_has_two_processors_and_an_exact_clock(machine: vm.Guest) -> None:
+    clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+    assert machine.must(f"nproc && cat {clock}").split() == ["2", "tsc"]
+
+
 def test_all_suites_are_there(machine: vm.Guest) -> None:
     assert machine.must(f"cd {FOLDER} && echo ktcp_*").split() == suites()
 
