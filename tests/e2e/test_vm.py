@@ -73,7 +73,7 @@ def test_clock_of_the_guest_is_right(lab: Lab, guest: vm.Guest) -> None:
     if lab.accel != "tcg":
         pytest.skip("the guest was not told how fast it is")
     # Once it has the time, the kernel compares it with another clock, and says so if they agree.
-    assert eventually(lambda: "tsc: Refined TSC clocksource calibration" in guest.dmesg(), 30)
+    assert eventually(lambda: "tsc: Refined TSC clocksource calibration" in guest.console(), 30)
 
 
 # A QEMU that is a script: what it does at so many starts, of which each leaves a line in a file. Later

@@ -307,15 +307,15 @@ class Guest:
 
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + self._boot_seconds
-        probe = self._channel.start("true", self._boot_seconds)
-        while not probe.is_done():
-            time.sleep(0.02)
-            if time.monotonic() > deadline:
-                raise self._failure(f"the guest did not start within {self._boot_seconds:g} s")
-            if self._accel == "kvm" and "KVM internal error" in self.console():
-                # QEMU would only pause the guest and wait for someone to look.
-                raise self._failure("a trial guest stopped with a KVM internal error")
         try:
+            probe = self._channel.start("true", self._boot_seconds)
+            while not probe.is_done():
+                time.sleep(0.02)
+                if time.monotonic() > deadline:
+                    raise self._failure(f"the guest did not start within {self._boot_seconds:g} s")
+                if self._accel == "kvm" and "KVM internal error" in self.console():
+                    # QEMU would only pause the guest and wait for someone to look.
+                    raise self._failure("a trial guest stopped with a KVM internal error")
             probe.wait()
         except Lost as lost:
             with suppress(subprocess.TimeoutExpired):
