@@ -336,7 +336,7 @@ class Guest:
         return self._qemu.poll() is None
 
     def shutdown(self) -> None:
-        """Powers the guest off, and raises `Fail` if that fails or if its kernel complained."""
+        """Ends the guest in order, and raises `Fail` if that fails or if its kernel complained."""
         if self._is_off:
             return
         # With -no-reboot, this ends QEMU; to power off takes ACPI, which not every kernel here has.
