@@ -6,6 +6,13 @@
 //! happens to its stream queues it, once; what happens during a visit queues it again after the
 //! visit.
 
+mod state;
+
+use self::state::{
+    Path,
+    Phase,
+    State, //
+};
 use crate::{
     buffer::Buffer,
     config::Config,
@@ -56,9 +63,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
-            Full,
             Relaxed, //
         },
         Arc,
@@ -72,21 +77,6 @@ use kernel::{
     }, //
 };
 
-/// Nothing to do until the stream becomes ready.
-const IDLE: u32 = 0;
-/// Waits for its executor, which has a reference.
-const QUEUED: u32 = 1;
-/// One task is visiting.
-const VISITED: u32 = 2;
-/// One task is visiting, and something has happened since it began.
-const AGAIN: u32 = 3;
-/// Closed for ever.
-const GONE: u32 = 4;
-
-/// Added to a state, but for `IDLE` and `GONE`: somebody has something to say to the connection, which
-/// the next visit has to look at.
-const CALLED: u32 = 8;
-
 /// What only the task that visits the connection touches.
 struct Inner {
     stream: TcpStream,
@@ -97,12 +87,12 @@ struct Inner {
 ///
 /// # Invariants
 ///
-/// - `inner` belongs to the task that has moved `state` from `QUEUED` to `VISITED`, until it moves
-///   it on; or, before `begin`, to the one that made the connection.
-/// - `inner` is `None` if `state` is `GONE`. Before that, `watch` watches the stream.
+/// - `inner` belongs to the task to which `state` gives the right to run: before `begin`, to the one
+///   that made the connection.
+/// - `inner` is `None` once `state` is closed. Before that, `watch` watches the stream.
 /// - `next` belongs to who holds the connection as an executor.
-/// - The executor holds the connection once when `state` is `QUEUED`, otherwise not; whoever makes
-///   it `QUEUED` sees to that.
+/// - The executor holds the connection once from where `state` obliges a caller to enqueue it until
+///   the poll starts, otherwise not.
 /// - It lives in an `Arc`.
 #[pin_data]
 pub(crate) struct Connection {
@@ -112,7 +102,7 @@ pub(crate) struct Connection {
     /// Its place in the table of the server.
     number: usize,
     peer: SocketAddr,
-    state: Atomic<u32>,
+    state: State,
     /// The task that is visiting, to be compared with.
     visitor: Atomic<usize>,
     inner: UnsafeCell<Option<Inner>>,
@@ -156,7 +146,8 @@ impl WorkItem for Connection {
 
 impl Watcher for Connection {
     fn ready(this: ArcBorrow<'_, Self>) {
-        if this.make_due() {
+        // C calls this under the lock of the socket, which each visit takes.
+        if this.state.notify() {
             this.server.engine.arrived(this);
         }
     }
@@ -191,14 +182,14 @@ impl Connection {
         driver: KBox<dyn Drive>,
     ) -> Result<Arc<Self>, Refusal> {
         let now = server.clock.now();
-        // INVARIANT: As long as it is `VISITED`, `inner` is ours.
+        // INVARIANT: The right to run is ours, and `inner` with it, until `begin` or `abandon`.
         let connection = Arc::pin_init(
             pin_init!(&this in Self {
                 server: Kept::new(server),
                 atomic: driver.is_atomic(),
                 number,
                 peer,
-                state: Atomic::new(VISITED),
+                state: State::new(),
                 visitor: Atomic::new(0),
                 inner: UnsafeCell::new(Some(Inner { stream, driver })),
                 timed: server.config.timeouts.are_any(),
@@ -238,49 +229,23 @@ impl Connection {
     /// To be called once, after `new`.
     pub(crate) fn begin(self: &Arc<Self>) {
         // What has happened since `new` is found by that visit.
-        self.state.xchg(QUEUED, Full);
+        // SAFETY: The right to run is ours since `new`, for this is called once.
+        // INVARIANT: The executor is given the connection.
+        unsafe { self.state.requeue() };
         self.server.engine.enqueue(self.as_arc_borrow());
-    }
-
-    /// Something has happened that wants a visit: says whether the caller is to enqueue it. Any
-    /// context.
-    fn make_due(&self) -> bool {
-        loop {
-            match self.state.cmpxchg(IDLE, QUEUED, Full) {
-                Ok(_) => return true,
-                // Lost when the visit has just ended: look again.
-                Err(VISITED) => {
-                    if self.state.cmpxchg(VISITED, AGAIN, Full).is_ok() {
-                        return false;
-                    }
-                }
-                Err(_) => return false,
-            }
-        }
     }
 
     /// Wants a visit that looks at what others have to say: something that the caller has changed.
     /// Any context.
     pub(crate) fn call(self: &Arc<Self>) {
-        let mut state = self.state.load(Relaxed);
-        loop {
-            let next = match state {
-                IDLE => QUEUED | CALLED,
-                GONE => return,
-                // Although it may be so already: a visit that is queued has to see the change.
-                other => other | CALLED,
-            };
-            match self.state.cmpxchg(state, next, Full) {
-                Ok(_) if state == IDLE => return self.server.engine.enqueue(self.as_arc_borrow()),
-                Ok(_) => return,
-                Err(changed) => state = changed,
-            }
+        if self.state.request() {
+            self.server.engine.enqueue(self.as_arc_borrow());
         }
     }
 
     /// Whether a visit is due. Any context.
     pub(crate) fn is_queued(&self) -> bool {
-        self.state.load(Acquire) & !CALLED == QUEUED
+        self.state.is_queued()
     }
 
     /// Whether [`visit_atomically`](Self::visit_atomically) is of any use. Any context.
@@ -321,15 +286,14 @@ impl Connection {
         atomically: Option<Atomically<'_>>,
     ) -> After {
         // INVARIANT: The executor has taken the connection out of its queue.
-        let called = match self.state.cmpxchg(QUEUED, VISITED, Full) {
-            Ok(_) => false,
-            Err(_) if self.answer_call() => true,
-            Err(_) => return After::Gone,
+        let Some(path) = self.state.start() else {
+            return After::Gone;
         };
+        let called = path == Path::Slow;
         if atomically.is_none() {
             self.visitor.store(Task::current_raw().addr(), Relaxed);
         }
-        // SAFETY: We have just moved the state to `VISITED`, so that `inner` is ours.
+        // SAFETY: `start` has given us the right to run, so that `inner` is ours.
         let step = match unsafe { &mut *self.inner.get() } {
             Some(Inner { stream, driver }) => {
                 driver.drive(&mut Turn::new(self, stream, spare, atomically, called))
@@ -340,30 +304,28 @@ impl Connection {
             self.visitor.store(0, Relaxed);
         }
 
-        if matches!(step, Step::Wait) && self.state.cmpxchg(VISITED, IDLE, Full).is_ok() {
+        // SAFETY: The right to run is ours since `start`.
+        if matches!(step, Step::Wait) && unsafe { self.state.finish() } {
             return After::Idle;
         }
-        self.go_on(step)
-    }
-
-    /// Begins a visit if the connection is called. What is said after this is for the next one.
-    #[cold]
-    fn answer_call(&self) -> bool {
-        let called = QUEUED | CALLED;
-        self.state.cmpxchg(called, VISITED, Full).is_ok()
+        // SAFETY: `finish` was not called, or has left us the right to run.
+        unsafe { self.go_on(step) }
     }
 
     /// What follows a visit after which the connection is not idle.
-    fn go_on(self: &Arc<Self>, step: Step) -> After {
+    ///
+    /// # Safety
+    ///
+    /// The caller has the right to run, and has it no more after this.
+    unsafe fn go_on(self: &Arc<Self>, step: Step) -> After {
         if let Step::Done { reset } = step {
-            self.close(reset);
+            // SAFETY: By this function's contract.
+            unsafe { self.close(reset) };
             return After::Gone;
         }
-        let mut state = self.state.load(Relaxed);
-        // INVARIANT: The caller makes the executor hold it.
-        while let Err(changed) = self.state.cmpxchg(state, QUEUED | state & CALLED, Full) {
-            state = changed;
-        }
+        // SAFETY: By this function's contract.
+        // INVARIANT: The caller makes the executor hold the connection.
+        unsafe { self.state.requeue() };
         match step {
             Step::Elsewhere => After::Elsewhere,
             _ => After::Again,
@@ -371,8 +333,12 @@ impl Connection {
     }
 
     /// Closes the connection for ever, at the end of a visit.
-    fn close(self: &Arc<Self>, reset: bool) {
-        // SAFETY: We are visiting still, so that `inner` is ours.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the right to run, and has it no more after this.
+    unsafe fn close(self: &Arc<Self>, reset: bool) {
+        // SAFETY: By this function's contract `inner` is ours.
         unsafe { self.part(reset) };
         let mut pushed = self.pushed.lock();
         pushed.closed = true;
@@ -380,8 +346,9 @@ impl Connection {
         drop(pushed);
         drop(unsent);
 
+        // SAFETY: By this function's contract.
         // INVARIANT: `inner` is `None`.
-        self.state.xchg(GONE, Full);
+        unsafe { self.state.close() };
         self.server.leave(self.number);
     }
 
@@ -488,11 +455,11 @@ impl Connection {
 
     /// A line about the connection.
     pub(crate) fn describe(&self, f: &mut Formatter<'_>) -> core::fmt::Result {
-        let state = match self.state.load(Relaxed) & !CALLED {
-            IDLE => "idle",
-            QUEUED => "queued",
-            GONE => "closed",
-            _ => "visited",
+        let state = match self.state.phase() {
+            Phase::Idle => "idle",
+            Phase::Queued => "queued",
+            Phase::Closed => "closed",
+            Phase::Running => "visited",
         };
         let idle = self.timers.idle_millis(&self.server.clock);
         writeln!(f, "{:<48} {state:<8} {idle:>10}", self.peer)
@@ -513,7 +480,7 @@ impl Connection {
     /// Ends the connection if a timeout has passed. May sleep.
     pub(crate) fn check_timers(self: &Arc<Self>) {
         // One whose handler is at work does not wait for its peer.
-        if self.state.load(Relaxed) == IDLE {
+        if self.state.is_idle() {
             if let Some(reason) = self
                 .timers
                 .expired(&self.server.clock, &self.config().timeouts)
