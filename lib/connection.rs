@@ -38,6 +38,10 @@ use crate::{
         Watcher, //
     },
     parker::Parker,
+    ready::{
+        Link,
+        Queued, //
+    },
     service::{
         Kept,
         Shared, //
@@ -90,7 +94,6 @@ struct Inner {
 /// - `inner` belongs to the task to which `state` gives the right to run: before `begin`, to the one
 ///   that made the connection.
 /// - `inner` is `None` once `state` is closed. Before that, `watch` watches the stream.
-/// - `next` belongs to who holds the connection as an executor.
 /// - The executor holds the connection once from where `state` obliges a caller to enqueue it until
 ///   the poll starts, otherwise not.
 /// - It lives in an `Arc`.
@@ -118,19 +121,28 @@ pub(crate) struct Connection {
     has_pushed: Atomic<bool>,
     /// For the executors, each of which uses one of these.
     pub(crate) parker: Parker,
-    /// For the [`ReadyQueue`](crate::ready::ReadyQueue) in which it is.
-    pub(crate) next: UnsafeCell<*const Connection>,
+    /// For the [`RunQueue`](crate::ready::RunQueue) in which it is.
+    link: Link<Connection>,
     #[pin]
     work: Work<Connection>,
 }
 
-// SAFETY: By the type invariants `inner` and `next` have one user at a time, and what they hold may go
-// from task to task; the rest is `Send` by itself.
+// SAFETY: By the type invariants `inner` has one user at a time, and what it holds may go from task to
+// task; the rest is `Send` by itself.
 unsafe impl Send for Connection {}
 
-// SAFETY: As above: the atomics and locks are `Sync`, and `inner` and `next` go from task to task by way
-// of `state` and of the queues.
+// SAFETY: As above: the atomics and locks are `Sync`, and `inner` goes from task to task by way of
+// `state`.
 unsafe impl Sync for Connection {}
+
+// SAFETY: The field is this connection's own. By the type invariants the executor holds the connection
+// once at most, and puts it into a queue only when `state` obliges it to: it is in none then.
+unsafe impl Queued for Connection {
+    #[inline]
+    fn link(&self) -> &Link<Self> {
+        &self.link
+    }
+}
 
 impl_has_work! {
     impl HasWork<Self> for Connection { self.work }
@@ -201,7 +213,7 @@ impl Connection {
                 pushed <- new_mutex!(Pushed { buffer: None, closed: false }),
                 has_pushed: Atomic::new(false),
                 parker: Parker::new(),
-                next: UnsafeCell::new(core::ptr::null()),
+                link: Link::new(),
                 work <- new_work!("ktcp_server::Connection"),
             }),
             GFP_KERNEL,

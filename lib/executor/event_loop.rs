@@ -23,7 +23,7 @@ use crate::{
     parker::Parker,
     ready::{
         Batch,
-        ReadyQueue, //
+        RunQueue, //
     },
     softirq::{
         Atomically,
@@ -67,7 +67,7 @@ const MOMENT: usize = 1;
 #[repr(align(64))]
 struct Loop {
     counters: Arc<Counters>,
-    ready: ReadyQueue,
+    ready: RunQueue<Connection>,
     parker: Parker,
     /// The connection that has become due last on the CPU of this loop. Only compared.
     last: Atomic<*const Connection>,
@@ -82,7 +82,7 @@ impl Loop {
         Arc::pin_init(
             pin_init!(Self {
                 counters,
-                ready: ReadyQueue::new(),
+                ready: RunQueue::new(),
                 parker: Parker::new(),
                 last: Atomic::new(core::ptr::null()),
                 last_time: Atomic::new(0),
@@ -122,7 +122,7 @@ impl Loop {
     fn visit_atomically(
         &self,
         first: Arc<Connection>,
-        batch: &mut Batch,
+        batch: &mut Batch<Connection>,
         spare: &mut Spare,
     ) -> Option<Arc<Connection>> {
         let off = SoftirqsOff::new();
@@ -173,7 +173,7 @@ impl Loop {
 /// What only the poller itself touches.
 #[derive(Default)]
 struct Own {
-    batch: Batch,
+    batch: Batch<Connection>,
     spare: Spare,
 }
 
@@ -185,7 +185,7 @@ struct Own {
 /// it runs no more.
 struct Poller {
     thread: Arc<Loop>,
-    due: ReadyQueue,
+    due: RunQueue<Connection>,
     own: UnsafeCell<Own>,
 }
 
@@ -236,7 +236,7 @@ impl Loops {
             // INVARIANT: Nobody calls `poll` yet.
             let poller = Poller {
                 thread: Loop::new(counters.clone())?,
-                due: ReadyQueue::new(),
+                due: RunQueue::new(),
                 own: UnsafeCell::new(Own::default()),
             };
             pollers.push(poller, GFP_KERNEL)?;
