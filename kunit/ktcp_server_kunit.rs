@@ -72,6 +72,7 @@ macro_rules! suites {
     };
 }
 
+mod circles;
 mod config;
 mod fault;
 mod files;
@@ -112,13 +113,13 @@ static THIS_MODULE: kernel::ThisModule =
     unsafe { kernel::ThisModule::from_ptr(core::ptr::null_mut()) };
 
 extern "C" {
-    fn ktcp_module_going(module: *mut kernel::ffi::c_void);
+    fn ktcp_module_shutdown(module: *mut kernel::ffi::c_void);
 }
 
 /// Ends what is left of it, as when a module is unloaded.
 fn module_going() {
     // SAFETY: The pointer is only compared.
-    unsafe { ktcp_module_going(THIS_MODULE.as_ptr().cast()) }
+    unsafe { ktcp_module_shutdown(THIS_MODULE.as_ptr().cast()) }
 }
 
 /// What the `pr_` macros put before each line.

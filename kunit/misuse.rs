@@ -20,7 +20,10 @@ use crate::{
 };
 use core::ffi::CStr;
 use kernel::{
+    impl_has_work,
+    new_work,
     prelude::*,
+    str::CString,
     sync::{
         atomic::Relaxed,
         Arc, //
@@ -30,13 +33,19 @@ use kernel::{
         Delta,
         Instant,
         Monotonic, //
+    },
+    workqueue::{
+        Work,
+        WorkItem, //
     }, //
 };
 use ktcp_server::{
     error::ECONNREFUSED,
     kthread,
+    workqueue::OwnedQueue,
     CloseReason,
-    Executor, //
+    Executor,
+    KernelTcpServer, //
 };
 
 /// Opens the gate of a record when it is dropped: a test that fails must not hang.
@@ -130,6 +139,58 @@ static BLANK: Blank = Blank { _memory: [0; 8192] };
 // SAFETY: What is looked at of it is where its memory is.
 static STRANGER: ThisModule = unsafe { ThisModule::from_ptr((&raw const BLANK).cast_mut().cast()) };
 
+/// A work item of this module.
+#[pin_data]
+struct Item {
+    #[pin]
+    work: Work<Item>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Item { self.work }
+}
+
+impl Item {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self { work <- new_work!("Item::work") }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+impl WorkItem for Item {
+    type Pointer = Arc<Self>;
+
+    fn run(_this: Arc<Self>) {}
+}
+
+fn a_name_is_a_copy(executor: Executor) -> Result {
+    let record = Record::new()?;
+    let probe = Probe::<true> {
+        record: record.clone(),
+    };
+    let name = CString::try_from_fmt(fmt!("short-lived"))?;
+    let server = KernelTcpServer::builder(&name)
+        .executor(executor)
+        .start(&THIS_MODULE, probe)?;
+    drop(name);
+    exchange(&connect(server.local_addr())?, b"hello")?;
+    drop(server);
+
+    // Sixty-four bytes.
+    let long = c"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    for name in [c"", long] {
+        let probe = Probe::<true> {
+            record: record.clone(),
+        };
+        let refused = KernelTcpServer::builder(name).start(&THIS_MODULE, probe);
+        assert_eq!(refused.err(), Some(EINVAL));
+    }
+    assert_eq!(record.handlers_dropped.load(Relaxed), 3);
+    Ok(())
+}
+
 fn another_module_cannot_be_named(executor: Executor) -> Result {
     let record = Record::new()?;
     let probe = Probe::<true> {
@@ -144,6 +205,10 @@ fn another_module_cannot_be_named(executor: Executor) -> Result {
         kthread::spawn(&STRANGER, c"ktcp-lost", |_| ()).err(),
         Some(EINVAL)
     );
+    // A queue may be: it does not run what is not its module's.
+    let queue = OwnedQueue::new(&STRANGER, c"ktcp-lost")?;
+    assert_eq!(queue.spawn(|| ()).err(), Some(EINVAL));
+    assert!(queue.enqueue(Item::new()?).is_err());
     Ok(())
 }
 
@@ -171,6 +236,7 @@ suites! {
     handlers_may_drop_each_others_servers,
     servers_may_share_what_their_handlers_share,
     another_module_cannot_be_named,
+    a_name_is_a_copy,
 }
 
 extern "C" {

@@ -32,9 +32,9 @@ impl Backoff {
         pause
     }
 
-    /// Pauses, but not beyond the opening of `stop`. Sleeps.
-    pub(crate) fn pause(&mut self, stop: &Latch) {
-        stop.wait_timeout(self.next());
+    /// Pauses, but not beyond the opening of `stop`; says whether it is open. Sleeps.
+    pub(crate) fn pause(&mut self, stop: &Latch) -> bool {
+        stop.wait_timeout(self.next())
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     buffer::BufferSize,
     handler::Handler,
     limits::Limits,
+    name::Name,
     net::{
         Device,
         Keepalive,
@@ -47,7 +48,7 @@ pub enum Executor {
 
 /// What every part of a running server looks at.
 pub(crate) struct Config {
-    pub(crate) name: &'static CStr,
+    pub(crate) name: Name,
     pub(crate) input: BufferSize,
     pub(crate) output: BufferSize,
     pub(crate) executor: Executor,
@@ -62,6 +63,12 @@ impl Config {
         const DAY: i64 = 24 * 60 * 60 * 1000;
         let millis = |timeout: Option<Delta>| timeout.map_or(1, Delta::as_millis);
         let settings = [
+            (
+                "the length of its name",
+                self.name.given_len() as i64,
+                1,
+                Name::MAX as i64,
+            ),
             (
                 "max_connections",
                 self.limits.connections as i64,
@@ -81,7 +88,7 @@ impl Config {
         ];
         for (setting, value, least, most) in settings {
             if !(least..=most).contains(&value) {
-                let name = self.name;
+                let name: &CStr = &self.name;
                 pr_err!("{name}: {setting} is {value}, and must be {least} to {most}\n");
                 return Err(EINVAL);
             }
@@ -152,10 +159,10 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn new(name: &'static CStr) -> Self {
+    pub(crate) fn new(name: &CStr) -> Self {
         Self {
             config: Config {
-                name,
+                name: Name::new(name),
                 input: BufferSize::of::<{ 64 << 10 }>(),
                 output: BufferSize::of::<{ 64 << 10 }>(),
                 executor: Executor::EventLoop,
@@ -325,7 +332,7 @@ impl Builder {
         module: &'static ThisModule,
         handler: H,
     ) -> Result<KernelTcpServer> {
-        registry::check_owner(module, self.config.name, service::code_of::<H>())?;
+        registry::check_owner(module, &self.config.name, service::code_of::<H>())?;
         self.start_unchecked(module, handler)
     }
 
@@ -338,6 +345,7 @@ impl Builder {
     ) -> Result<KernelTcpServer> {
         self.config.check()?;
         let name = self.config.name;
+        let name: &CStr = &name;
         let addr = self.addr;
         let namespace = match self.namespace {
             Some(namespace) => namespace,

@@ -6,12 +6,17 @@
 //! happens to its stream queues it, once; what happens during a visit queues it again after the
 //! visit.
 
+mod sleeper;
 mod state;
 
-use self::state::{
-    Path,
-    Phase,
-    State, //
+pub(crate) use self::sleeper::InterruptLock;
+use self::{
+    sleeper::Sleeper,
+    state::{
+        Path,
+        Phase,
+        State, //
+    }, //
 };
 use crate::{
     buffer::Buffer,
@@ -74,7 +79,6 @@ use kernel::{
         ArcBorrow,
         Mutex, //
     },
-    task::Task,
     workqueue::{
         Work,
         WorkItem, //
@@ -106,8 +110,8 @@ pub(crate) struct Connection {
     number: usize,
     peer: SocketAddr,
     state: State,
-    /// The task that is visiting, to be compared with.
-    visitor: Atomic<usize>,
+    /// The task that is visiting where it may sleep.
+    visitor: Sleeper,
     inner: UnsafeCell<Option<Inner>>,
     /// Whether there are timeouts at all.
     timed: bool,
@@ -202,7 +206,7 @@ impl Connection {
                 number,
                 peer,
                 state: State::new(),
-                visitor: Atomic::new(0),
+                visitor: Sleeper::new(),
                 inner: UnsafeCell::new(Some(Inner { stream, driver })),
                 timed: server.config.timeouts.are_any(),
                 timers: Timers::new(now),
@@ -303,7 +307,7 @@ impl Connection {
         };
         let called = path == Path::Slow;
         if atomically.is_none() {
-            self.visitor.store(Task::current_raw().addr(), Relaxed);
+            self.visitor.enter();
         }
         // SAFETY: `start` has given us the right to run, so that `inner` is ours.
         let step = match unsafe { &mut *self.inner.get() } {
@@ -312,28 +316,33 @@ impl Connection {
             }
             None => Step::Done { reset: true },
         };
-        if atomically.is_none() {
-            self.visitor.store(0, Relaxed);
-        }
-
-        // SAFETY: The right to run is ours since `start`.
-        if matches!(step, Step::Wait) && unsafe { self.state.finish() } {
-            return After::Idle;
+        if matches!(step, Step::Wait) {
+            if atomically.is_none() {
+                self.visitor.leave(&self.server.interrupts);
+            }
+            // SAFETY: The right to run is ours since `start`.
+            if unsafe { self.state.finish() } {
+                return After::Idle;
+            }
         }
         // SAFETY: `finish` was not called, or has left us the right to run.
-        unsafe { self.go_on(step) }
+        unsafe { self.go_on(step, atomically.is_none()) }
     }
 
-    /// What follows a visit after which the connection is not idle.
+    /// What follows a visit after which the connection is not idle; `slept` says that the visit was one
+    /// that may sleep.
     ///
     /// # Safety
     ///
     /// The caller has the right to run, and has it no more after this.
-    unsafe fn go_on(self: &Arc<Self>, step: Step) -> After {
+    unsafe fn go_on(self: &Arc<Self>, step: Step, slept: bool) -> After {
         if let Step::Done { reset } = step {
             // SAFETY: By this function's contract.
             unsafe { self.close(reset) };
             return After::Gone;
+        }
+        if slept && !matches!(step, Step::Wait) {
+            self.visitor.leave(&self.server.interrupts);
         }
         // SAFETY: By this function's contract.
         // INVARIANT: The caller makes the executor hold the connection.
@@ -344,7 +353,7 @@ impl Connection {
         }
     }
 
-    /// Closes the connection for ever, at the end of a visit.
+    /// Closes the connection for ever, at the end of a visit that may sleep.
     ///
     /// # Safety
     ///
@@ -358,6 +367,8 @@ impl Connection {
         drop(pushed);
         drop(unsent);
 
+        // Until here code of the handler has run: with the last connection, the handler itself goes.
+        self.visitor.leave(&self.server.interrupts);
         // SAFETY: By this function's contract.
         // INVARIANT: `inner` is `None`.
         unsafe { self.state.close() };
@@ -437,9 +448,15 @@ impl Connection {
         self.verdict.get()
     }
 
-    /// Whether the current task is visiting it.
-    pub(crate) fn is_visited_by_current(&self) -> bool {
-        self.visitor.load(Relaxed) == Task::current_raw().addr()
+    /// Returns true if that task is visiting it where it may sleep.
+    pub(crate) fn is_visited_by(&self, task: usize) -> bool {
+        self.visitor.is(task)
+    }
+
+    /// Has what the handler waits for fail, if it is at work and waits in a way that signals can
+    /// interrupt. May sleep.
+    pub(crate) fn interrupt(&self) {
+        self.visitor.interrupt(&self.server.interrupts);
     }
 
     #[inline]

@@ -13,6 +13,7 @@ use crate::{
         Executor, //
     },
     connection::Connection,
+    deadlock::ServerId,
     kthread::JoinHandle,
     stats::Counters, //
 };
@@ -36,7 +37,7 @@ pub(crate) enum Engine {
 impl Engine {
     /// `atomic` is whether visits that must not sleep are of any use. May sleep.
     pub(crate) fn new(config: &Config, counters: &Arc<Counters>, atomic: bool) -> Result<Self> {
-        let name = config.name;
+        let name: &CStr = &config.name;
         Ok(match config.executor {
             Executor::Kthread => Self::Kthread(Arc::new(spares::Spares::new()?, GFP_KERNEL)?),
             Executor::Workqueue => Self::Workqueue(workqueue::Pool::new(name)?),
@@ -75,11 +76,12 @@ impl Engine {
     pub(crate) fn thread_for(
         &self,
         name: &CStr,
+        server: ServerId,
         connection: &Arc<Connection>,
     ) -> Result<Option<JoinHandle<()>>> {
         match self {
             Self::Kthread(spares) => {
-                kthread::spawn(name, connection.clone(), spares.clone()).map(Some)
+                kthread::spawn(name, server, connection.clone(), spares.clone()).map(Some)
             }
             _ => Ok(None),
         }

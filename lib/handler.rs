@@ -32,8 +32,10 @@ use kernel::prelude::*;
 /// # Context
 ///
 /// All methods run in a kernel thread and may sleep, unless the handler says that they
-/// [do not](Self::MAY_SLEEP). [`KernelTcpServer`] waits for them when it stops: a method that never
-/// returns keeps the module from being unloaded.
+/// [do not](Self::MAY_SLEEP). [`KernelTcpServer`] waits for them when it stops. When its time to drain is
+/// over, it interrupts those that are still at work: what they wait for in a way that signals can
+/// interrupt fails, at once and until they return. So no peer decides how long the stop takes; but a
+/// method that never returns all the same keeps the module from being unloaded.
 ///
 /// [`KernelTcpServer`]: crate::KernelTcpServer
 ///

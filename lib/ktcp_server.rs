@@ -58,27 +58,36 @@
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `param` | [`parameters!`]: what an operator sets |
 //! | [`kthread`], [`workqueue`] | threads and queues of one's own, for closures |
-//! | `registry` | that no server, thread or queue outlives its module |
-//! | `outcome`, `parker`, `latch`, `lock_class`, `ready`, `slots`, `backoff` | what the `kernel` crate lacks |
+//! | `registry`, `handle` | that no server, thread or queue outlives its module |
+//! | `deadlock` | that no tasks wait for each other |
+//! | `cleanup`, `library` | the cleanup workqueue; the library's own beginning and end |
+//! | `context`, `name` | whether the caller may sleep; the name of a server |
+//! | `outcome`, `parker`, `latch`, `lock_class`, `ready`, `slots`, `stack_list`, `backoff` | what the `kernel` crate lacks |
 //! | `testing` | for the KUnit tests of services |
 //! | [`error`], `compat` | what the `kernel` crate of older kernels lacks |
 //! | `shim` | functions of C that Rust cannot reach otherwise |
 
 mod backoff;
 mod buffer;
+mod cleanup;
 mod compat;
 mod config;
 mod connection;
+mod context;
 mod conversation;
+mod deadlock;
 mod debugfs;
 pub mod error;
 mod executor;
 pub mod fs;
+mod handle;
 mod handler;
 pub mod kthread;
 mod latch;
+mod library;
 mod limits;
 mod lock_class;
+mod name;
 pub mod net;
 mod outcome;
 mod pages;
@@ -94,6 +103,7 @@ mod shim;
 mod slots;
 mod softirq;
 mod spinlock;
+mod stack_list;
 mod stats;
 #[cfg(CONFIG_KUNIT = "y")]
 pub mod testing;

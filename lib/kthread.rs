@@ -51,7 +51,15 @@
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 use crate::{
-    error::EDEADLK,
+    backoff::Backoff,
+    cleanup,
+    context,
+    deadlock::{
+        self,
+        Awaited,
+        ServerId,
+        Waiter, //
+    },
     latch::Latch,
     lock_class::{
         new_mutex,
@@ -65,11 +73,14 @@ use crate::{
     registry::{
         self,
         Kind,
-        Resident, //
+        ModuleResource, //
     },
     shim, //
 };
-use core::ptr::NonNull;
+use core::{
+    cell::UnsafeCell,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     error::from_err_ptr,
@@ -127,6 +138,7 @@ pub(crate) fn is_online(cpu: u32) -> bool {
 /// - `ESHUTDOWN`: the module is about to go, so that nothing of it may be started any more.
 /// - `ENOMEM`, also in the guise of `EAGAIN`.
 /// - `EINTR`: the calling task is being killed.
+/// - `EBUSY`: the caller must not sleep.
 ///
 /// May sleep.
 pub fn spawn<F, T>(module: &'static ThisModule, name: &CStr, function: F) -> Result<JoinHandle<T>>
@@ -134,37 +146,79 @@ where
     F: FnOnce(&Stop) -> T + Send + 'static,
     T: Send + 'static,
 {
-    registry::check_owner(module, name, run::<F, T> as *const ())?;
-    start(Some(module), None, name, function)
+    registry::check_owner(module, name, <Job<F, T> as Body>::run as *const ())?;
+    start(Some(module), None, None, name, function)
 }
 
-/// Starts a thread of the library, which sees to it that it is joined in time. May sleep.
-pub(crate) fn spawn_own<F, T>(name: &CStr, function: F) -> Result<JoinHandle<T>>
+/// Starts a thread that is a part of a server, which joins it when it stops. May sleep.
+pub(crate) fn spawn_own<F, T>(server: ServerId, name: &CStr, function: F) -> Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    start(None, None, name, move |_: &Stop| function())
+    start(None, Some(server), None, name, move |_: &Stop| function())
 }
 
 /// Like [`spawn_own`], but the thread runs on this CPU alone, for as long as that is online.
-pub(crate) fn spawn_on<F, T>(cpu: u32, name: &CStr, function: F) -> Result<JoinHandle<T>>
+pub(crate) fn spawn_on<F, T>(
+    server: ServerId,
+    cpu: u32,
+    name: &CStr,
+    function: F,
+) -> Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    start(None, Some(cpu), name, move |_: &Stop| function())
+    start(None, Some(server), Some(cpu), name, move |_: &Stop| {
+        function()
+    })
 }
 
-/// What a thread starts with.
-struct Start<F, T> {
-    function: F,
-    promise: Promise<T>,
-    stop: Stop,
+/// Returns true if the current task is a thread of some server, and so runs what that waits for when it
+/// stops. In a task that may sleep.
+pub(crate) fn is_of_a_server() -> bool {
+    Thread::with_current(|thread| thread.server.is_some()) == Some(true)
+}
+
+/// The current task, for [`deadlock::wait_for`]; `None` if it is none of the kernel's own, for nothing
+/// of the library depends on such a one. In a task that may sleep.
+pub(crate) fn current_waiter() -> Option<Waiter> {
+    // SAFETY: Only reads flags of the current task.
+    unsafe { shim::ktcp_in_kernel_thread() }.then(|| Waiter {
+        task: Task::current_raw().addr(),
+        server: Thread::with_current(|thread| thread.server).flatten(),
+        // SAFETY: As above.
+        is_worker: unsafe { shim::ktcp_in_worker() },
+    })
+}
+
+/// What a thread does, whatever its closure is.
+trait Body: Send {
+    /// Calls the closure and passes on what it returns. Called once.
+    fn run(&mut self, stop: &Stop);
+}
+
+/// A closure, and where its result goes.
+struct Job<F, T> {
+    call: Option<(F, Promise<T>)>,
+}
+
+impl<F, T> Body for Job<F, T>
+where
+    F: FnOnce(&Stop) -> T + Send,
+    T: Send,
+{
+    fn run(&mut self, stop: &Stop) {
+        if let Some((function, promise)) = self.call.take() {
+            promise.keep(|| function(stop));
+        }
+    }
 }
 
 fn start<F, T>(
     module: Option<&'static ThisModule>,
+    server: Option<ServerId>,
     cpu: Option<u32>,
     name: &CStr,
     function: F,
@@ -173,44 +227,35 @@ where
     F: FnOnce(&Stop) -> T + Send + 'static,
     T: Send + 'static,
 {
+    context::may_sleep()?;
     let (promise, expected) = outcome::pair()?;
-    let thread = Thread::new(name)?;
-    let start = Start {
-        function,
-        promise,
-        stop: Stop(thread.clone()),
+    let job = Job {
+        call: Some((function, promise)),
     };
-    let start = KBox::into_raw(KBox::new(start, GFP_KERNEL)?);
-    // SAFETY: `run::<F, T>` takes what `start` is.
-    unsafe { thread.start(module, cpu, run::<F, T>, start.cast()) }.inspect_err(|_| {
-        // SAFETY: The thread has not taken `start`, and never will, so it is still ours alone.
-        drop(unsafe { KBox::from_raw(start) });
-    })?;
+    let thread = Thread::new(server, name, KBox::new(job, GFP_KERNEL)?)?;
+    thread.start(module, cpu)?;
     Ok(JoinHandle { thread, expected })
 }
 
-/// What every thread runs.
+/// The function of every thread. Not generic, so that it is code of the library, which is there until
+/// the thread has exited, and so that a thread of the library is known by it.
 ///
 /// # Safety
 ///
-/// `data` comes from `KBox::<Start<F, T>>::into_raw`, and ownership passes to this call.
-unsafe extern "C" fn run<F, T>(data: *mut c_void) -> c_int
-where
-    F: FnOnce(&Stop) -> T + Send + 'static,
-    T: Send + 'static,
-{
+/// `data` comes from `Arc::<Thread>::into_raw`, that reference passes to this call, and it is the only
+/// one for that thread.
+unsafe extern "C" fn main(data: *mut c_void) -> c_int {
     // SAFETY: By this function's contract.
-    let start = unsafe { KBox::from_raw(data.cast::<Start<F, T>>()) };
-    let Start {
-        function,
-        promise,
-        stop,
-    } = KBox::into_inner(start);
-
-    promise.keep(|| function(&stop));
-    // What is left of this function is still code of the closure's module: whoever lets the module
-    // go waits until the thread has exited.
-    stop.0.end();
+    let thread = unsafe { Arc::from_raw(data.cast_const().cast::<Thread>()) };
+    thread.task_id.store(Task::current_raw().addr(), Relaxed);
+    // SAFETY: The thread runs, so that by its invariants `body` is ours.
+    let body = unsafe { &mut *thread.body.get() }.take();
+    if let Some(mut body) = body {
+        body.run(&Stop(thread.clone()));
+        // With this, nothing is left of the closure.
+        drop(body);
+    }
+    thread.end();
     0
 }
 
@@ -241,8 +286,9 @@ impl Stop {
 ///
 /// # When it is dropped elsewhere, or not at all
 ///
-/// - By the thread itself, which cannot wait for its own end: the thread is asked to stop, and goes
-///   on as if it had been [detached](Self::detach).
+/// - By the thread itself, or by a task that the thread waits for, be it by way of others: the thread
+///   is asked to stop, and goes on as if it had been [detached](Self::detach).
+/// - Where one must not sleep: likewise, a little later.
 /// - Never, because the value was leaked: the thread runs until it ends or the module is unloaded,
 ///   which stops it and waits for it, with a line in the log. The memory of the value stays leaked.
 pub struct JoinHandle<T> {
@@ -255,17 +301,19 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     ///
-    /// `EDEADLK` when a thread would wait for its own end; it goes on as if its handle had been
-    /// dropped.
+    /// The thread goes on then as if its handle had been dropped.
+    ///
+    /// - `EDEADLK`: the thread would wait for its own end, be it by way of others: of a thread that
+    ///   joins this one, of an item of a queue, or of a server that one of them stops, whose handler
+    ///   this is.
+    /// - `EBUSY`: the caller must not sleep.
     ///
     /// Sleeps.
     pub fn join(mut self) -> Result<T> {
-        if self.thread.is_current() {
-            return Err(EDEADLK);
-        }
-        self.thread.finish();
+        context::may_sleep()?;
+        self.thread.wait()?;
         // It was woken, so it has run, and there is something to take.
-        self.expected.take()?.ok_or(ESRCH)
+        self.expected.take(None)?.ok_or(ESRCH)
     }
 
     /// Asks the thread to [stop](Stop), and joins it.
@@ -298,6 +346,21 @@ impl<T> JoinHandle<T> {
     /// Whether the closure has returned. Any context.
     pub fn is_finished(&self) -> bool {
         self.expected.is_settled()
+    }
+
+    /// Joins the thread; if it has not ended after `patience`, interrupts what it waits for, and again
+    /// while it goes on. Sleeps.
+    pub(crate) fn join_by(self, patience: Delta) {
+        if !self.thread.ended.wait_timeout(patience) {
+            let mut backoff = Backoff::new();
+            loop {
+                self.thread.interrupt();
+                if backoff.pause(&self.thread.ended) {
+                    break;
+                }
+            }
+        }
+        self.thread.finish();
     }
 
     /// Lets the thread run on by itself. Its result is dropped. When it ends, nothing is left of it;
@@ -339,29 +402,45 @@ impl Drop for Joinable {
 const ENDED: u32 = 1;
 const LEFT: u32 = 2;
 
-/// A thread, whatever its closure is. No code of any other module is needed for it.
+/// A thread, whatever its closure is. No code of any other module is needed for it once `body` is gone.
+///
+/// # Invariants
+///
+/// `body` belongs to the thread once that is woken, before that to the task that starts it.
 #[pin_data]
 struct Thread {
     name: CString,
+    /// Of which it is a part, if it is not a thread of a module.
+    server: Option<ServerId>,
     /// Its number in the registry, if it is there.
     number: SetOnce<usize>,
-    /// Until somebody has joined it.
+    /// Taken by the thread before it calls it.
+    body: UnsafeCell<Option<KBox<dyn Body>>>,
+    /// Which task it is, once it runs; only compared.
+    task_id: Atomic<usize>,
+    /// Until it is joined.
     #[pin]
     task: Mutex<Option<Joinable>>,
     /// Opened when it is to end.
     #[pin]
     stop: Latch,
-    /// Opened by itself when its closure has returned.
+    /// Opened by itself when its closure has returned and is dropped.
     #[pin]
     ended: Latch,
     /// Opened when it has exited.
     #[pin]
     gone: Latch,
-    /// `ENDED` and `LEFT`, each of which is added once: whoever adds the second has it joined.
+    /// `ENDED` and `LEFT`, each of which is added once: whichever comes second has it joined.
     fate: Atomic<u32>,
     #[pin]
     work: Work<Thread>,
 }
+
+// SAFETY: What `body` holds is `Send`; the rest is so by itself.
+unsafe impl Send for Thread {}
+
+// SAFETY: By the type invariant `body` has one user at a time; the rest is `Sync` by itself.
+unsafe impl Sync for Thread {}
 
 impl_has_work! {
     impl HasWork<Self> for Thread { self.work }
@@ -371,6 +450,10 @@ impl WorkItem for Thread {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
+        if this.stop.is_open() {
+            // By a handle that was dropped where one must not sleep.
+            this.request_stop();
+        }
         this.finish();
     }
 }
@@ -381,12 +464,16 @@ impl Thread {
     /// Not inlined: what runs as its work item is to be code of the library, for it outlives the
     /// thread, and so perhaps the module.
     #[inline(never)]
-    fn new(name: &CStr) -> Result<Arc<Self>> {
+    fn new(server: Option<ServerId>, name: &CStr, body: KBox<dyn Body>) -> Result<Arc<Self>> {
         let name = CString::try_from(name)?;
+        // INVARIANT: It is not woken yet.
         Arc::pin_init(
             pin_init!(Self {
                 name,
+                server,
                 number: SetOnce::new(),
+                body: UnsafeCell::new(Some(body)),
+                task_id: Atomic::new(0),
                 task <- new_mutex!(None),
                 stop <- Latch::new(),
                 ended <- Latch::new(),
@@ -398,24 +485,41 @@ impl Thread {
         )
     }
 
-    /// Has it run `function(data)`; when that fails, `function` is not called. May sleep.
-    ///
-    /// # Safety
-    ///
-    /// `function` may be called with `data` by another task.
+    /// Calls `f` with the thread that the current task is, if it is one of the library. In a task that
+    /// may sleep.
+    fn with_current<R>(f: impl FnOnce(&Self) -> R) -> Option<R> {
+        // SAFETY: May be asked in any task.
+        let data = unsafe { shim::ktcp_kthread_data(main) };
+        // SAFETY: A thread that runs `main` was made with an `Arc<Thread>`, which `main` keeps for as
+        // long as it calls anything.
+        unsafe { data.cast_const().cast::<Self>().as_ref() }.map(f)
+    }
+
+    /// Has it run; when that fails, its closure is dropped and was not called. May sleep.
     #[inline(never)]
-    unsafe fn start(
+    fn start(self: &Arc<Self>, module: Option<&'static ThisModule>, cpu: Option<u32>) -> Result {
+        let data = Arc::into_raw(self.clone());
+        self.start_with(module, cpu, data).inspect_err(|_| {
+            // SAFETY: The thread was not woken, or is not there at all: by the invariants `body` is
+            // still ours.
+            let body = unsafe { &mut *self.body.get() }.take();
+            drop(body);
+            // SAFETY: As above, so that `main` never takes this reference, which comes from `into_raw`.
+            drop(unsafe { Arc::from_raw(data) });
+        })
+    }
+
+    fn start_with(
         self: &Arc<Self>,
         module: Option<&'static ThisModule>,
         cpu: Option<u32>,
-        function: unsafe extern "C" fn(*mut c_void) -> c_int,
-        data: *mut c_void,
+        data: *const Self,
     ) -> Result {
-        // SAFETY: `function` takes `data`; the format string takes one string, which is copied.
+        // SAFETY: `main` takes an `Arc<Thread>`; the format string takes one string, which is copied.
         let raw = from_err_ptr(unsafe {
             bindings::kthread_create_on_node(
-                Some(function),
-                data,
+                Some(main),
+                data.cast_mut().cast(),
                 bindings::NUMA_NO_NODE,
                 c"%s".as_char_ptr(),
                 self.name.as_char_ptr(),
@@ -429,7 +533,7 @@ impl Thread {
             if let Some(cpu) = cpu {
                 bindings::kthread_bind(raw, cpu);
             }
-            // INVARIANT: We have just taken the reference, and nobody else knows the thread.
+            // INVARIANT: We have just taken the reference, and no other task knows the thread.
             Joinable(NonNull::new_unchecked(raw))
         };
         *self.task.lock() = Some(task);
@@ -445,7 +549,7 @@ impl Thread {
                 drop(task);
             })?;
         }
-        // Who stops its module may have woken it already, and even have seen its end.
+        // The end of the module may have woken it already, and even have seen its end.
         if let Some(task) = &*self.task.lock() {
             // SAFETY: By its invariant the task is valid.
             unsafe { bindings::wake_up_process(task.0.as_ptr()) };
@@ -457,33 +561,33 @@ impl Thread {
     fn end(self: &Arc<Self>) {
         self.ended.open();
         if self.fate.fetch_add(ENDED, Full) & LEFT != 0 {
-            registry::leave_to_janitor(self.clone());
+            cleanup::defer(self.clone());
         }
     }
 
     /// There is no handle any more.
     fn leave(self: &Arc<Self>) {
         if self.fate.fetch_add(LEFT, Full) & ENDED != 0 {
-            registry::leave_to_janitor(self.clone());
+            cleanup::defer(self.clone());
         }
     }
 
+    /// The handle is dropped, unless it was joined or detached.
     fn close(self: &Arc<Self>) {
-        if self.fate.load(Relaxed) & LEFT != 0 {
+        if self.fate.load(Relaxed) & LEFT != 0 || self.gone.is_open() {
+            return;
+        }
+        if context::must_not_sleep() {
+            self.stop.open();
+            self.leave();
+            // Beside what `leave` may defer: it has the thread woken, and joins it as well.
+            cleanup::defer(self.clone());
             return;
         }
         self.request_stop();
-        if self.is_current() {
+        if self.wait().is_err() {
             self.leave();
-        } else {
-            self.finish();
         }
-    }
-
-    fn is_current(&self) -> bool {
-        let task = self.task.lock();
-        task.as_ref()
-            .is_some_and(|task| task.0.as_ptr() == Task::current_raw())
     }
 
     fn request_stop(&self) {
@@ -492,6 +596,24 @@ impl Thread {
             // SAFETY: By its invariant the task is valid.
             unsafe { shim::ktcp_interrupt_kthread(task.0.as_ptr()) };
         }
+    }
+
+    /// Has what the thread waits for fail, as [`request_stop`](Self::request_stop) does.
+    fn interrupt(&self) {
+        if let Some(task) = &*self.task.lock() {
+            // SAFETY: By its invariant the task is valid.
+            unsafe { shim::ktcp_interrupt_kthread(task.0.as_ptr()) };
+        }
+    }
+
+    /// Like [`finish`](Self::finish), and fails with `EDEADLK` when the thread waits for the caller.
+    fn wait(&self) -> Result {
+        if self.ended.is_open() {
+            // It waits for nothing any more.
+            self.finish();
+            return Ok(());
+        }
+        deadlock::wait_for(current_waiter(), self, || self.finish())
     }
 
     /// Returns when the thread has exited. Sleeps; not to be called by the thread itself.
@@ -505,7 +627,7 @@ impl Thread {
         }
         let task = self.task.lock().take();
         match task {
-            // The thread may still have to return from `run`.
+            // The thread may still have to return from `main`.
             Some(task) => {
                 drop(task);
                 if let Some(number) = self.number.copy() {
@@ -518,16 +640,22 @@ impl Thread {
     }
 }
 
-impl Resident for Thread {
+impl Awaited for Thread {
+    fn depends_on(&self, waiter: Waiter) -> bool {
+        self.task_id.load(Relaxed) == waiter.task
+    }
+}
+
+impl ModuleResource for Thread {
     fn kind(&self) -> Kind {
         Kind::Task
     }
 
-    fn ask(&self) {
-        self.request_stop();
+    fn request_stop(&self) {
+        Thread::request_stop(self);
     }
 
-    fn evict(&self) {
+    fn shutdown(&self) {
         if self.fate.load(Relaxed) & LEFT == 0 {
             pr_warn!(
                 "{}: the module goes without having joined its thread: waiting for it\n",

@@ -3,6 +3,11 @@
 //! A value that one task makes and another waits for.
 
 use crate::{
+    deadlock::{
+        self,
+        Awaited,
+        Waiter, //
+    },
     error::EDEADLK,
     latch::Latch, //
 };
@@ -19,14 +24,27 @@ use kernel::{
     task::Task, //
 };
 
-/// What the two ends share.
+/// Whether the value is there, and which task it depends on.
 #[pin_data]
-struct Outcome<T> {
+struct Progress {
     /// The task that makes the value, while it does; only compared.
     maker: Atomic<usize>,
     /// Opened when the value is there, or never will be.
     #[pin]
     settled: Latch,
+}
+
+impl Awaited for Progress {
+    fn depends_on(&self, waiter: Waiter) -> bool {
+        self.maker.load(Relaxed) == waiter.task
+    }
+}
+
+/// What the two ends share.
+#[pin_data]
+struct Outcome<T> {
+    #[pin]
+    progress: Progress,
     /// Written through the [`Promise`] before `settled` is opened, taken through the [`Expected`]
     /// after.
     value: UnsafeCell<Option<T>>,
@@ -49,8 +67,10 @@ pub(crate) struct Expected<T>(Arc<Outcome<T>>);
 pub(crate) fn pair<T>() -> Result<(Promise<T>, Expected<T>)> {
     let outcome = Arc::pin_init(
         pin_init!(Outcome {
-            maker: Atomic::new(0),
-            settled <- Latch::new(),
+            progress <- pin_init!(Progress {
+                maker: Atomic::new(0),
+                settled <- Latch::new(),
+            }),
             value: UnsafeCell::new(None),
         }),
         GFP_KERNEL,
@@ -61,9 +81,12 @@ pub(crate) fn pair<T>() -> Result<(Promise<T>, Expected<T>)> {
 impl<T> Promise<T> {
     /// Keeps the promise with what `make` returns.
     pub(crate) fn keep(self, make: impl FnOnce() -> T) {
-        self.0.maker.store(Task::current_raw().addr(), Relaxed);
+        self.0
+            .progress
+            .maker
+            .store(Task::current_raw().addr(), Relaxed);
         let value = make();
-        self.0.maker.store(0, Relaxed);
+        self.0.progress.maker.store(0, Relaxed);
         // SAFETY: `settled` is still closed: it is opened when `self` is dropped, of which there is
         // but one. So nobody else looks at `value`.
         unsafe { *self.0.value.get() = Some(value) };
@@ -72,26 +95,30 @@ impl<T> Promise<T> {
 
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
-        self.0.settled.open();
+        self.0.progress.settled.open();
     }
 }
 
 impl<T> Expected<T> {
     /// Whether the value is there, or never will be. Any context.
     pub(crate) fn is_settled(&self) -> bool {
-        self.0.settled.is_open()
+        self.0.progress.settled.is_open()
     }
 
-    /// Waits for the value; `None` if it never will be there, or was taken before. Sleeps.
+    /// Waits for the value as `waiter`, the current task; `None` if it never will be there, or was taken
+    /// before. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EDEADLK` when the calling task is the one that makes it.
-    pub(crate) fn take(&mut self) -> Result<Option<T>> {
-        if self.0.maker.load(Relaxed) == Task::current_raw().addr() {
+    /// `EDEADLK` when the task that makes it is the caller, or waits for it.
+    pub(crate) fn take(&mut self, waiter: Option<Waiter>) -> Result<Option<T>> {
+        let Progress { maker, settled } = &self.0.progress;
+        if maker.load(Relaxed) == Task::current_raw().addr() {
             return Err(EDEADLK);
         }
-        self.0.settled.wait();
+        if !settled.is_open() {
+            deadlock::wait_for(waiter, &self.0.progress, || settled.wait())?;
+        }
         // SAFETY: `settled` is open, so that the maker is finished with `value`, and we have the
         // only other end, mutably.
         Ok(unsafe { (*self.0.value.get()).take() })
@@ -109,8 +136,8 @@ mod tests {
         assert!(!expected.is_settled());
         promise.keep(|| 7);
         assert!(expected.is_settled());
-        assert_eq!(expected.take(), Ok(Some(7)));
-        assert_eq!(expected.take(), Ok(None));
+        assert_eq!(expected.take(None), Ok(Some(7)));
+        assert_eq!(expected.take(None), Ok(None));
         Ok(())
     }
 
@@ -118,7 +145,7 @@ mod tests {
     fn a_promise_that_is_not_kept_is_not_waited_for() -> Result {
         let (promise, mut expected) = pair::<u8>()?;
         drop(promise);
-        assert_eq!(expected.take(), Ok(None));
+        assert_eq!(expected.take(None), Ok(None));
         Ok(())
     }
 
@@ -127,7 +154,7 @@ mod tests {
         let (promise, mut expected) = pair::<Result>()?;
         let mut taken = None;
         promise.keep(|| {
-            taken = Some(expected.take());
+            taken = Some(expected.take(None));
             Ok(())
         });
         assert_eq!(taken, Some(Err(EDEADLK)));

@@ -4,7 +4,7 @@
 
 use crate::{
     connection::Connection,
-    softirq, //
+    context, //
 };
 use core::net::SocketAddr;
 use kernel::{
@@ -88,7 +88,7 @@ impl Sender {
     ///
     /// May sleep, but not for the peer.
     pub fn send(&self, data: &[u8]) -> Result {
-        if softirq::are_off() {
+        if context::must_not_sleep() {
             return Err(EBUSY);
         }
         self.connection.push(data)

@@ -1,50 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All that runs code of a module, so that nothing does when the module is gone.
+//! The record of all that runs code of a module, so that nothing does when the module is gone.
 //!
 //! Dropping a [`KernelTcpServer`](crate::KernelTcpServer), a handle of a [thread](crate::kthread) or
 //! a [queue](crate::workqueue) ends what it stands for, but safe code may leak the value, or drop it
-//! where nobody can wait: in a method of the server's own handler, in the thread itself, in an item
-//! of the queue. So each of them is listed here, with its module. When a module goes, what is left
-//! of it is ended before the memory of its code is freed.
+//! where it cannot wait: in a method of the server's own handler, in the thread itself, in an item of
+//! the queue. So each of them is recorded here, with its module. When a module goes, what is left of it
+//! is ended before the memory of its code is freed.
 //!
 //! What ends them is code of the library alone, never an instance of a generic function, which would
 //! be part of the module that is to be freed.
+//!
+//! The kernel tells of a module that goes by a notifier. To wait there would hold up every other module
+//! that is loaded or unloaded, and so perhaps the very handler that is waited for. So the notifier only
+//! takes a reference on the module's kobject, which the kernel waits for before it frees anything, and
+//! the [cleanup workqueue](crate::cleanup) does the rest.
+//!
+//! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
 
 use crate::{
+    cleanup,
     error::ESHUTDOWN,
-    latch::Latch,
-    lock_class::{
-        new_mutex,
-        new_work, //
-    },
-    service::{
-        Kept,
-        Server, //
-    },
+    lock_class::new_work,
     shim,
-    slots::Slots,
-    softirq::{
-        self,
-        SoftirqsOff, //
-    },
-    workqueue::RawQueue, //
+    slots::Slots, //
 };
 use kernel::{
     bindings,
-    debugfs::Dir,
     impl_has_work,
     prelude::*,
-    str::CString,
     sync::{
         global_lock,
-        Arc,
-        Mutex,
-        SetOnce, //
+        Arc, //
     },
-    time::Delta,
     workqueue::{
-        HasWork,
         Work,
         WorkItem, //
     }, //
@@ -60,7 +49,7 @@ pub(crate) enum Kind {
 }
 
 /// Something that runs code of a module.
-pub(crate) trait Resident: Send + Sync {
+pub(crate) trait ModuleResource: Send + Sync {
     fn kind(&self) -> Kind;
 
     /// The name of a server.
@@ -68,316 +57,183 @@ pub(crate) trait Resident: Send + Sync {
         None
     }
 
-    /// Whether the current task runs the handler of this server. May sleep.
+    /// Returns true if the current task runs the handler of this server. May sleep.
     fn runs_current(&self) -> bool {
         false
     }
 
     /// Asks it to end, without waiting for code of the module. May sleep.
-    fn ask(&self);
+    fn request_stop(&self);
 
-    /// Returns when what it had to do by then is done. Sleeps.
-    fn settle(&self) {}
-
-    /// Ends it unless someone else does, and returns when no code of the module runs on its behalf
-    /// any more, nor will. It is not listed then. Sleeps.
-    fn evict(&self);
+    /// Ends it unless another task does, and returns when no code of the module runs on its behalf any
+    /// more, nor will. It is not recorded then. Sleeps.
+    fn shutdown(&self);
 }
 
-/// A place in the list.
-struct Place {
+/// A line of the record.
+struct Record {
     number: usize,
-    /// Only compared.
-    module: usize,
-    resident: Arc<dyn Resident>,
+    owner: Arc<Owner>,
+    resource: Arc<dyn ModuleResource>,
 }
 
-impl Place {
-    fn is_of(&self, module: usize, kind: Kind) -> bool {
-        self.module == module && self.resident.kind() == kind
+impl Record {
+    fn is_of(&self, module: *mut bindings::module, kind: Kind) -> bool {
+        self.owner.module == module && self.resource.kind() == kind
+    }
+}
+
+/// A module of which something is recorded.
+#[pin_data]
+struct Owner {
+    /// Only compared, but by the work item, while the module is held. Null is built-in code.
+    module: *mut bindings::module,
+    #[pin]
+    work: Work<Owner>,
+}
+
+// SAFETY: The pointer is only compared, or used while the module is held.
+unsafe impl Send for Owner {}
+
+// SAFETY: As above.
+unsafe impl Sync for Owner {}
+
+impl_has_work! {
+    impl HasWork<Self> for Owner { self.work }
+}
+
+impl WorkItem for Owner {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        ktcp_module_shutdown(this.module);
+        // SAFETY: `ktcp_module_going` has held the module once for this call, and nothing of it is
+        // recorded any more.
+        unsafe { shim::ktcp_release_module(this.module) };
     }
 }
 
 global_lock! {
-    // SAFETY: Initialised by `ktcp_library_init`, before any module can call the library.
-    unsafe(uninit) static PLACES: Mutex<Slots<Place>> = Slots::new();
+    // SAFETY: Initialised by `init`, before any module can call the library.
+    unsafe(uninit) static RECORDS: Mutex<Slots<Record>> = Slots::new();
+}
+
+/// Called once, before everything else.
+///
+/// # Safety
+///
+/// This is the first call.
+pub(crate) unsafe fn init() {
+    // SAFETY: By this function's contract.
+    unsafe { RECORDS.init() };
+}
+
+/// Frees the record when no module is left that uses the library. May sleep.
+pub(crate) fn exit() {
+    // A static is not dropped: the room that the list once had would stay behind.
+    let records = core::mem::replace(&mut *RECORDS.lock(), Slots::new());
+    drop(records);
 }
 
 /// Fails with `EINVAL` if `code`, a function, is not part of `module`: it would be freed before what
-/// is listed of `module` is ended. Any context.
+/// is recorded of `module` is ended. Any context.
 pub(crate) fn check_owner(module: &'static ThisModule, name: &CStr, code: *const ()) -> Result {
-    // SAFETY: A `ThisModule` is null or points to a module that is there.
-    if unsafe { shim::ktcp_module_has(module.as_ptr(), code.cast()) } {
+    check_owner_of(module.as_ptr(), name, code)
+}
+
+/// Like [`check_owner`], for a module that may be gone: then none of its code is there that could call
+/// this.
+pub(crate) fn check_owner_of(
+    module: *mut bindings::module,
+    name: &CStr,
+    code: *const (),
+) -> Result {
+    // SAFETY: A module that runs code is there. One that is gone, whose memory may be another's by now,
+    // is asked by code of other modules only: of a queue that is closed, which takes nothing.
+    if unsafe { shim::ktcp_module_has(module, code.cast()) } {
         Ok(())
     } else {
-        pr_err!("{name}: was to be started for a module whose code it is not\n");
+        pr_err!("{name}: was to run code of another module than the one that it belongs to\n");
         Err(EINVAL)
     }
 }
 
-/// Lists what `make` returns for its number, as part of `module`. May sleep.
+/// Records what `make` returns for its number, as part of `module`. May sleep.
 ///
 /// # Errors
 ///
 /// `ESHUTDOWN` when the module is about to go; `ENOMEM`.
 pub(crate) fn list(
     module: &'static ThisModule,
-    make: impl FnOnce(usize) -> Arc<dyn Resident>,
+    make: impl FnOnce(usize) -> Arc<dyn ModuleResource>,
 ) -> Result {
-    add(&mut PLACES.lock(), module, make)
+    add(&mut RECORDS.lock(), module, make)
+}
+
+/// As [`list`]; says whether `server` is the only one of that name.
+pub(crate) fn list_server(
+    module: &'static ThisModule,
+    name: &CStr,
+    make: impl FnOnce(usize) -> Arc<dyn ModuleResource>,
+) -> Result<bool> {
+    let namesake = |record: &Record| record.resource.server_name() == Some(name);
+    let mut records = RECORDS.lock();
+    let first = !records.iter().any(namesake);
+    add(&mut records, module, make)?;
+    Ok(first)
 }
 
 fn add(
-    places: &mut Slots<Place>,
+    records: &mut Slots<Record>,
     module: &'static ThisModule,
-    make: impl FnOnce(usize) -> Arc<dyn Resident>,
+    make: impl FnOnce(usize) -> Arc<dyn ModuleResource>,
 ) -> Result {
+    let module = module.as_ptr();
     // Otherwise one that is about to end could start another one, and so on.
     // SAFETY: A `ThisModule` is null or points to a module that is there.
-    if !unsafe { shim::ktcp_module_is_live(module.as_ptr()) } {
+    if !unsafe { shim::ktcp_module_is_live(module) } {
         return Err(ESHUTDOWN);
     }
-    places.add(|number| {
-        Ok(Place {
+    let known = records.iter().find(|record| record.owner.module == module);
+    let owner = match known {
+        Some(record) => record.owner.clone(),
+        // Made now, so that no memory is needed when the module goes.
+        None => Arc::pin_init(
+            pin_init!(Owner { module, work <- new_work!("ktcp_server::Owner") }),
+            GFP_KERNEL,
+        )?,
+    };
+    records.add(|number| {
+        Ok(Record {
             number,
-            module: module.as_ptr().addr(),
-            resident: make(number),
+            owner,
+            resource: make(number),
         })
     })
 }
 
-/// Takes what was listed with this number off the list. May sleep.
+/// Takes what was recorded with this number out. May sleep.
 pub(crate) fn unlist(number: usize) {
-    let place = PLACES.lock().remove(number);
-    drop(place);
+    let record = RECORDS.lock().remove(number);
+    drop(record);
 }
 
-/// Has `item` run soon by a task of the library. Any context.
-pub(crate) fn leave_to_janitor<T>(item: Arc<T>)
-where
-    T: WorkItem<0, Pointer = Arc<T>> + HasWork<T, 0> + Send + Sync + 'static,
-{
-    with_library(|library| {
-        if let Some(library) = library {
-            // Those who call this do so once for an item, so it is not queued now.
-            let _ = library.janitor.enqueue(item);
-        }
-    });
-}
-
-/// A server in the list.
-#[pin_data]
-pub(crate) struct Entry {
-    name: &'static CStr,
-    /// Its number in the list.
-    number: SetOnce<usize>,
-    /// Once it runs.
-    shared: SetOnce<Kept>,
-    /// Taken by whoever stops the server.
-    #[pin]
-    running: Mutex<Option<Server>>,
-    /// Opened when the server is stopped and no code of its module runs any more.
-    #[pin]
-    stopped: Latch,
-    #[pin]
-    work: Work<Entry>,
-}
-
-impl_has_work! {
-    impl HasWork<Self> for Entry { self.work }
-}
-
-impl WorkItem for Entry {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        this.stop(None);
-    }
-}
-
-impl Resident for Entry {
-    fn kind(&self) -> Kind {
-        Kind::Task
-    }
-
-    fn server_name(&self) -> Option<&CStr> {
-        Some(self.name)
-    }
-
-    fn runs_current(&self) -> bool {
-        // Not by way of `running`: who starts a server, and drops its handler when that fails, has
-        // locked it.
-        self.shared().is_some_and(|shared| shared.runs_current())
-    }
-
-    fn ask(&self) {
-        if let Some(running) = &*self.running.lock() {
-            running.begin_stop();
-        }
-    }
-
-    fn evict(&self) {
-        pr_warn!(
-            "{}: the module goes without having dropped its server: stopping it\n",
-            self.name
-        );
-        self.stop(None);
-        self.stopped.wait();
-    }
-}
-
-/// What the library has for all servers.
-struct Library {
-    /// Does what those who must not wait have left to be done.
-    janitor: RawQueue,
-    /// The folder for what is seen of the servers.
-    folder: Dir,
-}
-
-global_lock! {
-    // SAFETY: Initialised by `ktcp_library_init`, before any module can call the library.
-    unsafe(uninit) static LIBRARY: SpinLock<Option<Library>> = None;
-}
-
-/// Calls `f`, which must not sleep, with what the library has for all servers. Any context.
-fn with_library<T>(f: impl FnOnce(&mut Option<Library>) -> T) -> T {
-    let _off = SoftirqsOff::new();
-    // By a name: a temporary of the last expression would be locked when softirqs are on again.
-    let mut library = LIBRARY.lock();
-    f(&mut library)
-}
-
-impl Entry {
-    /// Lists a server of `module` that `start` starts, given a place for its files. When it cannot
-    /// be started it is not listed. May sleep.
-    pub(crate) fn new(
-        name: &'static CStr,
-        module: &'static ThisModule,
-        start: impl FnOnce((&Dir, &CStr)) -> Result<Server>,
-    ) -> Result<Arc<Self>> {
-        let entry = Self::unlisted(name)?;
-        // Held until it runs: who ends what is left of the module waits for that.
-        let mut running = entry.running.lock();
-        let first = entry.list(module)?;
-        let started = entry.start(first, start);
-        if let Ok(server) = &started {
-            entry.shared.populate(Kept::new(server.shared()));
-        }
-        let failed = started.as_ref().err().copied();
-        *running = started.ok();
-        drop(running);
-
-        match failed {
-            None => Ok(entry),
-            Some(error) => {
-                entry.unlist();
-                entry.stopped.open();
-                Err(error)
-            }
-        }
-    }
-
-    /// Not inlined: what runs as its work item is to be code of the library.
-    #[inline(never)]
-    fn unlisted(name: &'static CStr) -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Self {
-                name,
-                number: SetOnce::new(),
-                shared: SetOnce::new(),
-                running <- new_mutex!(None),
-                stopped <- Latch::new(),
-                work <- new_work!("ktcp_server::Entry"),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    /// Lists it; says whether it is the only one of that name.
-    #[inline(never)]
-    fn list(self: &Arc<Self>, module: &'static ThisModule) -> Result<bool> {
-        let namesake = |place: &Place| place.resident.server_name() == Some(self.name);
-        let mut places = PLACES.lock();
-        let first = !places.iter().any(namesake);
-        add(&mut places, module, |number| {
-            self.number.populate(number);
-            self.clone()
-        })?;
-        Ok(first)
-    }
-
-    /// Calls `start` with a place for the files of the server: in a folder of its name, to which its
-    /// number is added unless it is the first of that name.
-    fn start(
-        &self,
-        first: bool,
-        start: impl FnOnce((&Dir, &CStr)) -> Result<Server>,
-    ) -> Result<Server> {
-        let folder = with_library(|library| library.as_ref().map(|library| library.folder.clone()));
-        let folder = folder.ok_or(ENODEV)?;
-        let name = self.name;
-        if first {
-            return start((&folder, name));
-        }
-        let number = self.number.copy().unwrap_or_default();
-        start((&folder, &*CString::try_from_fmt(fmt!("{name}.{number}"))?))
-    }
-
-    fn unlist(&self) {
-        if let Some(number) = self.number.copy() {
-            unlist(number);
-        }
-    }
-
-    /// What the tasks of the server share, once it has started.
-    pub(crate) fn shared(&self) -> Option<&Kept> {
-        self.shared.as_ref()
-    }
-
-    /// Stops the server unless someone else does, and returns when no code of its module runs any
-    /// more. From a handler it only begins to stop. Sleeps, but not in a handler that must not.
-    pub(crate) fn close(self: &Arc<Self>, within: Option<Delta>) {
-        if softirq::are_off() {
-            // Who must not sleep cannot wait, nor take a look: such is a handler that does not sleep.
-            leave_to_janitor(self.clone());
-        } else if runs_a_handler() {
-            // Its own server waits for it; and that of another handler may do the same to its own.
-            self.ask();
-            leave_to_janitor(self.clone());
-        } else {
-            self.stop(within);
-        }
-    }
-
-    /// Stops the server unless someone else does. Sleeps.
-    fn stop(&self, within: Option<Delta>) {
-        // Not held while the server stops: its handler may own a server, even this one.
-        let running = self.running.lock().take();
-        if let Some(mut running) = running {
-            running.stop(within);
-            drop(running);
-            self.unlist();
-            self.stopped.open();
-        }
-    }
-}
-
-/// The first that is listed from that number on and that is wanted.
-fn next(from: usize, wanted: impl Fn(&Place) -> bool) -> Option<(usize, Arc<dyn Resident>)> {
-    let places = PLACES.lock();
-    let mut left = places
+/// The first that is recorded from that number on and that is wanted.
+fn next(from: usize, wanted: impl Fn(&Record) -> bool) -> Option<(usize, Arc<dyn ModuleResource>)> {
+    let records = RECORDS.lock();
+    let mut left = records
         .iter()
-        .filter(|place| place.number >= from && wanted(place));
+        .filter(|record| record.number >= from && wanted(record));
     left.next()
-        .map(|place| (place.number, place.resident.clone()))
+        .map(|record| (record.number, record.resource.clone()))
 }
 
-/// Calls `f` for all that is listed and that is wanted, until it says that this was enough; says
+/// Calls `f` for all that is recorded and that is wanted, until it says that this was enough; says
 /// whether it has.
-fn find(wanted: impl Fn(&Place) -> bool, f: impl Fn(&dyn Resident) -> bool) -> bool {
+fn find(wanted: impl Fn(&Record) -> bool, f: impl Fn(&dyn ModuleResource) -> bool) -> bool {
     let mut from = 0;
-    while let Some((number, resident)) = next(from, &wanted) {
-        if f(&*resident) {
+    while let Some((number, resource)) = next(from, &wanted) {
+        if f(&*resource) {
             return true;
         }
         from = number + 1;
@@ -385,75 +241,56 @@ fn find(wanted: impl Fn(&Place) -> bool, f: impl Fn(&dyn Resident) -> bool) -> b
     false
 }
 
-/// Whether the current task runs the handler of some server. May sleep.
-fn runs_a_handler() -> bool {
-    find(|_| true, |resident| resident.runs_current())
+/// Returns true if the current task runs the handler of some server. May sleep.
+pub(crate) fn runs_a_handler() -> bool {
+    find(|_| true, |resource| resource.runs_current())
 }
 
-/// Calls `f` for all of that kind that is listed of `module`.
-fn for_each(module: usize, kind: Kind, f: impl Fn(&dyn Resident)) {
+/// Calls `f` for all of that kind that is recorded of `module`.
+fn for_each(module: *mut bindings::module, kind: Kind, f: impl Fn(&dyn ModuleResource)) {
     find(
-        |place| place.is_of(module, kind),
-        |resident| {
-            f(resident);
+        |record| record.is_of(module, kind),
+        |resource| {
+            f(resource);
             false
         },
     );
 }
 
-fn evict_all(module: usize, kind: Kind) {
-    while let Some((_, resident)) = next(0, |place| place.is_of(module, kind)) {
-        resident.evict();
+fn shutdown_all(module: *mut bindings::module, kind: Kind) {
+    while let Some((_, resource)) = next(0, |record| record.is_of(module, kind)) {
+        resource.shutdown();
     }
 }
 
-/// Ends what is left of `module`, which is about to be freed. Nothing of it is listed any more.
+/// Has what is left of `module`, which is about to be freed, ended before that.
 #[no_mangle]
 extern "C" fn ktcp_module_going(module: *mut bindings::module) {
-    let module = module.addr();
+    let owner = RECORDS
+        .lock()
+        .iter()
+        .find(|record| record.owner.module == module)
+        .map(|record| record.owner.clone());
+    let Some(owner) = owner else {
+        return;
+    };
+    // SAFETY: The caller, the kernel, has the module, and does not free it before its notifiers return.
+    if unsafe { shim::ktcp_hold_module(module) } {
+        // A module goes once, so the item is not queued now.
+        cleanup::defer(owner);
+    } else {
+        ktcp_module_shutdown(module);
+    }
+}
+
+/// Ends what is left of `module`, of which nothing more is recorded. Sleeps.
+#[no_mangle]
+extern "C" fn ktcp_module_shutdown(module: *mut bindings::module) {
     // All at once, for one may wait for another.
-    for_each(module, Kind::Task, |task| task.ask());
-    evict_all(module, Kind::Task);
-
-    // What is left of the module is items of queues, which may use other queues: none of these goes
-    // before all items are done. Once the queues take no more, the first round ends the items that
-    // have not seen this, the second those that these have queued.
-    for_each(module, Kind::Queue, |queue| queue.ask());
-    for _ in 0..2 {
-        for_each(module, Kind::Queue, |queue| queue.settle());
-    }
-    evict_all(module, Kind::Queue);
-}
-
-/// Called once, before everything else.
-///
-/// # Safety
-///
-/// Called by nobody but the library's own initialisation in C.
-#[no_mangle]
-unsafe extern "C" fn ktcp_library_init() -> c_int {
-    // SAFETY: This function is called once.
-    unsafe {
-        PLACES.init();
-        LIBRARY.init();
-    }
-    match RawQueue::unbound(c"ktcp_server") {
-        Ok(janitor) => {
-            let folder = Dir::new(c"ktcp_server");
-            with_library(|library| *library = Some(Library { janitor, folder }));
-            0
-        }
-        Err(error) => error.to_errno(),
-    }
-}
-
-/// Called once, when no module that uses the library is left.
-#[no_mangle]
-extern "C" fn ktcp_library_exit() {
-    // The queue is taken out under the lock and drained behind it.
-    let library = with_library(Option::take);
-    drop(library);
-    // Nobody drops a static: the room that the list once had would stay behind.
-    let places = core::mem::replace(&mut *PLACES.lock(), Slots::new());
-    drop(places);
+    for_each(module, Kind::Task, |task| task.request_stop());
+    shutdown_all(module, Kind::Task);
+    // What is left of the module is items of queues, which may use other queues: these are there, and
+    // take no more.
+    for_each(module, Kind::Queue, |queue| queue.request_stop());
+    shutdown_all(module, Kind::Queue);
 }

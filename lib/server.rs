@@ -7,10 +7,11 @@ use crate::{
         Builder,
         Config, //
     },
+    handle::ServerHandle,
     handler::Handler,
     net::TcpListener,
-    registry::Entry,
     service::{
+        self,
         Kept,
         Server, //
     },
@@ -32,10 +33,12 @@ use kernel::{
 ///
 /// # When it is dropped elsewhere, or not at all
 ///
-/// - In a method of a handler, be it its own or that of another server: the server stops listening
-///   and receiving, and the rest of the work is done without waiting for it: its own handler has to
-///   return first. The module can be unloaded only when it is done.
-/// - In a method of a handler that [does not sleep](Handler::MAY_SLEEP): all of it is done so.
+/// - In a method of a handler, be it its own or that of another server, and with a handler that owns
+///   it: the server stops listening and receiving, and the rest of the work is done without waiting
+///   for it: its own handler has to return first. The module can be unloaded only when it is done.
+/// - By a thread or an item of a queue for which its own handler waits: likewise.
+/// - Where one must not sleep, as in a method of a handler that [does not](Handler::MAY_SLEEP): all of
+///   it is done so, a little later.
 /// - Never, because the value was leaked: the server runs until the module is unloaded, which
 ///   stops it, with a line in the log. Its memory stays leaked.
 ///
@@ -43,14 +46,14 @@ use kernel::{
 ///
 /// See the [crate documentation](crate).
 pub struct KernelTcpServer {
-    entry: Arc<Entry>,
+    handle: Arc<ServerHandle>,
     shared: Kept,
 }
 
 impl KernelTcpServer {
     /// Settings for a server of that name, which appears in the names of its threads and in the
-    /// log. Any context.
-    pub fn builder(name: &'static CStr) -> Builder {
+    /// log: 1 to 63 bytes, which are copied. Any context.
+    pub fn builder(name: &CStr) -> Builder {
         Builder::new(name)
     }
 
@@ -60,11 +63,13 @@ impl KernelTcpServer {
         listener: TcpListener,
         handler: H,
     ) -> Result<Self> {
-        let entry = Entry::new(config.name, module, |place| {
-            Server::start(place, config, listener, handler)
+        let name = config.name;
+        let service = service::service(handler)?;
+        let handle = ServerHandle::new(&name, module, |place| {
+            Server::start(place, config, listener, service)
         })?;
-        let shared = entry.shared().cloned().ok_or(EINVAL)?;
-        Ok(Self { entry, shared })
+        let shared = handle.shared().cloned().ok_or(EINVAL)?;
+        Ok(Self { handle, shared })
     }
 
     /// The address on which the server listens; with the port that the kernel chose when it was
@@ -85,17 +90,18 @@ impl KernelTcpServer {
     /// Stops the server as dropping it does, but waits `within` at most for connections to send
     /// what is to be sent.
     ///
-    /// A handler that does not return delays this beyond the deadline; the log says so every ten
-    /// seconds.
+    /// At the deadline connections are reset, and handlers that are still at work are interrupted: what
+    /// they wait for fails, as [`TcpStream::read`](crate::net::TcpStream::read) with `ERESTARTSYS`. One
+    /// that does not return all the same delays this; the log says so every ten seconds.
     ///
-    /// Sleeps.
+    /// Waits as dropping the server does, and is told of `within` where it does not wait.
     pub fn shutdown(self, within: Delta) {
-        self.entry.close(Some(within));
+        self.handle.close(Some(within));
     }
 }
 
 impl Drop for KernelTcpServer {
     fn drop(&mut self) {
-        self.entry.close(None);
+        self.handle.close(None);
     }
 }

@@ -4,13 +4,18 @@
 
 use crate::{
     backoff::Backoff,
+    cleanup,
     config::Config,
-    connection::Connection,
+    connection::{
+        Connection,
+        InterruptLock, //
+    },
     conversation::{
         works_atomically,
         Conversation,
         Drive, //
     },
+    deadlock::ServerId,
     debugfs::{
         self,
         Files, //
@@ -32,13 +37,13 @@ use crate::{
     },
     lock_class::{
         new_mutex,
+        new_spinlock,
         new_work, //
     },
     net::{
         TcpListener,
         TcpStream, //
     },
-    registry,
     slots::Slots,
     stats::{
         Counter,
@@ -65,7 +70,12 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    time::Delta,
+    task::Task,
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    },
     workqueue::{
         Work,
         WorkItem, //
@@ -87,6 +97,13 @@ impl<H: Handler> Service for Arc<H> {
 /// A function that is part of the module which starts a server with a handler `H`.
 pub(crate) fn code_of<H: Handler>() -> *const () {
     <Arc<H> as Service>::converse as *const ()
+}
+
+/// A handler without its type, and whether [visits that must not sleep](works_atomically) are of any use
+/// to it. May sleep.
+pub(crate) fn service<H: Handler>(handler: H) -> Result<(KBox<dyn Service>, bool)> {
+    let handler = Arc::new(handler, GFP_KERNEL)?;
+    Ok((KBox::new(handler, GFP_KERNEL)?, works_atomically::<H>()))
 }
 
 /// A connection as the server knows it.
@@ -125,6 +142,9 @@ pub(crate) struct Shared {
     drained: Latch,
     #[pin]
     table: Mutex<Table>,
+    /// Held while a handler is interrupted.
+    #[pin]
+    pub(crate) interrupts: InterruptLock,
     #[pin]
     work: Work<Shared>,
 }
@@ -170,7 +190,7 @@ impl Drop for Kept {
         // SAFETY: It is not used after this, for `self` goes.
         let shared = unsafe { ManuallyDrop::take(&mut self.0) };
         if let Some(last) = Arc::into_unique_or_drop(shared) {
-            registry::leave_to_janitor(Arc::from(last));
+            cleanup::defer(Arc::from(last));
         }
     }
 }
@@ -198,6 +218,7 @@ impl Shared {
                     most_open: 0,
                     draining: false,
                 }),
+                interrupts <- new_spinlock!(()),
                 work <- new_work!("ktcp_server::Shared"),
             }),
             GFP_KERNEL,
@@ -235,13 +256,23 @@ impl Shared {
         connections.try_for_each(|connection| f(connection))
     }
 
-    /// Whether the current task is one that runs the handler. May sleep.
+    /// Returns true if the current task runs the handler, as a visitor. May sleep.
     pub(crate) fn runs_current(&self) -> bool {
-        let found = self.for_each(|connection| match connection.is_visited_by_current() {
+        self.runs(Task::current_raw().addr())
+    }
+
+    /// Returns true if that task runs the handler, as a visitor. May sleep.
+    pub(crate) fn runs(&self, task: usize) -> bool {
+        let found = self.for_each(|connection| match connection.is_visited_by(task) {
             true => Err(()),
             false => Ok(()),
         });
         found.is_err()
+    }
+
+    /// Which server it is.
+    fn id(&self) -> ServerId {
+        ServerId::of(&*self.counters)
     }
 
     /// The address that it listens on.
@@ -277,7 +308,9 @@ impl Shared {
             };
             match admitted {
                 Ok(()) => backoff.reset(),
-                Err(_) => backoff.pause(&self.stopping),
+                Err(_) => {
+                    backoff.pause(&self.stopping);
+                }
             }
         }
     }
@@ -293,7 +326,7 @@ impl Shared {
             self.counters.add(Counter::Accepted, 1);
             return Ok(());
         };
-        trace::refuse(self.config.name, peer, &refusal);
+        trace::refuse(&self.config.name, peer, &refusal);
         let (counter, result) = match refusal {
             Refusal::Full => (Counter::RefusedByLimit, Ok(())),
             Refusal::PeerFull => (Counter::RefusedByPeerLimit, Ok(())),
@@ -323,7 +356,7 @@ impl Shared {
             let connection = Connection::new(self, number, stream, peer, driver)?;
             let thread = self
                 .engine
-                .thread_for(self.config.name, &connection)
+                .thread_for(&self.config.name, self.id(), &connection)
                 .inspect_err(|_| connection.abandon())?;
             trace::accept(&connection);
             connection.begin();
@@ -360,11 +393,28 @@ impl Shared {
         for entry in self.table.lock().entries.iter() {
             entry.connection.condemn(CloseReason::Stopped);
         }
-        while !self.drained.wait_timeout(Delta::from_secs(10)) {
-            pr_warn!(
-                "{}: waiting for a handler that does not return\n",
-                self.config.name
-            );
+        self.interrupt_handlers();
+    }
+
+    /// Returns when no connection is left, of which each was told to end. Handlers that are still at work
+    /// are interrupted: a peer of theirs, or whatever else they wait for, is not to decide how long this
+    /// takes. Sleeps.
+    fn interrupt_handlers(&self) {
+        let mut backoff = Backoff::new();
+        let mut complained = Instant::<Monotonic>::now();
+        loop {
+            // Again and again, for each visit has one that was interrupted before behind it.
+            for entry in self.table.lock().entries.iter() {
+                entry.connection.interrupt();
+            }
+            if backoff.pause(&self.drained) {
+                return;
+            }
+            if complained.elapsed() >= Delta::from_secs(10) {
+                complained = Instant::now();
+                let name: &CStr = &self.config.name;
+                pr_warn!("{name}: waiting for a handler that does not return\n");
+            }
         }
     }
 }
@@ -380,19 +430,24 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server whose files are in the folder `label` below `root`. May sleep.
-    pub(crate) fn start<H: Handler>(
+    /// Starts a server whose files are in the folder `label` below `root`. `atomic` is whether visits that
+    /// must not sleep are of any use to the handler. May sleep.
+    ///
+    /// Not generic, and not inlined: what the threads of the server run is to be code of the library.
+    #[inline(never)]
+    pub(crate) fn start(
         (root, label): (&Dir, &CStr),
         config: Config,
         listener: TcpListener,
-        handler: H,
+        (service, atomic): (KBox<dyn Service>, bool),
     ) -> Result<Self> {
-        let service = Arc::new(handler, GFP_KERNEL)?;
         let listener = Arc::new(listener, GFP_KERNEL)?;
         let addr = listener.local_addr()?;
         let name = config.name;
+        let name: &CStr = &name;
         let has_timeouts = config.timeouts.are_any();
-        let shared = Shared::new(config, addr, works_atomically::<H>())?;
+        let shared = Shared::new(config, addr, atomic)?;
+        let id = shared.id();
         // From here on, dropping stops what has been started.
         let mut server = Self {
             shared: shared.clone(),
@@ -404,12 +459,12 @@ impl Server {
         if has_timeouts {
             let shared = shared.clone();
             let name = CString::try_from_fmt(fmt!("{name}/timer"))?;
-            server.timekeeper = Some(kthread::spawn_own(&name, move || shared.keep_time())?);
+            server.timekeeper = Some(kthread::spawn_own(id, &name, move || shared.keep_time())?);
         }
         let name = CString::try_from_fmt(fmt!("{name}/accept"))?;
         server.files = Some(debugfs::publish(root, label, shared.clone())?);
-        server.acceptor = Some(kthread::spawn_own(&name, move || {
-            shared.accept(&listener, &service);
+        server.acceptor = Some(kthread::spawn_own(id, &name, move || {
+            shared.accept(&listener, &*service);
         })?);
         Ok(server)
     }
@@ -434,16 +489,17 @@ impl Server {
     /// will. Sleeps; must not be called by a task that runs the handler.
     pub(crate) fn stop(&mut self, within: Option<Delta>) {
         self.begin_stop();
-        // The acceptor has the one reference to the handler beside those of the connections.
-        for thread in [self.acceptor.take(), self.timekeeper.take()]
-            .into_iter()
-            .flatten()
-        {
-            // Only the thread itself could fail to.
-            let _ = thread.join();
+        let within = within.unwrap_or(self.shared.config.drain);
+        let begin = Instant::<Monotonic>::now();
+        if let Some(acceptor) = self.acceptor.take() {
+            // It has the one reference to the handler beside those of the connections, and so may drop it,
+            // which takes as long as the handler likes.
+            acceptor.join_by(within);
         }
-        self.shared
-            .drain(within.unwrap_or(self.shared.config.drain));
+        if let Some(timekeeper) = self.timekeeper.take() {
+            timekeeper.join_by(within);
+        }
+        self.shared.drain(within - begin.elapsed());
         // A `Sender` may keep what is shared for longer: it is to hold no more than it must.
         let mut table = self.shared.table.lock();
         let last = table.finished.take();

@@ -51,12 +51,19 @@ extern "C" {
     ) -> *mut bindings::workqueue_struct;
     pub(crate) fn ktcp_cpu_online(cpu: c_uint) -> bool;
     pub(crate) fn ktcp_interrupt_kthread(task: *mut bindings::task_struct);
+    pub(crate) fn ktcp_clear_interrupt();
+    pub(crate) fn ktcp_kthread_data(
+        function: unsafe extern "C" fn(*mut c_void) -> c_int,
+    ) -> *mut c_void;
+    pub(crate) fn ktcp_in_kernel_thread() -> bool;
     pub(crate) fn ktcp_in_worker() -> bool;
     pub(crate) fn ktcp_module_is_live(module: *mut bindings::module) -> bool;
+    pub(crate) fn ktcp_hold_module(module: *mut bindings::module) -> bool;
+    pub(crate) fn ktcp_release_module(module: *mut bindings::module);
     pub(crate) fn ktcp_module_has(module: *const bindings::module, code: *const c_void) -> bool;
     pub(crate) fn ktcp_softirqs_off();
     pub(crate) fn ktcp_softirqs_on();
-    pub(crate) fn ktcp_softirqs_are_off() -> bool;
+    pub(crate) fn ktcp_must_not_sleep() -> bool;
     pub(crate) fn ktcp_receive_atomic(
         sock: *mut bindings::socket,
         buffer: *mut c_void,

@@ -50,12 +50,6 @@ impl SoftirqsOff {
     }
 }
 
-/// Whether the caller runs in a softirq or has softirqs off, and so must not sleep. Any context.
-pub(crate) fn are_off() -> bool {
-    // SAFETY: Only reads a count of the current CPU.
-    unsafe { shim::ktcp_softirqs_are_off() }
-}
-
 /// Something that is called in softirq context.
 pub(crate) trait Poll: Send + Sync {
     /// Works through what is due, up to `budget` units; says how many. If that is all of them it

@@ -32,7 +32,9 @@ macro_rules! new_spinlock_bh {
 /// methods of a handler that are called in softirq context, such as
 /// [`try_receive`](crate::Handler::try_receive), and others.
 ///
-/// Any context but a hard interrupt. Who holds it must not sleep.
+/// Any context but a hard interrupt; with interrupts disabled, too, as under a
+/// `SpinLockIrq`. Then no softirq runs when it is released, and none
+/// before interrupts are enabled again. A task that holds it must not sleep.
 ///
 /// # Examples
 ///

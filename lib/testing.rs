@@ -3,6 +3,9 @@
 //! For the KUnit tests of services; in kernels with `CONFIG_KUNIT=y` only.
 
 use crate::{
+    context,
+    error::EDEADLK,
+    handle,
     handler::Handler,
     net::{
         Namespace,
@@ -27,7 +30,7 @@ use kernel::{
 const PATIENCE: Delta = Delta::from_secs(10);
 const PAUSE: Delta = Delta::from_micros(100);
 
-/// A server is its test's, which waits for its end.
+/// No module: the server of a test is gone before the test returns, and so before any module could go.
 // SAFETY: A null pointer is what built-in code has for a module.
 static NO_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
 
@@ -39,7 +42,9 @@ static NO_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut
 ///
 /// # Errors
 ///
-/// `ETIMEDOUT` when nothing has happened for ten seconds; those of [`TcpStream`], such as
+/// `EDEADLK` in a method of a handler, and in what a server drops: there, the end of another server cannot
+/// be waited for. `EBUSY` where one must not sleep. `ETIMEDOUT` when nothing has happened for ten seconds;
+/// those of [`TcpStream`], such as
 /// `ECONNRESET` when the handler refused the connection or reset it; `ENOMEM`.
 ///
 /// Sleeps.
@@ -69,6 +74,10 @@ static NO_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut
 /// # Ok::<(), Error>(())
 /// ```
 pub fn converse<H: Handler>(handler: H, said: &[u8]) -> Result<KVVec<u8>> {
+    context::may_sleep()?;
+    if handle::runs_code_of_a_server() {
+        return Err(EDEADLK);
+    }
     // SAFETY: May be called from any task that can sleep.
     to_result(unsafe { shim::ktcp_kunit_loopback_up() })?;
     let server = KernelTcpServer::builder(c"kunit").start_unchecked(&NO_MODULE, handler)?;

@@ -35,26 +35,41 @@
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::{
+    cleanup,
+    context,
+    deadlock::{
+        self,
+        Awaited,
+        Waiter, //
+    },
     error::{
         EDEADLK,
         ESHUTDOWN, //
     },
+    kthread,
     lock_class::{
         new_mutex,
+        new_spinlock,
         new_work, //
     },
     outcome::{
         self,
-        Expected, //
+        Expected,
+        Promise, //
     },
     registry::{
         self,
         Kind,
-        Resident, //
+        ModuleResource, //
     },
-    shim, //
+    shim,
+    stack_list::{
+        self,
+        StackList, //
+    }, //
 };
 use core::{
+    mem::ManuallyDrop,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -69,37 +84,57 @@ use kernel::{
             Full,
             Relaxed, //
         },
+        rcu,
         Arc,
         Mutex,
-        SetOnce, //
+        SetOnce,
+        SpinLock, //
     },
+    task::Task,
     workqueue::{
         Queue,
         RawWorkItem,
         Work,
-        WorkItem, //
+        WorkItem,
+        WorkItemPointer, //
     }, //
 };
 
 /// A closure as a work item. That of the `kernel` crate has a class which
 /// [lockdep does not recognise](crate::lock_class).
 #[pin_data]
-struct Closure<F> {
+struct Closure<F, T> {
     #[pin]
-    work: Work<Closure<F>>,
-    function: Option<F>,
+    work: Work<Closure<F, T>>,
+    call: Option<Call<F, T>>,
+}
+
+/// What the item of a closure does.
+struct Call<F, T> {
+    function: F,
+    promise: Promise<T>,
+    place: Unfinished,
 }
 
 impl_has_work! {
-    impl{F} HasWork<Self> for Closure<F> { self.work }
+    impl{F, T} HasWork<Self> for Closure<F, T> { self.work }
 }
 
-impl<F: FnOnce() + Send + 'static> WorkItem for Closure<F> {
+impl<F, T> WorkItem for Closure<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     type Pointer = Pin<KBox<Self>>;
 
     fn run(mut this: Pin<KBox<Self>>) {
-        if let Some(function) = this.as_mut().project().function.take() {
-            function();
+        if let Some(call) = this.as_mut().project().call.take() {
+            let Call {
+                function,
+                promise,
+                place,
+            } = call;
+            place.run(|| promise.keep(function));
         }
     }
 }
@@ -127,6 +162,22 @@ impl RawQueue {
         NonNull::new(queue).map(Self).ok_or(ENOMEM)
     }
 
+    /// Gives the queue up to the caller, who has to call [`from_raw`](Self::from_raw).
+    pub(crate) fn into_raw(self) -> *mut bindings::workqueue_struct {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// The queue of that pointer.
+    ///
+    /// # Safety
+    ///
+    /// `raw` comes from [`into_raw`](Self::into_raw), and this is the first call for it.
+    pub(crate) unsafe fn from_raw(raw: *mut bindings::workqueue_struct) -> Self {
+        // SAFETY: By this function's contract.
+        // INVARIANT: By this function's contract it belongs to the caller alone.
+        Self(unsafe { NonNull::new_unchecked(raw) })
+    }
+
     /// Returns when all items that are queued now have run. Sleeps.
     pub(crate) fn flush(&self) {
         // SAFETY: By the type invariant the queue is valid.
@@ -152,17 +203,25 @@ impl Drop for RawQueue {
 
 /// A workqueue of a module. Dropping it waits until every item on it has run, and destroys it.
 ///
+/// It may be lent to code of other modules, which can flush it, but not queue anything: items are to be
+/// code of the module whose queue it is, for with that module the queue ends.
+///
 /// # When it is dropped elsewhere, or not at all
 ///
-/// - By an item, be it of this queue or of another one: that does not wait. The queue takes no more
-///   items, and is destroyed as soon as those that it has are done.
+/// - By an item, be it of this queue or of another one, by a task that an item waits for, or where one
+///   must not sleep: that does not wait. The queue takes no more items, and is destroyed as soon as
+///   those that it has are done.
 /// - Never, because the value was leaked: the queue works until the module is unloaded, which drains
 ///   and destroys it, with a line in the log. The memory of the value stays leaked.
 ///
-/// An item that does not return holds up whoever waits for it, `rmmod` included.
+/// An item that does not return holds up whatever waits for it, `rmmod` included.
 pub struct OwnedQueue(Arc<Listed>);
 
 impl OwnedQueue {
+    /// How many closures at most are on a queue and have not returned. All of them run at once if each
+    /// waits for the others.
+    pub const MAX_UNFINISHED: u32 = 1024;
+
     /// A queue of `module`, whose items run on any CPU, each as soon as it is queued. The kernel shows
     /// `name` in its reports about workqueues.
     ///
@@ -170,26 +229,25 @@ impl OwnedQueue {
     ///
     /// # Errors
     ///
-    /// `ESHUTDOWN` when the module is about to go; `ENOMEM`.
+    /// `ESHUTDOWN` when the module is about to go; `EBUSY` where one must not sleep; `ENOMEM`.
     ///
     /// May sleep.
     pub fn new(module: &'static ThisModule, name: &CStr) -> Result<Self> {
-        let listed = Listed::new(name)?;
-        registry::list(module, |number| {
-            listed.number.populate(number);
-            listed.clone()
-        })?;
-        Ok(Self(listed))
+        context::may_sleep()?;
+        Listed::new(module, name).map(Self)
     }
 
-    /// Has `function` run soon. What it returns can be [joined](Pending::join) out; who is not
+    /// Has `function` run soon. What it returns can be [joined](Pending::join) out; a caller that is not
     /// interested in it drops what this returns.
     ///
     /// # Errors
     ///
     /// `function` is dropped then, and has not run.
     ///
+    /// - `EINVAL`: `function` is not code of the module whose queue this is; a line in the log says so.
+    /// - `EAGAIN`: [`MAX_UNFINISHED`](Self::MAX_UNFINISHED) closures have not returned yet.
     /// - `ESHUTDOWN`: the queue was dropped, or its module is about to go.
+    /// - `EBUSY`: the caller must not sleep.
     /// - `ENOMEM`.
     ///
     /// May sleep.
@@ -198,25 +256,35 @@ impl OwnedQueue {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let queue = self.0.open_queue().ok_or(ESHUTDOWN)?;
+        context::may_sleep()?;
+        self.0
+            .check_owner(<Closure<F, T> as WorkItem>::run as *const ())?;
+        let place = Unfinished::new(&self.0)?;
         let (promise, expected) = outcome::pair()?;
         let closure = KBox::pin_init(
             pin_init!(Closure {
                 work <- new_work!("ktcp_server::Closure"),
-                function: Some(move || promise.keep(function)),
+                call: Some(Call { function, promise, place }),
             }),
             GFP_KERNEL,
         )?;
-        queue.enqueue(closure);
-        Ok(Pending(expected))
+        match self.0.enqueue(closure) {
+            Ok(()) => Ok(Pending(expected)),
+            Err(_refused) => Err(ESHUTDOWN),
+        }
     }
 
     /// Queues a work item of one's own, as [`Queue::enqueue`] does. It can be queued without memory,
     /// and again and again.
     ///
+    /// Of such items a thousand run at once, on a machine with several memory nodes a thousand in all;
+    /// further ones wait for one to return. Items that wait for further ones want
+    /// [`spawn`](Self::spawn), which knows its bound, or [threads](crate::kthread).
+    ///
     /// # Errors
     ///
-    /// The item itself when the queue was dropped or its module is about to go.
+    /// The item itself when the queue was dropped or its module is about to go; and when the item is not
+    /// code of the module whose queue this is, with a line in the log.
     ///
     /// Any context.
     ///
@@ -260,37 +328,38 @@ impl OwnedQueue {
     /// ```
     pub fn enqueue<W, const ID: u64>(&self, item: W) -> Result<W::EnqueueOutput, W>
     where
-        W: RawWorkItem<ID> + Send + 'static,
+        W: WorkItemPointer<ID> + Send + 'static,
     {
-        match self.0.open_queue() {
-            Some(queue) => Ok(queue.enqueue(item)),
-            None => Err(item),
+        if self.0.check_owner(W::run as *const ()).is_err() {
+            return Err(item);
         }
+        self.0.enqueue(item)
     }
 
     /// Returns when all items that are queued now have run.
     ///
     /// # Errors
     ///
-    /// `EDEADLK` within an item, be it of this queue or of another one: it might wait for itself.
+    /// - `EDEADLK`: within an item, be it of this queue or of another one, for it might wait for itself;
+    ///   and in a task for which an item of the queue waits.
+    /// - `EBUSY`: the caller must not sleep.
     ///
     /// Sleeps.
     pub fn flush(&self) -> Result {
+        context::may_sleep()?;
         if is_in_item() {
             return Err(EDEADLK);
         }
-        self.0.settle();
-        Ok(())
+        self.0.wait(|| self.0.flush())
     }
 }
 
 impl Drop for OwnedQueue {
     fn drop(&mut self) {
-        if is_in_item() {
-            self.0.ask();
-            registry::leave_to_janitor(self.0.clone());
-        } else {
-            self.0.destroy();
+        let waits = !context::must_not_sleep() && !is_in_item();
+        if !waits || self.0.wait(|| self.0.destroy()).is_err() {
+            self.0.request_stop();
+            cleanup::defer(self.0.clone());
         }
     }
 }
@@ -309,12 +378,15 @@ impl<T> Pending<T> {
     ///
     /// # Errors
     ///
-    /// `EDEADLK` within the closure itself.
+    /// - `EDEADLK`: within the closure itself, and in a task for which the closure waits, be it by way
+    ///   of others.
+    /// - `EBUSY`: the caller must not sleep.
     ///
     /// Sleeps.
     pub fn join(mut self) -> Result<T> {
+        context::may_sleep()?;
         // Whatever is on a queue is run before the queue goes, so there is something to take.
-        self.0.take()?.ok_or(ESRCH)
+        self.0.take(kthread::current_waiter())?.ok_or(ESRCH)
     }
 
     /// Whether the closure has returned. Any context.
@@ -323,30 +395,64 @@ impl<T> Pending<T> {
     }
 }
 
+/// The place of a closure among those that were given to a queue and have not returned yet.
+struct Unfinished(Arc<Listed>);
+
+impl Unfinished {
+    /// Fails with `EAGAIN` when there are as many as there may be.
+    fn new(queue: &Arc<Listed>) -> Result<Self> {
+        // INVARIANT: What is added here, `drop` takes away.
+        let place = Self(queue.clone());
+        if queue.unfinished.fetch_add(1, Relaxed) >= OwnedQueue::MAX_UNFINISHED {
+            return Err(EAGAIN);
+        }
+        Ok(place)
+    }
+
+    /// Calls `function` as an item of the queue.
+    fn run(self, function: impl FnOnce()) {
+        let task = Task::current_raw().addr();
+        // Nothing is checked, so nothing fails.
+        let _ = stack_list::with(|| self.0.running.lock(), task, |_, _| Ok(()), function);
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.unfinished.fetch_sub(1, Relaxed);
+    }
+}
+
 /// A queue that the registry knows. No code of any other module is needed for it, but for the items.
 ///
 /// # Invariants
 ///
-/// `raw` is the queue in `queue`, which is destroyed only after the [`OwnedQueue`] was dropped, or
-/// when nothing is left of its module that could use it: no thread, no server, and no item of a
-/// queue that has not seen `closed`.
+/// `raw` is the queue in `queue`. That is destroyed only after `closed` was set and a grace period of
+/// RCU has passed: whatever has seen, in a read-side critical section, that it is not closed finds
+/// the queue there until the end of that section.
 #[pin_data]
 struct Listed {
     name: CString,
+    /// Whose code the items are; only compared.
+    module: *mut bindings::module,
     /// Its number in the registry.
     number: SetOnce<usize>,
     /// Takes no more items.
     closed: Atomic<bool>,
-    /// What `queue` is, for those who must not wait for its lock.
+    /// How many [`Unfinished`] there are.
+    unfinished: Atomic<u32>,
+    /// The tasks that run closures of it.
+    #[pin]
+    running: SpinLock<StackList<usize>>,
     raw: NonNull<bindings::workqueue_struct>,
-    /// Taken when it is destroyed. Locked as long as somebody waits for the items.
+    /// Taken when it is destroyed. Locked as long as a task waits for the items.
     #[pin]
     queue: Mutex<Option<RawQueue>>,
     #[pin]
     work: Work<Listed>,
 }
 
-// SAFETY: As for `RawQueue`; the rest is `Send` by itself.
+// SAFETY: As for `RawQueue`; the module is only compared, and the rest is `Send` by itself.
 unsafe impl Send for Listed {}
 
 // SAFETY: As above.
@@ -365,33 +471,67 @@ impl WorkItem for Listed {
 }
 
 impl Listed {
-    /// Not inlined: what runs as its work item is to be code of the library, for it may outlive the
-    /// module.
+    /// A queue of `module`, in the registry. May sleep.
+    ///
+    /// Not inlined: what runs as its work item, and what the registry calls, is to be code of the
+    /// library, for it may outlive the module.
     #[inline(never)]
-    fn new(name: &CStr) -> Result<Arc<Self>> {
+    fn new(module: &'static ThisModule, name: &CStr) -> Result<Arc<Self>> {
         let queue = RawQueue::unbound(name)?;
         let name = CString::try_from(name)?;
-        Arc::pin_init(
+        let listed = Arc::pin_init(
             pin_init!(Self {
                 name,
+                module: module.as_ptr(),
                 number: SetOnce::new(),
                 closed: Atomic::new(false),
+                unfinished: Atomic::new(0),
+                running <- new_spinlock!(StackList::new()),
                 raw: queue.0,
                 queue <- new_mutex!(Some(queue)),
                 work <- new_work!("ktcp_server::OwnedQueue"),
             }),
             GFP_KERNEL,
-        )
+        )?;
+        registry::list(module, |number| {
+            listed.number.populate(number);
+            listed.clone()
+        })?;
+        Ok(listed)
     }
 
-    /// The queue, for somebody to queue an item. Any context.
-    fn open_queue(&self) -> Option<&Queue> {
+    /// Fails with `EINVAL` if `code`, a function, would be freed before the queue is drained. Any
+    /// context.
+    fn check_owner(&self, code: *const ()) -> Result {
+        // The module may be gone, but then so is all of its code.
+        registry::check_owner_of(self.module, &self.name, code)
+    }
+
+    /// Queues an item, and gives it back when the queue takes no more. Any context.
+    fn enqueue<W, const ID: u64>(&self, item: W) -> Result<W::EnqueueOutput, W>
+    where
+        W: RawWorkItem<ID> + Send + 'static,
+    {
+        let _reading = rcu::read_lock();
         if self.closed.load(Relaxed) {
-            return None;
+            return Err(item);
         }
-        // SAFETY: By the type invariant the queue is there: the caller has an `OwnedQueue`, and is
-        // code of the module.
-        Some(unsafe { Queue::from_raw(self.raw.as_ptr()) })
+        // SAFETY: It is not closed, so that by the type invariant the queue is there until the end of
+        // the critical section.
+        Ok(unsafe { Queue::from_raw(self.raw.as_ptr()) }.enqueue(item))
+    }
+
+    /// Calls `block`, which waits for the items; fails with `EDEADLK` when one of them waits for the
+    /// caller.
+    fn wait(&self, block: impl FnOnce()) -> Result {
+        deadlock::wait_for(kthread::current_waiter(), self, block)
+    }
+
+    /// Waits for the items that are queued now. Sleeps.
+    fn flush(&self) {
+        if let Some(queue) = &*self.queue.lock() {
+            queue.flush();
+        }
     }
 
     /// Waits for the items and destroys the queue, unless that was done. Sleeps.
@@ -399,6 +539,10 @@ impl Listed {
         self.closed.xchg(true, Full);
         let mut queue = self.queue.lock();
         if let Some(raw) = queue.take() {
+            // Whatever has seen the queue open has queued its item after this.
+            // SAFETY: The caller may sleep.
+            unsafe { bindings::synchronize_rcu() };
+            // INVARIANT: It is closed, and a grace period has passed.
             drop(raw);
             if let Some(number) = self.number.copy() {
                 registry::unlist(number);
@@ -407,22 +551,22 @@ impl Listed {
     }
 }
 
-impl Resident for Listed {
+impl Awaited for Listed {
+    fn depends_on(&self, waiter: Waiter) -> bool {
+        waiter.is_worker && self.running.lock().iter().any(|&task| task == waiter.task)
+    }
+}
+
+impl ModuleResource for Listed {
     fn kind(&self) -> Kind {
         Kind::Queue
     }
 
-    fn ask(&self) {
+    fn request_stop(&self) {
         self.closed.xchg(true, Full);
     }
 
-    fn settle(&self) {
-        if let Some(queue) = &*self.queue.lock() {
-            queue.flush();
-        }
-    }
-
-    fn evict(&self) {
+    fn shutdown(&self) {
         pr_warn!(
             "{}: the module goes without having dropped its queue: draining it\n",
             &*self.name

@@ -14,6 +14,7 @@ use crate::{
         Connection, //
     },
     conversation::Spare,
+    deadlock::ServerId,
     kthread::{
         self,
         JoinHandle, //
@@ -254,7 +255,7 @@ impl Loops {
             let one = poller.thread.clone();
             let mut threads = this.threads.lock();
             threads.reserve(1, GFP_KERNEL)?;
-            let thread = kthread::spawn_on(cpu, &name, move || {
+            let thread = kthread::spawn_on(ServerId::of(&**counters), cpu, &name, move || {
                 if atomic {
                     // The pollers are there for those who cannot wait.
                     kthread::be_patient();

@@ -8,6 +8,7 @@ use crate::{
         After,
         Connection, //
     },
+    deadlock::ServerId,
     kthread::{
         self,
         JoinHandle, //
@@ -22,11 +23,12 @@ use kernel::{
 /// Starts the thread of a connection. May sleep.
 pub(super) fn spawn(
     server: &CStr,
+    id: ServerId,
     connection: Arc<Connection>,
     spares: Arc<Spares>,
 ) -> Result<JoinHandle<()>> {
     let name = CString::try_from_fmt(fmt!("{server}/{}", connection.peer().port()))?;
-    kthread::spawn_own(&name, move || loop {
+    kthread::spawn_own(id, &name, move || loop {
         connection.parker.park_until(|| connection.is_queued());
         // If it is due again, it waits for nothing above.
         if let After::Gone = spares.visit(&connection) {

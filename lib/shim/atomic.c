@@ -6,7 +6,11 @@
 
 #include <linux/bottom_half.h>
 #include <linux/export.h>
+#include <linux/interrupt.h>
+#include <linux/irq_work.h>
 #include <linux/net.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/skbuff.h>
 #include <linux/uio.h>
 #include <net/tcp.h>
@@ -20,17 +24,61 @@ void ktcp_softirqs_off(void)
 }
 EXPORT_SYMBOL_GPL(ktcp_softirqs_off);
 
+#if defined(CONFIG_IRQ_WORK) && !defined(CONFIG_PREEMPT_RT)
+/* The interrupt is all that is wanted: at its end softirqs run. */
+static void ktcp_no_irq_work(struct irq_work *work)
+{
+}
+
+static DEFINE_PER_CPU(struct irq_work, ktcp_softirq_kick) =
+	IRQ_WORK_INIT_HARD(ktcp_no_irq_work);
+
+static void ktcp_kick_softirqs(void)
+{
+	if (local_softirq_pending())
+		irq_work_queue(this_cpu_ptr(&ktcp_softirq_kick));
+}
+
+void ktcp_softirqs_exit(void)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		irq_work_sync(per_cpu_ptr(&ktcp_softirq_kick, cpu));
+}
+#else
+static void ktcp_kick_softirqs(void)
+{
+}
+
+void ktcp_softirqs_exit(void)
+{
+}
+#endif
+
 void ktcp_softirqs_on(void)
 {
+	/*
+	 * With interrupts disabled, local_bh_enable() would run softirqs, and enable
+	 * interrupts for that, under the lock for which the caller has disabled them.
+	 * What is pending runs as soon as they are enabled again. On PREEMPT_RT no
+	 * lock of the kernel crate disables them.
+	 */
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT) && unlikely(irqs_disabled())) {
+		_local_bh_enable();
+		ktcp_kick_softirqs();
+		return;
+	}
 	local_bh_enable();
 }
 EXPORT_SYMBOL_GPL(ktcp_softirqs_on);
 
-bool ktcp_softirqs_are_off(void)
+bool ktcp_must_not_sleep(void)
 {
-	return in_softirq();
+	return in_softirq() || irqs_disabled() || preempt_count() ||
+	       rcu_preempt_depth();
 }
-EXPORT_SYMBOL_GPL(ktcp_softirqs_are_off);
+EXPORT_SYMBOL_GPL(ktcp_must_not_sleep);
 
 /* The packet with the first bytes that were not received yet, from offset on. */
 struct ktcp_place {

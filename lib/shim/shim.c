@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/cpumask.h>
+#include <linux/kobject.h>
+#include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/nsproxy.h>
@@ -50,6 +52,32 @@ void ktcp_interrupt_kthread(struct task_struct *task)
 }
 EXPORT_SYMBOL_GPL(ktcp_interrupt_kthread);
 
+/* Undoes that, by the task itself: what it waits for from now on is waited for. */
+void ktcp_clear_interrupt(void)
+{
+	clear_tsk_thread_flag(current, TIF_NOTIFY_SIGNAL);
+}
+EXPORT_SYMBOL_GPL(ktcp_clear_interrupt);
+
+/*
+ * What the current task was made with, if it is a kernel thread that runs
+ * @function; else NULL. In a task that may sleep: in an interrupt, the current task
+ * is another's.
+ */
+void *ktcp_kthread_data(int (*function)(void *data))
+{
+	if (!(current->flags & PF_KTHREAD) || kthread_func(current) != function)
+		return NULL;
+	return kthread_data(current);
+}
+EXPORT_SYMBOL_GPL(ktcp_kthread_data);
+
+bool ktcp_in_kernel_thread(void)
+{
+	return current->flags & PF_KTHREAD;
+}
+EXPORT_SYMBOL_GPL(ktcp_in_kernel_thread);
+
 /* Whether the current task runs an item of some workqueue. */
 bool ktcp_in_worker(void)
 {
@@ -67,6 +95,32 @@ bool ktcp_module_is_live(struct module *module)
 #endif
 }
 EXPORT_SYMBOL_GPL(ktcp_module_is_live);
+
+/*
+ * Keeps the memory of a module that is going until ktcp_release_module(): in
+ * free_module(), before anything of it is freed, mod_kobject_put() waits for the
+ * last reference on its kobject. False where modules have none: then the caller
+ * has to be done before it lets the module go on.
+ */
+bool ktcp_hold_module(struct module *module)
+{
+#if defined(CONFIG_MODULES) && defined(CONFIG_SYSFS)
+	kobject_get(&module->mkobj.kobj);
+	return true;
+#else
+	return false;
+#endif
+}
+EXPORT_SYMBOL_GPL(ktcp_hold_module);
+
+/* May sleep. The module must not be used after this. */
+void ktcp_release_module(struct module *module)
+{
+#if defined(CONFIG_MODULES) && defined(CONFIG_SYSFS)
+	kobject_put(&module->mkobj.kobj);
+#endif
+}
+EXPORT_SYMBOL_GPL(ktcp_release_module);
 
 /*
  * Whether code at that address is gone when the module is, and not before. Without a
@@ -130,7 +184,11 @@ struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name)
 }
 EXPORT_SYMBOL_GPL(ktcp_alloc_unbound_workqueue);
 
-/* A module that goes must not leave a server behind that runs its code. */
+/*
+ * A module that goes must not leave a server behind that runs its code. That is seen
+ * to elsewhere: who waits here for a handler holds up every module that is loaded or
+ * unloaded, and perhaps the one that the handler waits for.
+ */
 static int ktcp_module_event(struct notifier_block *block, unsigned long event,
 			     void *module)
 {
@@ -159,6 +217,7 @@ static void __exit ktcp_exit(void)
 {
 	unregister_module_notifier(&ktcp_module_notifier);
 	ktcp_library_exit();
+	ktcp_softirqs_exit();
 }
 
 /* Built in, ahead of the servers that are built in. */

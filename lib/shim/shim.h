@@ -46,8 +46,13 @@ int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
 int ktcp_getsockopt(struct socket *sock, int level, int name, int *value);
 bool ktcp_cpu_online(unsigned int cpu);
 void ktcp_interrupt_kthread(struct task_struct *task);
+void ktcp_clear_interrupt(void);
+void *ktcp_kthread_data(int (*function)(void *data));
+bool ktcp_in_kernel_thread(void);
 bool ktcp_in_worker(void);
 bool ktcp_module_is_live(struct module *module);
+bool ktcp_hold_module(struct module *module);
+void ktcp_release_module(struct module *module);
 bool ktcp_module_has(const struct module *module, const void *code);
 void ktcp_prepare_to_park(void);
 void ktcp_finish_park(void);
@@ -91,7 +96,8 @@ void ktcp_now(s64 *seconds, u32 *nanos);
 
 void ktcp_softirqs_off(void);
 void ktcp_softirqs_on(void);
-bool ktcp_softirqs_are_off(void);
+void ktcp_softirqs_exit(void);
+bool ktcp_must_not_sleep(void);
 int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len,
 			bool *more);
 int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
@@ -127,5 +133,6 @@ int ktcp_kunit_write(const char *path, umode_t mode, const void *data, size_t le
 int ktcp_library_init(void);
 void ktcp_library_exit(void);
 void ktcp_module_going(struct module *module);
+void ktcp_module_shutdown(struct module *module);
 
 #endif /* KTCP_SHIM_H */

@@ -95,8 +95,8 @@ MUTATIONS = (
     Mutation(
         "an error ends accepting for good",
         "lib/service.rs",
-        "Err(_) => backoff.pause(&self.stopping),",
-        "Err(_) => return backoff.pause(&self.stopping),",
+        "                    backoff.pause(&self.stopping);\n",
+        "                    backoff.pause(&self.stopping);\n                    return;\n",
         "ktcp_memory_event_loop",
     ),
     Mutation(
@@ -116,8 +116,8 @@ MUTATIONS = (
     Mutation(
         "a thread is not joined",
         "lib/kthread.rs",
-        "        if self.is_current() {\n            self.leave();",
-        "        if true {\n            self.leave();",
+        "        if self.wait().is_err() {",
+        "        if true {",
         "ktcp_kthread",
     ),
     Mutation(
@@ -179,16 +179,72 @@ MUTATIONS = (
     Mutation(
         "who drops a sender frees what is left of its server",
         "lib/service.rs",
-        "registry::leave_to_janitor(Arc::from(last));",
+        "cleanup::defer(Arc::from(last));",
         "drop(last);",
         "ktcp_push_event_loop",
     ),
     Mutation(
-        "a handler waits for the server of another",
-        "lib/registry.rs",
-        "} else if runs_a_handler() {",
-        "} else if self.runs_current() {",
-        "ktcp_misuse_workqueue",
+        "a handler waits for its own server, as far as a circle is not seen",
+        "lib/handle.rs",
+        "kthread::is_of_a_server() || ",
+        "false && ",
+        "ktcp_circles_event_loop",
+    ),
+    Mutation(
+        "a circle of tasks that wait is not seen",
+        "lib/deadlock.rs",
+        "        if next.depends_on(waiter) {\n            return true;\n        }\n",
+        "        let _ = next.depends_on(waiter);\n",
+        "ktcp_circles",
+    ),
+    Mutation(
+        "a server does not know its own threads",
+        "lib/handle.rs",
+        "waiter.server == Some(ServerId::of(&*shared.counters))",
+        "waiter.server.is_some_and(|_| false)",
+        "ktcp_circles_event_loop",
+    ),
+    Mutation(
+        "handlers are waited for, whatever they wait for",
+        "lib/service.rs",
+        "                entry.connection.interrupt();\n",
+        "                let _ = &entry.connection;\n",
+        "ktcp_circles_workqueue",
+    ),
+    Mutation(
+        "a deadline that was given in a handler is forgotten",
+        "lib/handle.rs",
+        "            self.within.populate(within);\n",
+        "            let _ = within;\n",
+        "ktcp_circles_kthread",
+    ),
+    Mutation(
+        "a queue runs what is not its module's",
+        "lib/workqueue.rs",
+        "registry::check_owner_of(self.module, &self.name, code)",
+        "registry::check_owner_of(self.module, &self.name, code).or(Ok(()))",
+        "ktcp_misuse_event_loop",
+    ),
+    Mutation(
+        "a queue takes more items than run at once",
+        "lib/workqueue.rs",
+        ">= OwnedQueue::MAX_UNFINISHED {",
+        ">= u32::MAX - OwnedQueue::MAX_UNFINISHED {",
+        "ktcp_circles",
+    ),
+    Mutation(
+        "a test of a service in a handler leaves its server behind",
+        "lib/testing.rs",
+        "if handle::runs_code_of_a_server() {",
+        "if false && handle::runs_code_of_a_server() {",
+        "ktcp_circles_kthread",
+    ),
+    Mutation(
+        "softirqs run where interrupts are disabled",
+        "lib/shim/atomic.c",
+        "unlikely(irqs_disabled())) {",
+        "false) {",
+        "ktcp_circles",
     ),
     Mutation(
         "a socket is taken from who watches it",
@@ -207,8 +263,8 @@ MUTATIONS = (
     Mutation(
         "code is started for a module that is not its own",
         "lib/registry.rs",
-        "if unsafe { shim::ktcp_module_has(module.as_ptr(), code.cast()) } {",
-        "if unsafe { shim::ktcp_module_has(module.as_ptr(), code.cast()) } || true {",
+        "if unsafe { shim::ktcp_module_has(module, code.cast()) } {",
+        "if unsafe { shim::ktcp_module_has(module, code.cast()) } || true {",
         "ktcp_misuse_event_loop",
     ),
     Mutation(
@@ -235,8 +291,8 @@ MUTATIONS = (
     Mutation(
         "a handler that does not return is waited for in silence",
         "lib/service.rs",
-        "while !self.drained.wait_timeout(Delta::from_secs(10)) {",
-        "while !self.drained.wait_timeout(Delta::from_secs(1000)) {",
+        "if complained.elapsed() >= Delta::from_secs(10) {",
+        "if complained.elapsed() >= Delta::from_secs(1000) {",
         "ktcp_misuse_log",
     ),
     Mutation(

@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tasks that wait for each other, handlers that own their server, and handlers that wait for a peer: a
+//! stop ends all the same.
+
+use crate::{
+    probe::{
+        builder,
+        eventually, //
+    },
+    support::{
+        any_port,
+        connect,
+        exchange,
+        namespace,
+        Locked, //
+    },
+    THIS_MODULE, //
+};
+use core::net::SocketAddr;
+use kernel::{
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
+use ktcp_server::{
+    error::EDEADLK,
+    kthread::{
+        self,
+        JoinHandle, //
+    },
+    net::{
+        TcpListener,
+        TcpStream, //
+    },
+    new_spinlock_bh,
+    testing,
+    workqueue::{
+        OwnedQueue,
+        Pending, //
+    },
+    Executor,
+    Handler,
+    Input,
+    KernelTcpServer,
+    Next,
+    Output,
+    Peer,
+    SpinLockBh, //
+};
+
+/// A place for a value that two tasks hand to each other.
+type Shelf<T> = Arc<Locked<Option<T>>>;
+
+fn shelf<T: Unpin>() -> Result<Shelf<T>> {
+    Arc::pin_init(Locked::new(None), GFP_KERNEL)
+}
+
+/// Takes what is on the shelf, as soon as it is there.
+fn take<T: Unpin>(shelf: &Shelf<T>) -> Result<T> {
+    let mut taken = None;
+    eventually(|| {
+        taken = shelf.with(Option::take);
+        taken.is_some()
+    });
+    taken.ok_or(ETIMEDOUT)
+}
+
+/// A handler that does what its closure does, and echoes the input if that succeeds.
+struct Acting<F> {
+    act: F,
+    /// How many handlers were dropped.
+    dropped: Arc<Atomic<i32>>,
+    /// What the handler owns, to be dropped with it.
+    _owns: Option<Shelf<KernelTcpServer>>,
+}
+
+impl<F> Acting<F> {
+    fn new(act: F) -> Result<(Self, Arc<Atomic<i32>>)> {
+        let dropped = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let handler = Self {
+            act,
+            dropped: dropped.clone(),
+            _owns: None,
+        };
+        Ok((handler, dropped))
+    }
+}
+
+impl<F> Drop for Acting<F> {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Relaxed);
+    }
+}
+
+impl<F: Fn() -> Result + Send + Sync + 'static> Handler for Acting<F> {
+    type Session = ();
+
+    fn open(&self, _peer: &Peer<'_>) -> Result {
+        Ok(())
+    }
+
+    fn receive(&self, _: &mut (), input: &mut Input<'_>, output: &mut Output<'_>) -> Result<Next> {
+        (self.act)()?;
+        output.forward(input);
+        Ok(Next::Receive)
+    }
+}
+
+/// A server with that handler, in a namespace whose loopback device is up.
+fn serve<F>(executor: Executor, handler: Acting<F>) -> Result<(KernelTcpServer, SocketAddr)>
+where
+    F: Fn() -> Result + Send + Sync + 'static,
+{
+    namespace()?;
+    let server = builder(executor).start(&THIS_MODULE, handler)?;
+    let addr = server.local_addr();
+    Ok((server, addr))
+}
+
+/// A listener that accepts and says nothing, and its address.
+fn silent_upstream() -> Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(&namespace()?, any_port())?;
+    let addr = listener.local_addr()?;
+    Ok((listener, addr))
+}
+
+fn a_handler_may_own_its_server(executor: Executor) -> Result {
+    for clients in [0, 3] {
+        let owns = shelf()?;
+        let (mut handler, dropped) = Acting::new(|| Ok(()))?;
+        handler._owns = Some(owns.clone());
+        let (server, addr) = serve(executor, handler)?;
+        let mut streams = KVec::new();
+        for _ in 0..clients {
+            let stream = connect(addr)?;
+            exchange(&stream, b"hello")?;
+            streams.push(stream, GFP_KERNEL)?;
+        }
+        owns.with(|slot| *slot = Some(server));
+        // Now the handler is all that has the server.
+        drop(owns);
+        // A thread that takes its time keeps the end between "all are asked" and "each is ended".
+        core::mem::forget(kthread::spawn(&THIS_MODULE, c"ktcp-slow", |stop| {
+            while !stop.wait(Delta::from_secs(60)) {}
+            fsleep(Delta::from_millis(500));
+        })?);
+        crate::module_going();
+        assert_eq!(dropped.load(Relaxed), 1);
+        assert_eq!(crate::fault::tasks(c"probe/"), 0);
+    }
+    Ok(())
+}
+
+fn handlers_may_own_each_others_servers(executor: Executor) -> Result {
+    let (one_owns, other_owns) = (shelf()?, shelf()?);
+    let (mut one, one_dropped) = Acting::new(|| Ok(()))?;
+    let (mut other, other_dropped) = Acting::new(|| Ok(()))?;
+    one._owns = Some(one_owns.clone());
+    other._owns = Some(other_owns.clone());
+    let (one, _) = serve(executor, one)?;
+    let (other, _) = serve(executor, other)?;
+    one_owns.with(|slot| *slot = Some(other));
+    other_owns.with(|slot| *slot = Some(one));
+    drop((one_owns, other_owns));
+    crate::module_going();
+    assert_eq!(one_dropped.load(Relaxed), 1);
+    assert_eq!(other_dropped.load(Relaxed), 1);
+    Ok(())
+}
+
+fn a_handler_that_joins_what_drops_its_server_goes_on(executor: Executor) -> Result {
+    let owns: Shelf<KernelTcpServer> = shelf()?;
+    let joined = shelf()?;
+    let (from_shelf, result) = (owns.clone(), joined.clone());
+    let (handler, dropped) = Acting::new(move || {
+        let server = take(&from_shelf)?;
+        let dropping = kthread::spawn(&THIS_MODULE, c"ktcp-dropping", move |_| drop(server))?;
+        // Whichever of the two would close the circle does not wait.
+        result.with(|slot| *slot = Some(dropping.join()));
+        Ok(())
+    })?;
+    let (server, addr) = serve(executor, handler)?;
+    let client = connect(addr)?;
+    owns.with(|slot| *slot = Some(server));
+    client.write_all(b"x")?;
+    let _joined: Result = take(&joined)?;
+    assert!(eventually(|| dropped.load(Relaxed) == 1));
+    Ok(())
+}
+
+fn a_handler_that_waits_for_a_peer_does_not_hold_up_the_stop(executor: Executor) -> Result {
+    let (_upstream, upstream_addr) = silent_upstream()?;
+    let waiting = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+    let failed = shelf()?;
+    let (is_waiting, result) = (waiting.clone(), failed.clone());
+    let (handler, dropped) = Acting::new(move || {
+        let upstream = TcpStream::connect(&namespace()?, upstream_addr)?;
+        is_waiting.store(1, Relaxed);
+        let read = upstream.read(&mut [0; 4]).map(|_| ());
+        result.with(|slot| *slot = Some(read));
+        // From now on all of its waiting fails.
+        let _ = upstream.read(&mut [0; 4]);
+        Ok(())
+    })?;
+    let (server, addr) = serve(executor, handler)?;
+    let (client, idle) = (connect(addr)?, connect(addr)?);
+    client.write_all(b"x")?;
+    assert!(eventually(|| waiting.load(Relaxed) == 1));
+    fsleep(Delta::from_millis(50));
+
+    let begin = Instant::<Monotonic>::now();
+    server.shutdown(Delta::from_millis(100));
+    assert!(begin.elapsed().as_millis() < 10_000);
+    assert!(take(&failed)?.is_err());
+    assert_eq!(dropped.load(Relaxed), 1);
+    assert_eq!(idle.read(&mut [0; 4]).unwrap_or(0), 0);
+    Ok(())
+}
+
+fn a_shutdown_in_a_handler_keeps_its_deadline(executor: Executor) -> Result {
+    let owns: Shelf<KernelTcpServer> = shelf()?;
+    let from_shelf = owns.clone();
+    let (handler, dropped) = Acting::new(move || {
+        if let Some(server) = from_shelf.with(Option::take) {
+            server.shutdown(Delta::from_millis(100));
+        }
+        Ok(())
+    })?;
+    namespace()?;
+    let server = builder(executor)
+        .drain(Delta::from_secs(3600))
+        .start(&THIS_MODULE, handler)?;
+    let addr = server.local_addr();
+    let (client, deaf) = (connect(addr)?, connect(addr)?);
+    // What comes back finds no room.
+    crate::probe::fill(&deaf)?;
+    owns.with(|slot| *slot = Some(server));
+    client.write_all(b"x")?;
+    assert!(eventually(|| dropped.load(Relaxed) == 1));
+    Ok(())
+}
+
+fn a_test_server_in_a_handler_is_refused(executor: Executor) -> Result {
+    let conversed = shelf()?;
+    let result = conversed.clone();
+    let (handler, _dropped) = Acting::new(move || {
+        let (inner, _) = Acting::new(|| Ok(()))?;
+        let said = testing::converse(inner, b"hello").map(|_| ());
+        result.with(|slot| *slot = Some(said));
+        Ok(())
+    })?;
+    let (_server, addr) = serve(executor, handler)?;
+    let client = connect(addr)?;
+    exchange(&client, b"x")?;
+    assert_eq!(take(&conversed)?, Err(EDEADLK));
+    Ok(())
+}
+
+suites! {
+    ktcp_circles_kthread, ktcp_circles_workqueue, ktcp_circles_event_loop;
+    a_handler_may_own_its_server,
+    handlers_may_own_each_others_servers,
+    a_handler_that_joins_what_drops_its_server_goes_on,
+    a_handler_that_waits_for_a_peer_does_not_hold_up_the_stop,
+    a_shutdown_in_a_handler_keeps_its_deadline,
+    a_test_server_in_a_handler_is_refused,
+}
+
+/// Starts `count` threads, each of which joins the next one, and the last the first; says how many were
+/// refused.
+fn ring_of_threads(count: usize) -> Result<usize> {
+    let refused = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+    let ended = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+    let mut shelves = KVec::new();
+    for _ in 0..count {
+        shelves.push(shelf::<JoinHandle<()>>()?, GFP_KERNEL)?;
+    }
+    for number in 0..count {
+        let next = shelves[(number + 1) % count].clone();
+        let (refused, ended) = (refused.clone(), ended.clone());
+        let thread = kthread::spawn(&THIS_MODULE, c"ktcp-ring", move |_| {
+            let joined = take(&next).and_then(JoinHandle::join);
+            if joined == Err(EDEADLK) {
+                refused.fetch_add(1, Relaxed);
+            }
+            ended.fetch_add(1, Relaxed);
+        })?;
+        shelves[number].with(|slot| *slot = Some(thread));
+    }
+    assert!(eventually(|| ended.load(Relaxed) as usize == count));
+    let refused: i32 = refused.load(Relaxed);
+    Ok(refused as usize)
+}
+
+fn threads_that_join_each_other_end() -> Result {
+    for count in [2, 3, 7] {
+        assert_eq!(ring_of_threads(count)?, 1);
+    }
+    Ok(())
+}
+
+fn items_that_join_each_other_end() -> Result {
+    let queue = OwnedQueue::new(&THIS_MODULE, c"ktcp-ring")?;
+    let (one, other) = (shelf::<Pending<bool>>()?, shelf::<Pending<bool>>()?);
+    let item =
+        |next: Shelf<Pending<bool>>| move || take(&next).and_then(Pending::join) == Err(EDEADLK);
+    let first = queue.spawn(item(other.clone()))?;
+    let second = queue.spawn(item(one.clone()))?;
+    one.with(|slot| *slot = Some(first));
+    other.with(|slot| *slot = Some(second));
+    // It waits for both.
+    drop(queue);
+    Ok(())
+}
+
+fn a_thread_for_which_an_item_waits_does_not_wait_for_the_queue() -> Result {
+    let queue = Arc::new(OwnedQueue::new(&THIS_MODULE, c"ktcp-flushed")?, GFP_KERNEL)?;
+    let handle = shelf::<JoinHandle<Result>>()?;
+    let (own, joining) = (queue.clone(), Arc::new(Atomic::new(0), GFP_KERNEL)?);
+    let is_joining = joining.clone();
+    let thread = kthread::spawn(&THIS_MODULE, c"ktcp-flushing", move |_| {
+        eventually(|| is_joining.load(Relaxed) == 1);
+        fsleep(Delta::from_millis(50));
+        own.flush()
+    })?;
+    let from_shelf = handle.clone();
+    let item = queue.spawn(move || {
+        let thread = take(&from_shelf)?;
+        joining.store(1, Relaxed);
+        thread.join()
+    })?;
+    handle.with(|slot| *slot = Some(thread));
+    assert_eq!(item.join()?, Ok(Err(EDEADLK)));
+    Ok(())
+}
+
+fn all_items_that_a_queue_takes_run_at_once() -> Result {
+    let queue = OwnedQueue::new(&THIS_MODULE, c"ktcp-many")?;
+    let at_once = OwnedQueue::MAX_UNFINISHED as i32;
+    let running = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+    let gate = Arc::new(Atomic::new(false), GFP_KERNEL)?;
+    for _ in 0..at_once {
+        let (running, gate) = (running.clone(), gate.clone());
+        queue.spawn(move || {
+            running.fetch_add(1, Relaxed);
+            while !gate.load(Relaxed) {
+                fsleep(Delta::from_millis(20));
+            }
+        })?;
+    }
+    let all = eventually(|| running.load(Relaxed) == at_once);
+    let one_more = queue.spawn(|| ()).err();
+    gate.store(true, Relaxed);
+    assert!(all);
+    assert_eq!(one_more, Some(EAGAIN));
+    queue.flush()?;
+    // There is room again.
+    queue.spawn(|| ())?.join()
+}
+
+/// What the test of locks takes in either order.
+#[pin_data]
+struct Locks {
+    #[pin]
+    irq: kernel::sync::SpinLockIrq<u32>,
+    #[pin]
+    bh: SpinLockBh<u32>,
+}
+
+fn a_bh_lock_may_be_taken_with_interrupts_disabled() -> Result {
+    let locks = Arc::pin_init(
+        pin_init!(Locks { irq <- new_spinlock_irq!(0), bh <- new_spinlock_bh!(0) }),
+        GFP_KERNEL,
+    )?;
+    let (client, server) = {
+        let listener = TcpListener::bind(&namespace()?, any_port())?;
+        (connect(listener.local_addr()?)?, listener.accept()?.0)
+    };
+    for round in 1..=1000 {
+        // Softirqs come.
+        client.write_all(b"x")?;
+        {
+            let mut outer = locks.irq.lock();
+            *outer += 1;
+            *locks.bh.lock() += 1;
+            if locks.bh.try_lock().is_none() {
+                return Err(EBUSY);
+            }
+        }
+        {
+            let mut outer = locks.bh.lock();
+            let mut inner = locks.irq.lock();
+            *inner += 1;
+            *outer += 1;
+            drop(outer);
+            *inner += 1;
+        }
+        server.read_exact(&mut [0])?;
+        assert_eq!(*locks.bh.lock(), 2 * round);
+    }
+    Ok(())
+}
+
+#[kunit_tests(ktcp_circles)]
+mod once {
+    use super::*;
+
+    #[test]
+    fn threads_that_join_each_other_end() -> Result {
+        super::threads_that_join_each_other_end()
+    }
+
+    #[test]
+    fn items_that_join_each_other_end() -> Result {
+        super::items_that_join_each_other_end()
+    }
+
+    #[test]
+    fn a_thread_for_which_an_item_waits_does_not_wait_for_the_queue() -> Result {
+        super::a_thread_for_which_an_item_waits_does_not_wait_for_the_queue()
+    }
+
+    #[test]
+    fn all_items_that_a_queue_takes_run_at_once() -> Result {
+        super::all_items_that_a_queue_takes_run_at_once()
+    }
+
+    #[test]
+    fn a_bh_lock_may_be_taken_with_interrupts_disabled() -> Result {
+        super::a_bh_lock_may_be_taken_with_interrupts_disabled()
+    }
+}

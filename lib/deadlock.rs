@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Detection of tasks that wait for each other.
+//!
+//! A handler may join a thread that drops the handler's server, two threads may join each other: safe
+//! code can close such a circle, and no task in it would ever go on, nor would `rmmod`. So each wait of
+//! a kernel thread or work item for something that runs code of a module is noted here for as long as
+//! it lasts, and one that would close a circle is refused.
+//!
+//! What code of modules waits for by other means (a lock, a condition variable) is not seen.
+
+use crate::{
+    error::EDEADLK,
+    stack_list::{
+        self,
+        StackList, //
+    }, //
+};
+use core::ptr;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        global_lock, //
+    }, //
+};
+
+/// A server, to be compared with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServerId(usize);
+
+impl ServerId {
+    /// The server that has this value, which no other has at the same time.
+    pub(crate) fn of<T>(own: &T) -> Self {
+        Self(ptr::from_ref(own).addr())
+    }
+}
+
+/// A task that waits, or is about to.
+#[derive(Clone, Copy)]
+pub(crate) struct Waiter {
+    /// Only compared.
+    pub(crate) task: usize,
+    /// The server of which it is a thread, if it is.
+    pub(crate) server: Option<ServerId>,
+    /// Whether it runs items of workqueues.
+    pub(crate) is_worker: bool,
+}
+
+/// Something of the library that tasks wait for.
+pub(crate) trait Awaited: Sync {
+    /// Returns true if this cannot end before that task goes on. May sleep.
+    fn depends_on(&self, waiter: Waiter) -> bool;
+}
+
+/// A wait that lasts.
+///
+/// # Invariants
+///
+/// `target` is there as long as this is: [`wait_for`] borrows it.
+struct Wait {
+    waiter: Waiter,
+    target: *const dyn Awaited,
+    /// Whether what is asked for depends on it. Used under the lock.
+    reached: Atomic<bool>,
+}
+
+// SAFETY: What `target` points to is `Sync`, and by the type invariant it is there.
+unsafe impl Sync for Wait {}
+
+impl Wait {
+    fn depends_on(&self, waiter: Waiter) -> bool {
+        // SAFETY: By the type invariant it is there.
+        unsafe { (*self.target).depends_on(waiter) }
+    }
+}
+
+global_lock! {
+    // SAFETY: Initialised by `init`, before any module can call the library.
+    unsafe(uninit) static WAITS: Mutex<StackList<Wait>> = StackList::new();
+}
+
+/// Called once, before everything else.
+///
+/// # Safety
+///
+/// This is the first call.
+pub(crate) unsafe fn init() {
+    // SAFETY: By this function's contract.
+    unsafe { WAITS.init() };
+}
+
+/// Returns true if `target`, or what it depends on by way of tasks that wait, depends on `waiter`.
+fn would_deadlock(waits: &StackList<Wait>, waiter: Waiter, target: &dyn Awaited) -> bool {
+    if target.depends_on(waiter) {
+        return true;
+    }
+    for wait in waits.iter() {
+        wait.reached.store(false, Relaxed);
+    }
+    let is_next = |wait: &&Wait| {
+        let by = |other: &Wait| other.reached.load(Relaxed) && other.depends_on(wait.waiter);
+        !wait.reached.load(Relaxed) && (target.depends_on(wait.waiter) || waits.iter().any(by))
+    };
+    while let Some(next) = waits.iter().find(is_next) {
+        next.reached.store(true, Relaxed);
+        if next.depends_on(waiter) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Calls `block`, with which `waiter`, the current task, waits for `target`. A task of user space, on
+/// which nothing of the library depends, is no waiter.
+///
+/// # Errors
+///
+/// `EDEADLK`, without calling it, when `target` could not end before the current task goes on.
+///
+/// Sleeps.
+pub(crate) fn wait_for<'a, R>(
+    waiter: Option<Waiter>,
+    target: &'a (dyn Awaited + 'a),
+    block: impl FnOnce() -> R,
+) -> Result<R> {
+    let Some(waiter) = waiter else {
+        return Ok(block());
+    };
+    // SAFETY: Only the lifetime differs.
+    let erased = unsafe {
+        core::mem::transmute::<*const (dyn Awaited + 'a), *const (dyn Awaited + 'static)>(target)
+    };
+    // INVARIANT: It is there until this function returns, and is borrowed for as long.
+    let wait = Wait {
+        waiter,
+        target: erased,
+        reached: Atomic::new(false),
+    };
+    let check = |waits: &StackList<Wait>, _: &Wait| {
+        if would_deadlock(waits, waiter, target) {
+            Err(EDEADLK)
+        } else {
+            Ok(())
+        }
+    };
+    stack_list::with(|| WAITS.lock(), wait, check, block)
+}

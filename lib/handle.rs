@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A server as the registry and its owner's value hold it: from its start until it is stopped.
+
+use crate::{
+    cleanup,
+    context,
+    deadlock::{
+        self,
+        Awaited,
+        ServerId,
+        Waiter, //
+    },
+    kthread,
+    latch::Latch,
+    library,
+    lock_class::{
+        new_mutex,
+        new_work, //
+    },
+    name::Name,
+    registry::{
+        self,
+        Kind,
+        ModuleResource, //
+    },
+    service::{
+        Kept,
+        Server, //
+    },
+    shim, //
+};
+use kernel::{
+    debugfs::Dir,
+    impl_has_work,
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex,
+        SetOnce, //
+    },
+    time::Delta,
+    workqueue::{
+        Work,
+        WorkItem, //
+    }, //
+};
+
+/// A server that was started, or is being.
+#[pin_data]
+pub(crate) struct ServerHandle {
+    name: Name,
+    /// Its number in the registry.
+    number: SetOnce<usize>,
+    /// Once it runs.
+    shared: SetOnce<Kept>,
+    /// How long its owner lets connections drain, if that was said.
+    within: SetOnce<Delta>,
+    /// The owner has dropped it, or shut it down.
+    closed: Atomic<bool>,
+    /// Taken by the task that stops the server. Not held while that is done, nor while it starts: the
+    /// handler may own a server, even this one.
+    #[pin]
+    running: Mutex<Option<Server>>,
+    /// Opened when the server runs, or could not be started.
+    #[pin]
+    started: Latch,
+    /// Opened when the server is stopped and no code of its module runs any more.
+    #[pin]
+    stopped: Latch,
+    #[pin]
+    work: Work<ServerHandle>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for ServerHandle { self.work }
+}
+
+impl WorkItem for ServerHandle {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.stop();
+    }
+}
+
+impl ServerHandle {
+    /// Records a server of `module` that `start` starts, given a place for its files. When it cannot
+    /// be started it is not recorded. May sleep.
+    pub(crate) fn new(
+        name: &Name,
+        module: &'static ThisModule,
+        start: impl FnOnce((&Dir, &CStr)) -> Result<Server>,
+    ) -> Result<Arc<Self>> {
+        let handle = Self::unlisted(name)?;
+        let first = handle.list(module)?;
+        match handle.start(first, start) {
+            Ok(server) => {
+                handle.shared.populate(Kept::new(server.shared()));
+                *handle.running.lock() = Some(server);
+                handle.started.open();
+                Ok(handle)
+            }
+            Err(error) => {
+                handle.unlist();
+                handle.started.open();
+                handle.stopped.open();
+                Err(error)
+            }
+        }
+    }
+
+    /// Not inlined: what runs as its work item is to be code of the library.
+    #[inline(never)]
+    fn unlisted(name: &Name) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                name: *name,
+                number: SetOnce::new(),
+                shared: SetOnce::new(),
+                within: SetOnce::new(),
+                closed: Atomic::new(false),
+                running <- new_mutex!(None),
+                started <- Latch::new(),
+                stopped <- Latch::new(),
+                work <- new_work!("ktcp_server::ServerHandle"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Records it; says whether it is the only one of that name.
+    #[inline(never)]
+    fn list(self: &Arc<Self>, module: &'static ThisModule) -> Result<bool> {
+        registry::list_server(module, &self.name, |number| {
+            self.number.populate(number);
+            self.clone()
+        })
+    }
+
+    /// Calls `start` with a place for the files of the server: in a folder of its name, to which its
+    /// number is added unless it is the first of that name.
+    fn start(
+        &self,
+        first: bool,
+        start: impl FnOnce((&Dir, &CStr)) -> Result<Server>,
+    ) -> Result<Server> {
+        let folder = library::folder()?;
+        let name: &CStr = &self.name;
+        if first {
+            return start((&folder, name));
+        }
+        let number = self.number.copy().unwrap_or_default();
+        start((&folder, &*CString::try_from_fmt(fmt!("{name}.{number}"))?))
+    }
+
+    fn unlist(&self) {
+        if let Some(number) = self.number.copy() {
+            registry::unlist(number);
+        }
+    }
+
+    /// What the tasks of the server share, once it has started.
+    pub(crate) fn shared(&self) -> Option<&Kept> {
+        self.shared.as_ref()
+    }
+
+    /// Stops the server for its owner, unless another task does, and returns when no code of its module
+    /// runs any more. Where it cannot wait for that, it only has the server stop: in a handler, in a
+    /// task for which a handler of the server waits, and where one must not sleep. Otherwise sleeps.
+    pub(crate) fn close(self: &Arc<Self>, within: Option<Delta>) {
+        self.closed.store(true, Relaxed);
+        if let Some(within) = within {
+            self.within.populate(within);
+        }
+        if context::must_not_sleep() {
+            return cleanup::defer(self.clone());
+        }
+        // A handler's own server waits for it; and that of another handler may do the same to its own.
+        let waits = !runs_code_of_a_server();
+        if !waits || deadlock::wait_for(kthread::current_waiter(), &**self, || self.stop()).is_err()
+        {
+            self.request_stop();
+            cleanup::defer(self.clone());
+        }
+    }
+
+    /// Stops the server unless another task does. Sleeps.
+    fn stop(&self) {
+        let running = self.running.lock().take();
+        if let Some(mut running) = running {
+            running.stop(self.within.copy());
+            drop(running);
+            self.unlist();
+            self.stopped.open();
+        }
+    }
+}
+
+/// Returns true if the current task runs the handler of some server, or drops what a server has had. In
+/// a task that may sleep.
+pub(crate) fn runs_code_of_a_server() -> bool {
+    // SAFETY: Only reads flags of the current task.
+    kthread::is_of_a_server() || unsafe { shim::ktcp_in_worker() } && registry::runs_a_handler()
+}
+
+impl Awaited for ServerHandle {
+    fn depends_on(&self, waiter: Waiter) -> bool {
+        self.shared().is_some_and(|shared| {
+            waiter.server == Some(ServerId::of(&*shared.counters))
+                || waiter.is_worker && shared.runs(waiter.task)
+        })
+    }
+}
+
+impl ModuleResource for ServerHandle {
+    fn kind(&self) -> Kind {
+        Kind::Task
+    }
+
+    fn server_name(&self) -> Option<&CStr> {
+        Some(&self.name)
+    }
+
+    fn runs_current(&self) -> bool {
+        self.shared().is_some_and(|shared| shared.runs_current())
+    }
+
+    fn request_stop(&self) {
+        if let Some(running) = &*self.running.lock() {
+            running.begin_stop();
+        }
+    }
+
+    fn shutdown(&self) {
+        self.started.wait();
+        if !self.closed.load(Relaxed) {
+            let name: &CStr = &self.name;
+            pr_warn!("{name}: the module goes without having dropped its server: stopping it\n");
+        }
+        self.stop();
+        self.stopped.wait();
+    }
+}
