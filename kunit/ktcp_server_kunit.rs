@@ -86,6 +86,7 @@ mod net_options;
 // Modules cannot make namespaces.
 #[cfg(not(MODULE))]
 mod netns;
+mod pages;
 mod peers;
 mod probe;
 mod push;

@@ -23,6 +23,8 @@ struct ktcp_kunit_told {
 
 int ktcp_kunit_late_events(struct ktcp_kunit_told *told);
 
+int ktcp_kunit_pages_of_other_socket(bool atomic);
+
 unsigned int ktcp_kunit_log_lines(const char *text);
 
 int ktcp_kunit_unshare_net(u64 *cookie);

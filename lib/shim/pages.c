@@ -75,6 +75,9 @@ int ktcp_receive_pages(struct socket *sock, bool atomic, struct bio_vec *pages,
 	size_t received = 0;
 
 	*used = 0;
+	/* An MPTCP socket is another struct: what follows is not in it. */
+	if (!ktcp_is_plain_tcp(sock))
+		return 0;
 	/* Without the lock: most receive less. */
 	if (READ_ONCE(tcp_sk(sk)->rcv_nxt) - READ_ONCE(tcp_sk(sk)->copied_seq) <
 	    KTCP_PAGES_LEAST)

@@ -261,6 +261,13 @@ MUTATIONS = (
         "ktcp_watch",
     ),
     Mutation(
+        "a socket is taken for one of TCP before it is known to be one",
+        "lib/shim/pages.c",
+        "\tif (!ktcp_is_plain_tcp(sock))",
+        "\tif (false)",
+        "ktcp_pages",
+    ),
+    Mutation(
         "code is started for a module that is not its own",
         "lib/registry.rs",
         "if unsafe { shim::ktcp_module_has(module, code.cast()) } {",
