@@ -6,6 +6,11 @@
 #ifndef KTCP_SHIM_H
 #define KTCP_SHIM_H
 
+/* i_size_read() in softirq context waits for ever for the writer that it has interrupted. */
+#ifndef CONFIG_64BIT
+#error "ktcp_server is for 64-bit kernels only"
+#endif
+
 #include <linux/types.h>
 
 struct bio_vec;

@@ -29,9 +29,9 @@ def test_help_shows_every_target() -> None:
     assert len(columns) == 1, "the table is not aligned"
 
 
-def _tree(folder: Path, rust: bool, metadata: bool) -> Path:
+def _tree(folder: Path, rust: bool, metadata: bool, bits: int = 64) -> Path:
     (folder / "include/config").mkdir(parents=True)
-    config = "CONFIG_MODULES=y\n" + ("CONFIG_RUST=y\n" if rust else "")
+    config = f"CONFIG_MODULES=y\nCONFIG_{bits}BIT=y\n" + ("CONFIG_RUST=y\n" if rust else "")
     (folder / "include/config/auto.conf").write_text(config)
     (folder / "include/config/kernel.release").write_text("7.3.0-mine\n")
     if metadata:
@@ -58,6 +58,25 @@ def test_kdir_without_rust(tmp_path: Path) -> None:
     result = _make(f"KDIR={_tree(tmp_path, rust=False, metadata=False)}")
     assert result.returncode != 0
     assert "built without Rust" in result.stderr
+
+
+def test_kdir_of_32_bits(tmp_path: Path) -> None:
+    result = _make(f"KDIR={_tree(tmp_path, rust=True, metadata=True, bits=32)}")
+    assert result.returncode != 0
+    assert "is not a 64-bit one, and ktcp_server is for those only\n  -> " in result.stderr
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_the_library_is_built_for_64_bits_only(bits: int) -> None:
+    # Where nobody has asked tools/check-kdir, and in a kernel tree whose Kconfig was not asked.
+    command = ["gcc", "-E", f"-DCONFIG_{bits}BIT", "lib/shim/shim.h"]
+    result = subprocess.run(
+        command, cwd=module.CHECKOUT, capture_output=True, text=True, check=False
+    )
+    error = '#error "ktcp_server is for 64-bit kernels only"'
+    assert (error in result.stderr, result.returncode != 0) == (bits == 32, bits == 32)
+    kconfig = (module.CHECKOUT / "Kconfig").read_text()
+    assert re.search(r"^config KTCP_SERVER\n.*\n\tdepends on .*\b64BIT$", kconfig, re.MULTILINE)
 
 
 def test_kdir_without_metadata(tmp_path: Path) -> None:
