@@ -19,6 +19,7 @@ pub use self::raw::{
     RawParameter, //
 };
 pub use self::values::Text;
+use crate::shim;
 use core::{
     cell::UnsafeCell,
     fmt::{
@@ -26,7 +27,8 @@ use core::{
         Formatter,
         Result as Written,
         Write, //
-    }, //
+    },
+    mem::MaybeUninit, //
 };
 use kernel::{
     bindings,
@@ -87,6 +89,9 @@ pub trait Parameter: Copy + Sync + 'static {
     const KIND: &'static str;
 
     /// The value that the operator means, if there is one.
+    ///
+    /// Called before `init` of the module. The parameters can be read already, here and by what is
+    /// started here: each is as far as it was set by then.
     fn parse(text: &str) -> Option<Self>;
 
     /// What the name of the parameter means without a value, as in `insmod foo.ko verbose`; nothing
@@ -188,7 +193,7 @@ macro_rules! parameters {
 
             impl $Name {
                 /// What the operator has set; `EINVAL` if some of it was refused, which a line in
-                /// the log has told. Any context.
+                /// the log has told. Any context but a non-maskable interrupt.
                 $visibility fn read() -> ::kernel::error::Result<Self> {
                     Ok(Self {
                         $($parameter: $parameter.read()?,)+
@@ -282,9 +287,12 @@ enum State<T> {
 ///
 /// # Invariants
 ///
-/// `state` is written by [`set`](Self::set) only, which nobody but the kernel calls: for each mention
-/// of the parameter on the command line, one after the other, before the first instruction of the
-/// module runs. (No parameter can be written in sysfs.)
+/// `state` holds a valid `State<T>`, and only [`load`](Self::load) and [`store`](Self::store) access it:
+/// they copy it as a whole, under a lock of the library.
+///
+/// The lock is needed although the kernel sets parameters before it calls `init` of the module (none can
+/// be written in sysfs): [`Parameter::parse`] is code of the module as well. It may read the parameters,
+/// or start a thread that reads them while the kernel sets the next one.
 #[doc(hidden)]
 pub struct Place<T: 'static> {
     owner: &'static [u8],
@@ -295,8 +303,10 @@ pub struct Place<T: 'static> {
     state: UnsafeCell<State<T>>,
 }
 
-// SAFETY: By the type invariants, nobody reads while it is written.
-unsafe impl<T: Sync> Sync for Place<T> {}
+// SAFETY: By the type invariants, no two threads access `state` at once. What they get are copies of a
+// `T` that another thread has made: as a `T` is `Sync`, the other thread could as well have lent it to
+// them, for them to copy.
+unsafe impl<T: Copy + Sync> Sync for Place<T> {}
 
 impl<T: Parameter> Place<T> {
     const OPS: &'static bindings::kernel_param_ops = &bindings::kernel_param_ops {
@@ -319,14 +329,45 @@ impl<T: Parameter> Place<T> {
             name,
             default,
             range,
+            // INVARIANT: This is valid, and nothing refers to it yet.
             state: UnsafeCell::new(State::Untouched),
         }
     }
 
-    /// The value, unless one was refused.
+    /// Returns a copy of the state. Any context but a non-maskable interrupt.
+    fn load(&self) -> State<T> {
+        let mut copy = MaybeUninit::<State<T>>::uninit();
+        // SAFETY: The copy and, by the type invariants, the state are valid for so many bytes. All other
+        // accesses to the state are calls of this function, too, which lets one copy at a time.
+        unsafe {
+            shim::ktcp_param_copy(
+                copy.as_mut_ptr().cast(),
+                self.state.get().cast_const().cast(),
+                size_of::<State<T>>(),
+            )
+        };
+        // SAFETY: By the type invariants the state is valid. Its bytes are a value of their own, for
+        // `State<T>` is `Copy`.
+        unsafe { copy.assume_init() }
+    }
+
+    /// Replaces the state. Context as above.
+    fn store(&self, state: State<T>) {
+        // SAFETY: Both are valid for so many bytes. All other accesses to the place are calls of this
+        // function, too, which lets one copy at a time.
+        // INVARIANT: What is stored is a valid `State<T>`.
+        unsafe {
+            shim::ktcp_param_copy(
+                self.state.get().cast(),
+                (&raw const state).cast(),
+                size_of::<State<T>>(),
+            )
+        };
+    }
+
+    /// The value, unless one was refused. Any context but a non-maskable interrupt.
     pub fn read(&self) -> Result<T> {
-        // SAFETY: By the type invariants nobody writes any more when code of the module runs.
-        match unsafe { *self.state.get() } {
+        match self.load() {
             State::Untouched => Ok(self.default),
             State::Set(value) => Ok(value),
             State::Refused => Err(EINVAL),
@@ -373,7 +414,7 @@ impl<T: Parameter> Place<T> {
     /// # Safety
     ///
     /// As for `kernel_param_ops.set`: `value` is null or a string of C, and `raw` a parameter whose
-    /// `arg` is a `Place<T>`, of which nobody else makes use meanwhile.
+    /// `arg` is a `Place<T>`.
     unsafe extern "C" fn set(value: *const c_char, raw: *const bindings::kernel_param) -> c_int {
         // SAFETY: By the safety requirements.
         let place = unsafe { &*(*raw).__bindgen_anon_1.arg.cast::<Self>() };
@@ -383,8 +424,9 @@ impl<T: Parameter> Place<T> {
             // SAFETY: By the safety requirements.
             Some(unsafe { CStr::from_char_ptr(value) }.to_bytes())
         };
-        // SAFETY: By the safety requirements nobody else reads or writes it.
-        unsafe { *place.state.get() = place.next(*place.state.get(), given) };
+        // Without the lock, for this calls `parse`. No other value is stored meanwhile: the kernel sets the
+        // parameters of a module one after the other.
+        place.store(place.next(place.load(), given));
         0
     }
 
@@ -392,8 +434,7 @@ impl<T: Parameter> Place<T> {
     ///
     /// # Safety
     ///
-    /// As for `kernel_param_ops.get`: `buffer` has room for a page, and `raw` is as for `set`, but
-    /// that others may read, too.
+    /// As for `kernel_param_ops.get`: `buffer` has room for a page, and `raw` is as for `set`.
     unsafe extern "C" fn get(buffer: *mut c_char, raw: *const bindings::kernel_param) -> c_int {
         // SAFETY: By the safety requirements.
         let place = unsafe { &*(*raw).__bindgen_anon_1.arg.cast::<Self>() };

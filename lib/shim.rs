@@ -61,6 +61,7 @@ extern "C" {
     pub(crate) fn ktcp_hold_module(module: *mut bindings::module) -> bool;
     pub(crate) fn ktcp_release_module(module: *mut bindings::module);
     pub(crate) fn ktcp_module_has(module: *const bindings::module, code: *const c_void) -> bool;
+    pub(crate) fn ktcp_param_copy(to: *mut c_void, from: *const c_void, len: usize);
     pub(crate) fn ktcp_softirqs_off();
     pub(crate) fn ktcp_softirqs_on();
     pub(crate) fn ktcp_must_not_sleep() -> bool;

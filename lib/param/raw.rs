@@ -68,7 +68,7 @@ impl Write for Line {
 /// `struct kernel_param`, of which the kernel finds an array in the section `__param`.
 #[doc(hidden)]
 #[repr(transparent)]
-pub struct RawParameter(bindings::kernel_param);
+pub struct RawParameter(pub(super) bindings::kernel_param);
 
 // SAFETY: Only C looks into it, and nobody writes.
 unsafe impl Sync for RawParameter {}

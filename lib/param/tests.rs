@@ -13,7 +13,96 @@ use core::net::{
     Ipv4Addr,
     SocketAddr, //
 };
-use kernel::str::CString;
+use kernel::{
+    impl_has_hr_timer,
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow, //
+    },
+    time::{
+        hrtimer::{
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerPointer,
+            HrTimerRestart,
+            RelativeMode, //
+        },
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
+
+/// Many words, all of which are the same: one that is torn shows.
+#[derive(Clone, Copy)]
+struct Words([u64; 128]);
+
+impl Words {
+    fn are_torn(&self) -> bool {
+        self.0.iter().any(|word| *word != self.0[0])
+    }
+}
+
+static WORDS: Place<Words> = Place::new(b"test\0", "words", Words([0; 128]), &[]);
+
+impl Parameter for Words {
+    const KIND: &'static str = "words";
+
+    fn parse(text: &str) -> Option<Self> {
+        // As any code of a module, this may read what it sets.
+        WORDS.read().ok()?;
+        Some(Self([u64::parse(text)?; 128]))
+    }
+
+    fn show(&self, f: &mut Formatter<'_>) -> Written {
+        self.0[0].show(f)
+    }
+
+    fn accepts(f: &mut Formatter<'_>) -> Written {
+        u64::accepts(f)
+    }
+}
+
+/// Reads the words again and again, in the interrupt of a timer.
+#[pin_data]
+struct Reader {
+    #[pin]
+    timer: HrTimer<Self>,
+    read: Atomic<u32>,
+    torn: Atomic<u32>,
+}
+
+impl Reader {
+    const PERIOD: Delta = Delta::from_micros(500);
+}
+
+impl_has_hr_timer! {
+    impl HasHrTimer<Self> for Reader {
+        mode: RelativeMode<Monotonic>, field: self.timer
+    }
+}
+
+impl HrTimerCallback for Reader {
+    type Pointer<'a> = Arc<Self>;
+
+    fn run(
+        this: ArcBorrow<'_, Self>,
+        mut context: HrTimerCallbackContext<'_, Self>,
+    ) -> HrTimerRestart {
+        if WORDS.read().map_or(true, |words| words.are_torn()) {
+            this.torn.fetch_add(1, Relaxed);
+        }
+        this.read.fetch_add(1, Relaxed);
+        context.forward_now(Self::PERIOD);
+        HrTimerRestart::Restart
+    }
+}
 
 #[kunit_tests(ktcp_param)]
 mod cases {
@@ -112,6 +201,32 @@ mod cases {
         let refused = place.next(first, Some(b"x"));
         assert!(refused == State::Refused);
         assert!(place.next(refused, Some(b"2")) == State::Refused);
+    }
+
+    #[test]
+    fn a_reader_never_sees_a_part_of_a_value() -> Result {
+        const READS: u32 = 64;
+        let raw = RawParameter::new(c"words", core::ptr::null(), &WORDS);
+        let reader = Arc::pin_init(
+            pin_init!(Reader {
+                timer <- HrTimer::new(),
+                read: Atomic::new(0),
+                torn: Atomic::new(0),
+            }),
+            GFP_KERNEL,
+        )?;
+        let begin = Instant::<Monotonic>::now();
+        let running = reader.clone().start(Reader::PERIOD);
+        while reader.read.load(Relaxed) < READS && begin.elapsed().as_millis() < 20_000 {
+            for text in [c"1", c"2"] {
+                // SAFETY: A string of C, and a parameter whose `arg` is a `Place<Words>`.
+                unsafe { Place::<Words>::set(text.as_char_ptr(), &raw const raw.0) };
+            }
+        }
+        drop(running);
+        assert!(reader.read.load(Relaxed) >= READS);
+        assert_eq!(reader.torn.load(Relaxed), 0);
+        Ok(())
     }
 
     #[test]

@@ -7,6 +7,7 @@
 #include <linux/notifier.h>
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <uapi/linux/sched/types.h>
 #include <linux/workqueue.h>
@@ -176,6 +177,20 @@ void ktcp_wipe(void *memory, size_t len)
 	memzero_explicit(memory, len);
 }
 EXPORT_SYMBOL_GPL(ktcp_wipe);
+
+/*
+ * Built in, parameters are set before anything of the library is initialised. Held in
+ * whatever context a parameter is read, and for the time of a copy: so it is a raw one.
+ */
+static DEFINE_RAW_SPINLOCK(ktcp_param_lock);
+
+/* Copies the value of a parameter from or to where it is kept, as a whole. */
+void ktcp_param_copy(void *to, const void *from, size_t len)
+{
+	guard(raw_spinlock_irqsave)(&ktcp_param_lock);
+	memcpy(to, from, len);
+}
+EXPORT_SYMBOL_GPL(ktcp_param_copy);
 
 /* alloc_workqueue() is a macro. */
 struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name)

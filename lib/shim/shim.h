@@ -64,6 +64,7 @@ void ktcp_finish_park(void);
 void ktcp_unbind_kthread(struct task_struct *task);
 void ktcp_sched_batch(void);
 void ktcp_wipe(void *memory, size_t len);
+void ktcp_param_copy(void *to, const void *from, size_t len);
 struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name);
 
 /* In step with `RawStat` in ../fs.rs. */

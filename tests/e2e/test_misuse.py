@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -16,7 +17,9 @@ from .lab import Lab, build_module, echoed, is_ended, listens, loaded
 def leaks(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A lab whose guests have modules that leak."""
     folder = tmp_path_factory.mktemp("modules")
-    modules = [build_module(lab.kernel, name, folder) for name in ("leaky", "leaky_threads")]
+    modules = [
+        build_module(lab.kernel, name, folder) for name in ("leaky", "leaky_threads", "torn")
+    ]
     own = Lab(lab.kernel, [*lab.modules, *modules], lab.accel, "misuse")
     yield own
     own.close()
@@ -58,6 +61,21 @@ def test_leaked_threads_and_queues_end_with_their_module(machine: vm.Guest) -> N
     # The two that were leaked; not those that were let go.
     assert log.count("without having joined its thread") == 10
     assert log.count("without having dropped its queue") == 5
+
+
+def test_no_reader_sees_a_part_of_a_parameter(machine: vm.Guest) -> None:
+    # What the operator gives is long, and a thread that the first value has started reads meanwhile.
+    machine.must("for n in $(seq 4000); do echo words=$n; done >/tmp/words")
+    for _ in range(20):
+        machine.must("insmod /modules/torn.ko $(cat /tmp/words)", timeout=60)
+        assert machine.must("cat /sys/module/torn/parameters/words") == "4000\n"
+        machine.must("rmmod torn", timeout=60)
+    readers = re.findall(r"torn: read (\d+) values, (\d+) torn", machine.dmesg())
+    assert len(readers) == 20
+    print(readers)
+    assert all(torn == "0" for _, torn in readers)
+    # They did read while it was set.
+    assert sum(int(values) for values, _ in readers) > 100
 
 
 def test_what_outlives_a_module_is_none_of_its_code(lab: Lab) -> None:

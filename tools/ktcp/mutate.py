@@ -268,6 +268,13 @@ MUTATIONS = (
         "ktcp_pages",
     ),
     Mutation(
+        "a parameter is read while it is written",
+        "lib/shim/shim.c",
+        "guard(raw_spinlock_irqsave)(&ktcp_param_lock);",
+        "(void)&ktcp_param_lock;",
+        "ktcp_param",
+    ),
+    Mutation(
         "code is started for a module that is not its own",
         "lib/registry.rs",
         "if unsafe { shim::ktcp_module_has(module, code.cast()) } {",
