@@ -13,13 +13,14 @@ use kernel::{
             Relaxed, //
         },
         Arc, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
     }, //
 };
 use ktcp_server::{
-    fs::{
-        Metadata,
-        Timestamp, //
-    },
+    fs::Metadata,
     new_spinlock_bh,
     SpinLockBh, //
 };
@@ -38,7 +39,7 @@ pub(crate) struct Entry {
     /// The path as it stands in requests.
     target: KVec<u8>,
     state: Metadata,
-    /// When the file was last seen to be in that state, in milliseconds since 1970.
+    /// When the file was last seen to be in that state, by the clock of the cache that keeps it.
     seen: Atomic<i64>,
     /// What is said about it, and what is in it.
     bytes: KVVec<u8>,
@@ -62,7 +63,7 @@ impl Entry {
         let entry = Self {
             target: copy,
             state,
-            seen: Atomic::new(millis(Timestamp::now())),
+            seen: Atomic::new(0),
             bytes,
             head: head.len(),
         };
@@ -80,18 +81,13 @@ impl Entry {
     }
 }
 
-fn millis(time: Timestamp) -> i64 {
-    time.seconds
-        .wrapping_mul(1000)
-        .wrapping_add(i64::from(time.nanos / 1_000_000))
-}
-
 /// The places for the files whose targets have one hash.
 type Set = [Option<Arc<Entry>>; WAYS];
 
 /// A bounded number of small files. One that comes takes the place of another.
 pub(crate) struct Cache {
     sets: KVVec<Pin<KBox<SpinLockBh<Set>>>>,
+    started: Instant<Monotonic>,
     /// How many milliseconds a file is believed to be as it was seen.
     believed: i64,
 }
@@ -110,16 +106,20 @@ impl Cache {
         }
         Ok(Self {
             sets,
+            started: Instant::now(),
             believed: believed_millis.into(),
         })
+    }
+
+    /// The time in milliseconds, by a clock that cannot be set.
+    fn now(&self) -> i64 {
+        self.started.elapsed().as_millis()
     }
 
     /// The file that was there for `target` a moment ago. Any context.
     pub(crate) fn get(&self, target: &[u8]) -> Option<Arc<Entry>> {
         let entry = self.find(target)?;
-        let age = millis(Timestamp::now()).wrapping_sub(entry.seen.load(Relaxed));
-        // Clocks are set back, too.
-        (0..self.believed).contains(&age).then_some(entry)
+        (self.now() - entry.seen.load(Relaxed) < self.believed).then_some(entry)
     }
 
     /// The file for `target`, if it is kept in the state in which it was found just now. In
@@ -130,7 +130,7 @@ impl Cache {
             self.forget(&entry);
             return None;
         }
-        entry.seen.store(millis(Timestamp::now()), Relaxed);
+        entry.seen.store(self.now(), Relaxed);
         Some(entry)
     }
 
@@ -155,8 +155,9 @@ impl Cache {
         entries.find(|entry| *entry.target == *target).cloned()
     }
 
-    /// Keeps a file. Any context.
+    /// Keeps a file that was found just now. Any context.
     pub(crate) fn put(&self, entry: Arc<Entry>) {
+        entry.seen.store(self.now(), Relaxed);
         if entry.target.len() > LONGEST {
             return;
         }

@@ -9,9 +9,12 @@
 //! | `cache.rs` | small files, kept in memory |
 //! | `listing.rs`, `stats.rs`, `page.rs` | pages that are made |
 
-use core::net::{
-    IpAddr,
-    Ipv4Addr, //
+use core::{
+    net::{
+        IpAddr,
+        Ipv4Addr, //
+    },
+    time::Duration, //
 };
 use kernel::{
     prelude::*,
@@ -200,7 +203,7 @@ impl kernel::Module for Khttpd {
             },
             limits: Limits {
                 content: set.max_content,
-                seconds: set.receive_timeout_ms.div_ceil(1000).into(),
+                time: Duration::from_millis(set.receive_timeout_ms.into()),
             },
         };
         let millis = |millis: u32| Delta::from_millis(millis.into());

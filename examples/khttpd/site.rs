@@ -42,7 +42,10 @@ use crate::{
         Form, //
     }, //
 };
-use core::ops::Range;
+use core::{
+    ops::Range,
+    time::Duration, //
+};
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -181,6 +184,11 @@ impl Site for Tree {
         Timestamp::now().seconds
     }
 
+    fn uptime(&self) -> Duration {
+        // CAST: Not negative, for that clock does not go back.
+        Duration::from_nanos(self.counters.uptime().as_nanos() as u64)
+    }
+
     fn ready(&self, request: &Request<'_>) -> Option<Body> {
         let Target::Path(target) = request.target else {
             return None;
@@ -203,8 +211,8 @@ impl Site for Tree {
         })
     }
 
-    fn note(&self, status: Status, now: i64) {
-        self.counters.note(status, now);
+    fn note(&self, status: Status) {
+        self.counters.note(status);
     }
 }
 
@@ -216,6 +224,10 @@ impl Site for AtHand<'_> {
 
     fn now(&self) -> i64 {
         self.0.now()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.uptime()
     }
 
     fn ready(&self, request: &Request<'_>) -> Option<Body> {
@@ -230,8 +242,8 @@ impl Site for AtHand<'_> {
         !matches!(content, Body::File { .. })
     }
 
-    fn note(&self, status: Status, now: i64) {
-        self.0.note(status, now);
+    fn note(&self, status: Status) {
+        self.0.note(status);
     }
 }
 
@@ -254,7 +266,7 @@ impl Tree {
 
     #[inline(never)]
     fn stats(&self, form: Form) -> Result<Reply<Body>> {
-        let page = self.counters.page(form, self.now())?;
+        let page = self.counters.page(form)?;
         let media = match form {
             Form::Page => "text/html; charset=utf-8",
             Form::Json => "application/json",

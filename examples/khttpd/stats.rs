@@ -15,9 +15,13 @@ use kernel::{
     sync::atomic::{
         Atomic,
         Relaxed, //
+    },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
     }, //
 };
-use ktcp_server::fs::Timestamp;
 
 /// How many seconds the plot shows.
 const SECONDS: usize = 60;
@@ -37,14 +41,15 @@ pub(crate) enum Form {
 
 /// What the server counts.
 pub(crate) struct Counters {
-    started: i64,
+    started: Instant<Monotonic>,
     open: Atomic<i64>,
     opened: Atomic<u64>,
     requests: Atomic<u64>,
     /// By the first digit of their status.
     statuses: [Atomic<u64>; 6],
     kept_bytes: Atomic<u64>,
-    /// In each of the last seconds: the second in the upper half, the requests in the lower.
+    /// In each of the last seconds of the [uptime](Self::uptime): the second in the upper half, the
+    /// requests in the lower.
     seconds: [Atomic<u64>; KEPT],
 }
 
@@ -63,7 +68,7 @@ struct Snapshot {
 impl Counters {
     pub(crate) fn new() -> Self {
         Self {
-            started: Timestamp::now().seconds,
+            started: Instant::now(),
             open: Atomic::new(0),
             opened: Atomic::new(0),
             requests: Atomic::new(0),
@@ -71,6 +76,15 @@ impl Counters {
             kept_bytes: Atomic::new(0),
             seconds: [const { Atomic::new(0) }; KEPT],
         }
+    }
+
+    /// How long the server has been running, whatever becomes of the date meanwhile.
+    pub(crate) fn uptime(&self) -> Delta {
+        self.started.elapsed()
+    }
+
+    fn uptime_seconds(&self) -> i64 {
+        self.uptime().as_millis() / 1000
     }
 
     /// A connection was opened.
@@ -89,13 +103,13 @@ impl Counters {
         self.kept_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// A response is given at `now`.
-    pub(crate) fn note(&self, status: Status, now: i64) {
+    /// A response is given.
+    pub(crate) fn note(&self, status: Status) {
         self.requests.fetch_add(1, Relaxed);
         if let Some(class) = self.statuses.get(usize::from(status.code / 100)) {
             class.fetch_add(1, Relaxed);
         }
-        let second = now as u64 & u64::from(u32::MAX);
+        let second = self.uptime_seconds() as u64 & u64::from(u32::MAX);
         let place = &self.seconds[second as usize % KEPT];
         let mut old = place.load(Relaxed);
         loop {
@@ -111,18 +125,19 @@ impl Counters {
         }
     }
 
-    fn snapshot(&self, now: i64) -> Snapshot {
+    fn snapshot(&self) -> Snapshot {
+        let uptime = self.uptime_seconds();
         let mut rates = [0; SECONDS];
         for (rate, ago) in rates.iter_mut().rev().zip(1..) {
             // The second that runs is left out: it has only begun.
-            let second = (now - ago) as u64 & u64::from(u32::MAX);
+            let second = (uptime - ago) as u64 & u64::from(u32::MAX);
             let value = self.seconds[second as usize % KEPT].load(Relaxed);
             if value >> 32 == second {
                 *rate = value & u64::from(u32::MAX);
             }
         }
         Snapshot {
-            uptime: (now - self.started).max(0),
+            uptime,
             open: self.open.load(Relaxed),
             opened: self.opened.load(Relaxed),
             requests: self.requests.load(Relaxed),
@@ -132,9 +147,9 @@ impl Counters {
         }
     }
 
-    /// The statistics at `now`. May sleep.
-    pub(crate) fn page(&self, form: Form, now: i64) -> Result<KVVec<u8>> {
-        let snapshot = self.snapshot(now);
+    /// The statistics. May sleep.
+    pub(crate) fn page(&self, form: Form) -> Result<KVVec<u8>> {
+        let snapshot = self.snapshot();
         let mut page = Page::new(LIMIT);
         match form {
             Form::Page => snapshot.write_html(&mut page),

@@ -29,7 +29,7 @@ use super::{
     response::Reply,
     status::Status, //
 };
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 /// Bytes of the one file that there is.
 pub const FILE: &[u8] = b"0123456789";
@@ -92,8 +92,10 @@ impl Content<Out> for Slice {
 
 /// A site with one file and one folder.
 pub struct OneFile {
-    /// The time.
+    /// The date.
     pub now: Cell<i64>,
+    /// The time that has passed.
+    pub uptime: Cell<Duration>,
 }
 
 impl Site for OneFile {
@@ -101,6 +103,10 @@ impl Site for OneFile {
 
     fn now(&self) -> i64 {
         self.now.get()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.uptime.get()
     }
 
     fn reply(&self, request: &Request<'_>) -> Option<Reply<Slice>> {
@@ -116,6 +122,10 @@ impl Site for AtHand<'_> {
 
     fn now(&self) -> i64 {
         self.0.now()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.uptime()
     }
 
     fn ready(&self, request: &Request<'_>) -> Option<Slice> {
@@ -190,7 +200,7 @@ fn check_path(path: &Path) {
 /// The limits of the site.
 pub const LIMITS: Limits = Limits {
     content: 100,
-    seconds: 10,
+    time: Duration::from_secs(10),
 };
 
 /// What comes back for `said`, said in pieces of `piece` bytes to a sink that grows by `room`; the
@@ -198,6 +208,7 @@ pub const LIMITS: Limits = Limits {
 pub fn talk(said: &[u8], piece: usize, room: usize, tries: bool) -> (Vec<u8>, Step) {
     let site = OneFile {
         now: Cell::new(784_111_777),
+        uptime: Cell::default(),
     };
     let mut conversation = Conversation::default();
     let mut out = Out {

@@ -23,7 +23,10 @@ use super::{
     },
     status::Status, //
 };
-use core::convert::Infallible;
+use core::{
+    convert::Infallible,
+    time::Duration, //
+};
 
 /// Where responses go. It takes what there is room for.
 pub trait Sink {
@@ -58,8 +61,12 @@ pub trait Site {
     /// The content of a response.
     type Content;
 
-    /// The time, in seconds since 1970.
+    /// The date, in seconds since 1970: for what is shown, and for what is compared with dates. It
+    /// can be set.
     fn now(&self) -> i64;
+
+    /// How long the site has been there, by a clock that cannot be set: for time that passes.
+    fn uptime(&self) -> Duration;
 
     /// What answers a [plain](Request::is_plain) request behind [`Start`]: the rest of the head,
     /// the empty line and the content. Nothing if that is not at hand.
@@ -75,8 +82,8 @@ pub trait Site {
         true
     }
 
-    /// A response is under way at that time.
-    fn note(&self, _status: Status, _now: i64) {}
+    /// A response is under way.
+    fn note(&self, _status: Status) {}
 }
 
 /// How long what a request brings may be, and how long it may take.
@@ -84,8 +91,8 @@ pub trait Site {
 pub struct Limits {
     /// Bytes of content: 413 beyond.
     pub content: u64,
-    /// Seconds for a content: 408 after that.
-    pub seconds: i64,
+    /// Time for a content: 408 after that.
+    pub time: Duration,
 }
 
 /// What is to be done with a connection.
@@ -133,7 +140,8 @@ enum State<C> {
     /// In the content of one, the reply to which is known.
     Receiving {
         receiver: Receiver,
-        since: i64,
+        /// The [uptime](Site::uptime) at its start.
+        since: Duration,
         /// Whether the client is still to hear that the content is wanted.
         encourage: bool,
         pending: Pending<C>,
@@ -146,9 +154,8 @@ enum State<C> {
     Draining {
         /// How many bytes it may be.
         left: u64,
-        since: i64,
-        /// Whether the client has been told of the end.
-        told: bool,
+        /// The [uptime](Site::uptime) when the client was told of the end, if it has been.
+        told: Option<Duration>,
     },
     /// Behind the last reply.
     Closing,
@@ -224,7 +231,7 @@ impl<C> Conversation<C> {
                         }
                     }
                     let (count, done) = match receiver.take(rest) {
-                        _ if site.now() - since > limits.seconds => {
+                        _ if site.uptime().saturating_sub(since) > limits.time => {
                             self.state = State::Replying(last(Status::REQUEST_TIMEOUT));
                             continue;
                         }
@@ -253,33 +260,32 @@ impl<C> Conversation<C> {
                         self.state = State::Replying(pending);
                         return (consumed, Step::Wait);
                     }
-                    let now = site.now();
-                    site.note(pending.reply.status, now);
-                    self.state = write_head(pending, now, sink);
+                    site.note(pending.reply.status);
+                    self.state = write_head(pending, site.now(), sink);
                 }
                 State::Sending { content, then } if !site.can_send(&content) => {
                     self.state = State::Sending { content, then };
                     return (consumed, Step::Elsewhere);
                 }
                 State::Sending { mut content, then } => match content.send(sink) {
-                    Ok(true) => self.state = after(then, site.now()),
+                    Ok(true) => self.state = after(then),
                     Ok(false) => {
                         self.state = State::Sending { content, then };
                         return (consumed, Step::Wait);
                     }
                     Err(Broken) => return (consumed, Step::Reset),
                 },
-                State::Draining { left, since, told } => {
-                    let count = rest.len() as u64;
-                    if count > left || site.now() - since > limits.seconds {
+                State::Draining { left, told } => {
+                    let (now, count) = (site.uptime(), rest.len() as u64);
+                    let since = told.unwrap_or(now);
+                    if count > left || now.saturating_sub(since) > limits.time {
                         continue;
                     }
                     self.state = State::Draining {
                         left: left - count,
-                        since,
-                        told: true,
+                        told: Some(since),
                     };
-                    let step = if told { Step::Wait } else { Step::HalfClose };
+                    let step = told.map_or(Step::HalfClose, |_| Step::Wait);
                     return (input.len(), step);
                 }
                 State::Closing => return (consumed, Step::Close),
@@ -339,9 +345,8 @@ impl<C> Conversation<C> {
         S: Sink,
         C: Content<S>,
     {
-        let now = site.now();
-        site.note(Status::OK, now);
-        sink.write(self.start.at(now));
+        site.note(Status::OK);
+        sink.write(self.start.at(site.now()));
         self.state = match content.send(sink) {
             Ok(true) => State::Ready { seen: 0 },
             Ok(false) => State::Sending {
@@ -367,9 +372,8 @@ impl<C> Conversation<C> {
             _ => false,
         };
         if waits && sink.room() >= HEAD_ROOM {
-            let now = site.now();
-            site.note(Status::REQUEST_TIMEOUT, now);
-            write_head(last::<C>(Status::REQUEST_TIMEOUT), now, sink);
+            site.note(Status::REQUEST_TIMEOUT);
+            write_head(last::<C>(Status::REQUEST_TIMEOUT), site.now(), sink);
         }
         self.state = State::Closing;
     }
@@ -390,14 +394,13 @@ fn last<C>(status: Status) -> Pending<C> {
     }
 }
 
-fn after<C>(then: Then, now: i64) -> State<C> {
+fn after<C>(then: Then) -> State<C> {
     match then {
         Then::Next => State::Ready { seen: 0 },
         Then::Close => State::Closing,
         Then::Drain => State::Draining {
             left: MAX_DRAINED,
-            since: now,
-            told: false,
+            told: None,
         },
     }
 }
@@ -452,7 +455,7 @@ fn begin<T: Site>(site: &T, limits: &Limits, request: &Request<'_>) -> Option<St
     } else {
         State::Receiving {
             receiver,
-            since: site.now(),
+            since: site.uptime(),
             encourage: request.expects_continue,
             pending,
         }
@@ -494,7 +497,7 @@ fn write_head<C: Content<S>, S: Sink>(pending: Pending<C>, now: i64, sink: &mut 
     }
     match reply.content {
         Some(content) if !head_only => State::Sending { content, then },
-        _ => after(then, now),
+        _ => after(then),
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     conversation::{Conversation, Step},
     request::{self, Method},
 };
-use std::{cell::Cell, fs};
+use std::{cell::Cell, fs, time::Duration};
 
 /// What comes back, as text; the same wherever it is answered.
 fn talk(said: &[u8], piece: usize, room: usize) -> (String, Step) {
@@ -305,9 +305,30 @@ fn conditions_and_ranges_reach_the_site() {
     assert_eq!(statuses(&with("Range: bytes=10-")).0, [416]);
 }
 
+fn site() -> OneFile {
+    OneFile {
+        now: Cell::new(0),
+        uptime: Cell::default(),
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Lets a second pass; meanwhile, the clock that tells dates is set forward or back.
+fn let_a_second_pass(site: &OneFile) {
+    let passed = site.uptime.get() + SECOND;
+    site.uptime.set(passed);
+    let set = if passed.as_secs() % 2 == 0 {
+        3600
+    } else {
+        -3600
+    };
+    site.now.set(site.now.get() + 2 * set);
+}
+
 #[test]
 fn slow_clients_are_told() {
-    let site = OneFile { now: Cell::new(0) };
+    let site = site();
     let out = || Out {
         bytes: Vec::new(),
         room: 10_000,
@@ -337,14 +358,14 @@ fn slow_clients_are_told() {
     let (mut conversation, mut out) = (Conversation::<Slice>::default(), out());
     let head = with("Content-Length: 50");
     conversation.advance(&site, &LIMITS, head.as_bytes(), &mut out);
-    for second in 1..=LIMITS.seconds {
-        site.now.set(second);
+    for _ in 1..=LIMITS.time.as_secs() {
+        let_a_second_pass(&site);
         assert_eq!(
             conversation.advance(&site, &LIMITS, b"x", &mut out),
             (1, Step::Wait)
         );
     }
-    site.now.set(LIMITS.seconds + 1);
+    let_a_second_pass(&site);
     assert_eq!(
         conversation.advance(&site, &LIMITS, b"x", &mut out).1,
         Step::Close
@@ -355,7 +376,7 @@ fn slow_clients_are_told() {
 #[test]
 fn an_upload_goes_on_after_its_refusal() {
     let refused = || {
-        let site = OneFile { now: Cell::new(0) };
+        let site = site();
         let mut conversation = Conversation::<Slice>::default();
         let mut out = Out {
             bytes: Vec::new(),
@@ -375,14 +396,14 @@ fn an_upload_goes_on_after_its_refusal() {
     // For some time
     let (site, mut conversation, mut out) = refused();
     let told = out.bytes.len();
-    for second in 0..=LIMITS.seconds {
-        site.now.set(second);
+    for _ in 1..=LIMITS.time.as_secs() {
+        let_a_second_pass(&site);
         assert_eq!(
             conversation.advance(&site, &LIMITS, &content, &mut out),
             (content.len(), Step::Wait)
         );
     }
-    site.now.set(LIMITS.seconds + 1);
+    let_a_second_pass(&site);
     let (_, step) = conversation.advance(&site, &LIMITS, &content, &mut out);
     assert_eq!((step, out.bytes.len()), (Step::Close, told));
 
