@@ -81,6 +81,20 @@ mod tests {
     }
 
     #[test]
+    fn prefixes_out_of_range_are_refused() -> Result {
+        for bits in [0, 33, u8::MAX] {
+            assert_eq!(refusal(event_loop().peer_prefix_v4(bits)), Some(EINVAL));
+        }
+        for bits in [0, 129, u8::MAX] {
+            assert_eq!(refusal(event_loop().peer_prefix_v6(bits)), Some(EINVAL));
+        }
+        for (v4, v6) in [(1, 1), (32, 128)] {
+            start(event_loop().peer_prefix_v4(v4).peer_prefix_v6(v6))?;
+        }
+        Ok(())
+    }
+
+    #[test]
     fn times_out_of_range_are_refused() -> Result {
         const DAY: i64 = 24 * 60 * 60 * 1000;
         for millis in [-1, 0, DAY + 1] {

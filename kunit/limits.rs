@@ -125,6 +125,30 @@ fn an_address_has_its_share_by_v4_and_v6_together(executor: Executor) -> Result 
     Ok(())
 }
 
+fn addresses_of_one_prefix_share(executor: Executor) -> Result {
+    let (server, _record, addr) = start(builder(executor).max_per_peer(1).peer_prefix_v4(24))?;
+    let from = |last_but_one, last| {
+        TcpStream::options()
+            .local_addr(SocketAddr::from((
+                Ipv4Addr::new(127, 0, last_but_one, last),
+                0,
+            )))
+            .connect(&namespace()?, addr)
+    };
+    let first = from(1, 1)?;
+    exchange(&first, b"hello")?;
+    assert!(from(1, 2).map_or_else(|error| error == ECONNRESET, |client| is_reset(&client)));
+    exchange(&from(2, 1)?, b"hello")?;
+    assert!(eventually(|| server.statistics().refused_by_peer_limit == 1));
+
+    // The share that is given back is that of the prefix.
+    drop(first);
+    assert!(eventually(|| {
+        from(1, 3).is_ok_and(|client| exchange(&client, b"hello").is_ok())
+    }));
+    Ok(())
+}
+
 fn a_socket_that_somebody_else_watches_is_left_alone(executor: Executor) -> Result {
     let (server, record, addr) = start(builder(executor))?;
     let bystander = connect(addr)?;
@@ -314,6 +338,7 @@ suites! {
     ktcp_limits_trying;
     one_connection_too_many_is_reset,
     an_address_has_its_share_by_v4_and_v6_together,
+    addresses_of_one_prefix_share,
     a_socket_that_somebody_else_watches_is_left_alone,
     an_idle_connection_is_closed,
     a_message_that_comes_in_drips_is_not_waited_for,

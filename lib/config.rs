@@ -5,7 +5,10 @@
 use crate::{
     buffer::BufferSize,
     handler::Handler,
-    limits::Limits,
+    limits::{
+        Limits,
+        PeerPrefixes, //
+    },
     name::Name,
     net::{
         Device,
@@ -81,6 +84,8 @@ impl Config {
                 1,
                 1 << 24,
             ),
+            ("peer_prefix_v4", self.limits.prefixes.v4.into(), 1, 32),
+            ("peer_prefix_v6", self.limits.prefixes.v6.into(), 1, 128),
             ("idle_timeout", millis(self.timeouts.idle), 1, DAY),
             ("receive_timeout", millis(self.timeouts.receive), 1, DAY),
             ("send_timeout", millis(self.timeouts.send), 1, DAY),
@@ -113,6 +118,7 @@ impl Config {
 /// | [`input_buffer`](Self::input_buffer), [`output_buffer`](Self::output_buffer) | 64 KiB |
 /// | [`max_connections`](Self::max_connections) | 10,000 |
 /// | [`max_per_peer`](Self::max_per_peer) | no limit |
+/// | [`peer_prefix_v4`](Self::peer_prefix_v4), [`peer_prefix_v6`](Self::peer_prefix_v6) | 32 and 64 bits |
 /// | [`idle_timeout`](Self::idle_timeout), [`receive_timeout`](Self::receive_timeout), [`send_timeout`](Self::send_timeout) | none |
 /// | [`drain`](Self::drain) | 5 s |
 ///
@@ -169,6 +175,7 @@ impl Builder {
                 limits: Limits {
                     connections: 10_000,
                     per_peer: None,
+                    prefixes: PeerPrefixes::default(),
                 },
                 timeouts: Timeouts::default(),
                 drain: Delta::from_secs(5),
@@ -282,9 +289,32 @@ impl Builder {
         self
     }
 
-    /// How many connections there may be at once with one address. One more is reset, and counted.
+    /// How many connections there may be at once with one peer. One more is reset, and counted.
+    ///
+    /// A peer is an IPv4 address, or 64 bits of an IPv6 address, unless
+    /// [`peer_prefix_v4`](Self::peer_prefix_v4) or [`peer_prefix_v6`](Self::peer_prefix_v6) says
+    /// otherwise. An address of IPv4 that is mapped into IPv6 is one of IPv4.
     pub fn max_per_peer(mut self, connections: u32) -> Self {
         self.config.limits.per_peer = Some(connections as usize);
+        self
+    }
+
+    /// How many leading bits of an IPv4 address are one peer for [`max_per_peer`](Self::max_per_peer):
+    /// 1 to 32. With 24, all of 192.0.2.0/24 together have that many connections.
+    pub fn peer_prefix_v4(mut self, bits: u8) -> Self {
+        self.config.limits.prefixes.v4 = bits;
+        self
+    }
+
+    /// How many leading bits of an IPv6 address are one peer for [`max_per_peer`](Self::max_per_peer):
+    /// 1 to 128.
+    ///
+    /// A host may use all the addresses of its network, which are 2^64 as a rule, so that with more
+    /// than 64 it has no limit. A provider gives a customer 2^8 such networks and more: 56 or 48
+    /// counts those together. Addresses of the link (fe80::/64) are one peer unless this is more than
+    /// 64.
+    pub fn peer_prefix_v6(mut self, bits: u8) -> Self {
+        self.config.limits.prefixes.v6 = bits;
         self
     }
 

@@ -78,6 +78,8 @@ fn config(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
             "max_per_peer",
             limits.per_peer.map_or(0, |limit| limit as i64),
         ),
+        ("peer_prefix_v4", limits.prefixes.v4.into()),
+        ("peer_prefix_v6", limits.prefixes.v6.into()),
         ("idle_timeout_ms", millis(timeouts.idle)),
         ("receive_timeout_ms", millis(timeouts.receive)),
         ("send_timeout_ms", millis(timeouts.send)),

@@ -15,8 +15,42 @@ use kernel::{
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) connections: usize,
-    /// For each address of a peer; `None` is no limit.
+    /// For each peer; `None` is no limit.
     pub(crate) per_peer: Option<usize>,
+    pub(crate) prefixes: PeerPrefixes,
+}
+
+/// How many leading bits of an address tell one peer from another.
+///
+/// A host has a single IPv4 address as a rule, but as many IPv6 addresses as it likes: all those of its
+/// network, 2^64.
+#[derive(Clone, Copy)]
+pub(crate) struct PeerPrefixes {
+    pub(crate) v4: u8,
+    pub(crate) v6: u8,
+}
+
+impl Default for PeerPrefixes {
+    fn default() -> Self {
+        Self { v4: 32, v6: 64 }
+    }
+}
+
+impl PeerPrefixes {
+    /// One key for a peer, whether it comes by IPv4 or mapped into IPv6 (RFC 4291, 2.5.5.2).
+    fn key(&self, peer: IpAddr) -> [u8; 16] {
+        let (addr, bits) = match peer.to_canonical() {
+            IpAddr::V4(addr) => (addr.to_ipv6_mapped(), 96 + usize::from(self.v4)),
+            IpAddr::V6(addr) => (addr, usize::from(self.v6)),
+        };
+        let mut key = addr.octets();
+        for (index, octet) in key.iter_mut().enumerate() {
+            let kept = bits.saturating_sub(8 * index).min(8);
+            // CAST: The lower half of it, whose first `kept` bits are ones.
+            *octet &= (0xff00_u16 >> kept) as u8;
+        }
+        key
+    }
 }
 
 /// Why a newcomer is not taken in.
@@ -24,7 +58,7 @@ pub(crate) struct Limits {
 pub(crate) enum Refusal {
     /// The server has as many connections as it may have.
     Full,
-    /// The peer's address has.
+    /// The peer has as many as it may have.
     PeerFull,
     /// Somebody else watches the socket already.
     InUse,
@@ -38,23 +72,17 @@ impl<E: Into<Error>> From<E> for Refusal {
     }
 }
 
-/// How many connections each address has.
+/// How many connections each peer has.
 pub(crate) struct Shares {
+    prefixes: PeerPrefixes,
     /// Empty unless there is a limit for each peer.
     by_peer: RBTree<[u8; 16], usize>,
 }
 
-/// One key for an address, whether it comes by IPv4 or mapped into IPv6 (RFC 4291, 2.5.5.2).
-fn key(peer: IpAddr) -> [u8; 16] {
-    match peer {
-        IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
-        IpAddr::V6(addr) => addr.octets(),
-    }
-}
-
 impl Shares {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
+            prefixes: limits.prefixes,
             by_peer: RBTree::new(),
         }
     }
@@ -72,11 +100,12 @@ impl Shares {
         let Some(per_peer) = limits.per_peer else {
             return Ok(());
         };
-        match self.by_peer.get_mut(&key(peer)) {
+        let key = self.prefixes.key(peer);
+        match self.by_peer.get_mut(&key) {
             Some(count) if *count >= per_peer => return Err(Refusal::PeerFull),
             Some(count) => *count += 1,
             None => {
-                let node = RBTreeNode::new(key(peer), 1, GFP_KERNEL)?;
+                let node = RBTreeNode::new(key, 1, GFP_KERNEL)?;
                 self.by_peer.insert(node);
             }
         }
@@ -85,11 +114,73 @@ impl Shares {
 
     /// Gives a place back.
     pub(crate) fn give_back(&mut self, peer: IpAddr) {
-        let key = key(peer);
+        let key = self.prefixes.key(peer);
         match self.by_peer.get_mut(&key) {
             Some(count) if *count > 1 => *count -= 1,
             Some(_) => drop(self.by_peer.remove(&key)),
             None => {}
         }
+    }
+}
+
+#[kunit_tests(ktcp_limits)]
+mod tests {
+    use super::*;
+
+    /// Whether two peers are the same one, with those prefixes.
+    fn are_one(v4: u8, v6: u8, one: &str, other: &str) -> Result<bool> {
+        let limits = Limits {
+            connections: 10,
+            per_peer: Some(1),
+            prefixes: PeerPrefixes { v4, v6 },
+        };
+        let addr = |text: &str| text.parse::<IpAddr>().map_err(|_| EINVAL);
+        let (one, other) = (addr(one)?, addr(other)?);
+        let mut shares = Shares::new(&limits);
+        let mut take = |peer| match shares.take(peer, 0, &limits) {
+            Ok(()) => Ok(false),
+            Err(Refusal::PeerFull) => Ok(true),
+            Err(_) => Err(ENOMEM),
+        };
+        assert!(!take(one)?);
+        let is_refused = take(other)?;
+        // What is given back is what was taken.
+        shares.give_back(one);
+        if !is_refused {
+            shares.give_back(other);
+        }
+        assert!(shares.by_peer.is_empty());
+        Ok(is_refused)
+    }
+
+    #[test]
+    fn a_peer_is_a_prefix() -> Result {
+        for (v4, v6, one, other, expected) in [
+            (32, 64, "2001:db8::1", "2001:db8::2", true),
+            (32, 64, "2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", true),
+            (32, 64, "2001:db8::1", "2001:db8:0:1::1", false),
+            (32, 56, "2001:db8::1", "2001:db8:0:ff::1", true),
+            (32, 56, "2001:db8::1", "2001:db8:0:100::1", false),
+            (32, 1, "::1", "7fff::1", true),
+            (32, 1, "::1", "8000::1", false),
+            (32, 127, "2001:db8::2", "2001:db8::3", true),
+            (32, 128, "2001:db8::2", "2001:db8::3", false),
+            (32, 64, "192.0.2.1", "192.0.2.1", true),
+            (32, 64, "192.0.2.1", "192.0.2.2", false),
+            (24, 64, "192.0.2.1", "192.0.2.255", true),
+            (24, 64, "192.0.2.1", "192.0.3.1", false),
+            (1, 64, "1.2.3.4", "127.0.0.1", true),
+            (1, 64, "1.2.3.4", "128.0.0.1", false),
+            // A mapped address is one of IPv4, whatever the prefix of the others.
+            (32, 64, "192.0.2.1", "::ffff:192.0.2.1", true),
+            (32, 64, "::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+            (24, 128, "::ffff:192.0.2.1", "192.0.2.2", true),
+            (1, 1, "0.0.0.0", "::", false),
+            (1, 81, "0.0.0.0", "::fffe:0:0", false),
+        ] {
+            assert_eq!(are_one(v4, v6, one, other)?, expected);
+            assert_eq!(are_one(v4, v6, other, one)?, expected);
+        }
+        Ok(())
     }
 }

@@ -202,6 +202,7 @@ impl Shared {
     #[inline(never)]
     fn new(config: Config, addr: SocketAddr, atomic: bool) -> Result<Arc<Self>> {
         let counters = Arc::new(Counters::new()?, GFP_KERNEL)?;
+        let shares = Shares::new(&config.limits);
         Arc::pin_init(
             try_pin_init!(Self {
                 engine: Engine::new(&config, &counters, atomic)?,
@@ -213,7 +214,7 @@ impl Shared {
                 drained <- Latch::new(),
                 table <- new_mutex!(Table {
                     entries: Slots::new(),
-                    shares: Shares::new(),
+                    shares,
                     finished: None,
                     most_open: 0,
                     draining: false,

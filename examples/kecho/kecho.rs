@@ -43,8 +43,12 @@ ktcp_server::parameters! {
         executor: Executor = Executor::EventLoop,
         /// Connections that may be open at once
         max_connections: u32 [1..=16_777_216] = 10_000,
-        /// Connections that one address may have open at once; 0 is no limit
+        /// Connections that one peer may have open at once; 0 is no limit
         max_per_peer: u32 [0..=16_777_216] = 0,
+        /// Leading bits of an IPv4 address that are one peer
+        peer_prefix_v4: u8 [1..=32] = 32,
+        /// Leading bits of an IPv6 address that are one peer
+        peer_prefix_v6: u8 [1..=128] = 64,
         /// Milliseconds of silence after which a connection is closed; 0 is never
         idle_timeout_ms: u32 [0..=86_400_000] = 0,
         /// Bytes of each of the two buffers of a connection in use
@@ -86,6 +90,8 @@ impl kernel::Module for Kecho {
             .backlog(set.backlog)
             .executor(set.executor)
             .max_connections(set.max_connections)
+            .peer_prefix_v4(set.peer_prefix_v4)
+            .peer_prefix_v6(set.peer_prefix_v6)
             .input_buffer(set.buffer_size)
             .output_buffer(set.buffer_size);
         if set.max_per_peer > 0 {

@@ -90,8 +90,12 @@ ktcp_server::parameters! {
         max_content: u64 [0..=1_099_511_627_776] = 1 << 20,
         /// Connections that may be open at once
         max_connections: u32 [1..=16_777_216] = 10_000,
-        /// Connections that one address may have open at once; 0 is no limit
+        /// Connections that one peer may have open at once; 0 is no limit
         max_per_peer: u32 [0..=16_777_216] = 0,
+        /// Leading bits of an IPv4 address that are one peer
+        peer_prefix_v4: u8 [1..=32] = 32,
+        /// Leading bits of an IPv6 address that are one peer
+        peer_prefix_v6: u8 [1..=128] = 64,
         /// Connections that may wait to be accepted
         backlog: u16 [1..=65_535] = 1024,
         /// Milliseconds of silence after which a connection is closed
@@ -212,6 +216,8 @@ impl kernel::Module for Khttpd {
             .backlog(set.backlog)
             .executor(set.executor)
             .max_connections(set.max_connections)
+            .peer_prefix_v4(set.peer_prefix_v4)
+            .peer_prefix_v6(set.peer_prefix_v6)
             .idle_timeout(millis(set.idle_timeout_ms))
             .receive_timeout(millis(set.receive_timeout_ms))
             .send_timeout(millis(set.send_timeout_ms));

@@ -55,6 +55,8 @@ KNOWN = {
     "max_per_peer": Known(
         "0", ("0", "1", MILLION16), ("16777217", "-1", "all"), f"0 to {MILLION16}"
     ),
+    "peer_prefix_v4": Known("32", ("1", "24", "32"), ("0", "33", "-1", "all"), "1 to 32"),
+    "peer_prefix_v6": Known("64", ("1", "48", "128"), ("0", "129", "-1", "/64"), "1 to 128"),
     "idle_timeout_ms": Known("0", ("0", "1", DAY), ("86400001", "-1", "1s"), f"0 to {DAY}"),
     "buffer_size": Known(
         "65536", ("1", MILLION16), ("0", "16777217", "64k", "-1"), f"1 to {MILLION16}"
@@ -113,6 +115,8 @@ def test_defaults(library: vm.Guest) -> None:
         "output_buffer": "65536",
         "max_connections": "10000",
         "max_per_peer": "0",
+        "peer_prefix_v4": "32",
+        "peer_prefix_v6": "64",
         "idle_timeout_ms": "0",
         "receive_timeout_ms": "0",
         "send_timeout_ms": "0",
@@ -284,6 +288,27 @@ def test_max_per_peer(lab: Lab, guest: vm.Guest) -> None:
         # Others have their own share.
         assert guest.must(f"echo hello | nc 127.0.0.1 {PORT}") == "hello\n"
     assert statistics(guest)["refused_by_peer_limit"] == 1
+
+
+@pytest.mark.parametrize("bits", [64, 128])
+def test_peer_prefix(library: vm.Guest, bits: int) -> None:
+    near, neighbour, far = "2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"
+    for addr in (near, neighbour, far):
+        library.must(f"ip -6 addr add {addr}/128 dev lo")
+    try:
+        library.must(f"insmod /modules/kecho.ko addr=:: max_per_peer=1 peer_prefix_v6={bits}")
+        # The client of an address of this machine has that address itself.
+        library.must(f"(echo first; sleep 60) | nc {near} {PORT} >/dev/null &")
+        assert eventually(lambda: statistics(library)["bytes_out"] > 0)
+        assert library.run(f"echo near | nc {near} {PORT}").output != "near\n"
+        seen = library.run(f"echo next | nc {neighbour} {PORT}").output
+        assert (seen == "next\n") == (bits == 128)
+        assert library.must(f"echo far | nc {far} {PORT}") == "far\n"
+        assert library.must(f"echo four | nc 127.0.0.1 {PORT}") == "four\n"
+        assert statistics(library)["refused_by_peer_limit"] == 2 - (bits == 128)
+    finally:
+        for addr in (near, neighbour, far):
+            library.must(f"ip -6 addr del {addr}/128 dev lo")
 
 
 def test_idle_timeout(lab: Lab, guest: vm.Guest) -> None:

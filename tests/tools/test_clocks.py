@@ -31,7 +31,17 @@ DATES = {
 
 
 def test_only_dates_are_read_from_the_clock_that_can_be_set() -> None:
-    git = ["git", "-c", f"safe.directory={CHECKOUT}", "ls-files", "-z", "*.rs", "*.py", "*.c", "*.h"]
+    git = [
+        "git",
+        "-c",
+        f"safe.directory={CHECKOUT}",
+        "ls-files",
+        "-z",
+        "*.rs",
+        "*.py",
+        "*.c",
+        "*.h",
+    ]
     git += ["*.sh", "Makefile", "Kbuild", "tools/*"]
     listing = subprocess.run(git, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
     files = [name for name in listing.split("\0") if name and (CHECKOUT / name).is_file()]

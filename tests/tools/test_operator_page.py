@@ -105,7 +105,10 @@ def test_the_defaults_of_the_builder_are_those_of_the_page() -> None:
     source = (CHECKOUT / "lib/config.rs").read_text()
     new = source[source.index("pub(crate) fn new(name") :].split("\n    }\n")[0]
     assert "connections: 10_000" in new and "| connections | 10,000 |" in PAGE
-    assert "per_peer: None" in new and "| connections per address | none |" in PAGE
+    limits = (CHECKOUT / "lib/limits.rs").read_text()
+    assert "per_peer: None" in new and "prefixes: PeerPrefixes::default()" in new
+    assert "Self { v4: 32, v6: 64 }" in limits
+    assert "connections per peer: an IPv4 address, or 64 bits of an IPv6 address | none |" in PAGE
     assert "input: BufferSize::of::<{ 64 << 10 }>()" in new
     assert "output: BufferSize::of::<{ 64 << 10 }>()" in new
     assert PAGE.count("| 64 KiB a connection") == 2

@@ -72,6 +72,13 @@ MUTATIONS = (
         "ktcp_limits_event_loop",
     ),
     Mutation(
+        "each IPv6 address is a peer of its own",
+        "lib/limits.rs",
+        "IpAddr::V6(addr) => (addr, usize::from(self.v6)),",
+        "IpAddr::V6(addr) => (addr, 128.max(usize::from(self.v6))),",
+        "ktcp_limits",
+    ),
+    Mutation(
         "an address never gets its share back",
         "lib/service.rs",
         "        table.shares.give_back(connection.peer().ip());\n        let previous",
