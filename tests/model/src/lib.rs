@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Models of the library's lock-free parts.
+//!
+//! The modules with a path are the library's own files. They see another `kernel` and another `core`.
+//! Each model is run in every order of the steps of its threads, up to a number of preemptions, and
+//! with every old value that the memory model lets a load see.
+
+#![cfg(test)]
+
+extern crate core_model as core;
+
+#[path = "../../../lib/compat.rs"]
+mod compat;
+#[path = "../../../lib/latch.rs"]
+mod latch;
+#[path = "../../../lib/parker.rs"]
+mod parker;
+#[path = "../../../lib/ready.rs"]
+mod ready;
+#[path = "../../../lib/connection/state.rs"]
+mod state;
+
+mod models;
+mod shim;
