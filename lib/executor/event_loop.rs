@@ -326,6 +326,8 @@ impl Loops {
             // SAFETY: No poller runs any more, and only one task stops a server.
             unsafe { *poller.own.get() = Own::default() };
             poller.thread.stop.open();
+            // Opening is no full barrier: a thread that parks for the first time just now may miss both.
+            // Ending it, below, wakes it once more.
             poller.thread.parker.unpark();
         }
         let threads = core::mem::take(&mut *self.threads.lock());
