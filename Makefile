@@ -71,7 +71,7 @@ test-module: ## run the KUnit tests of such a module on user-mode Linux: DIR=
 run: ## boot the distribution's kernel, load kecho and talk to it
 	@$(tool) run
 
-test: ## all tests: lints, tools, KUnit, the debug kernel, end to end
+test: ## all tests: lints, tools, models, KUnit, the debug kernel, end to end
 	@$(tool) test
 
 test-unit: ## KUnit on user-mode Linux only
@@ -85,6 +85,9 @@ test-tools: ## the tests of the tools only
 
 test-bench: ## the tests of the load generator, and of the servers to compare with, only
 	@$(tool) test-bench
+
+test-model: ## the lock-free parts in a model checker, and mistakes that it has to find, only
+	@$(tool) test-model
 
 test-debug: ## KUnit and clients on a kernel that sees races, leaks and bad accesses only
 	@$(tool) test-debug
@@ -167,6 +170,6 @@ help: ## this table
 #= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
-.PHONY: modules rust-analyzer lint doc install run test test-unit test-new test-tools test-bench test-debug \
+.PHONY: modules rust-analyzer lint doc install run test test-unit test-new test-tools test-bench test-model test-debug \
 	test-e2e test-browser test-kernels test-long test-mutations plots bench bench-quick new build-module test-module fuzz fmt \
 	shell buildroot update clean clean-cache help

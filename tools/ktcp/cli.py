@@ -41,6 +41,7 @@ COMMANDS = {
     "test-unit": "testrun",
     "test-tools": "testrun",
     "test-bench": "testrun",
+    "test-model": "testrun",
     "test-debug": "testrun",
     "test-mutations": "mutate",
     "test-e2e": "testrun",

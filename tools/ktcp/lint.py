@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, cli, doc, kernel, module, ui
+from . import cache, cli, doc, kernel, model, module, ui
 from .lab import programs
 
 CHECKOUT = module.CHECKOUT
@@ -113,8 +113,9 @@ def _clippy() -> str:
 
 
 def _cargo_clippy() -> str:
-    command = programs.cargo("clippy", "--all-targets", "--quiet", "--", "-Dwarnings")
-    return _said(command, programs.SOURCES)
+    command = programs.cargo("clippy", "--workspace", "--all-targets", "--quiet")
+    folders = (programs.SOURCES, model.SOURCES)
+    return "".join(_said([*command, "--", "-Dwarnings"], folder) for folder in folders)
 
 
 def _black() -> str:
@@ -191,7 +192,7 @@ LINTS = (
     Lint("rustfmt", "the kernel's formatting", _rustfmt),
     Lint("clippy", "the kernel's lints for Rust, and no warning from Rust or C", _clippy),
     Lint("errors", "no error code that older kernels lack", _errors),
-    Lint("cargo-clippy", "no warning of clippy in bench/", _cargo_clippy),
+    Lint("cargo-clippy", "no warning of clippy in bench/ and tests/model/", _cargo_clippy),
     Lint("doc", "no warning from rustdoc, no broken link", lambda: doc.complaints(_kernel())),
     Lint("shellcheck", "shell scripts", lambda: _output(["shellcheck"], _shell_scripts())),
     Lint("black", "the formatting of Python", _black),

@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import browser, cache, cli, debug, index, kunit, lanes, lint, ui, vm
+from . import browser, cache, cli, debug, index, kunit, lanes, lint, model, ui, vm
 from .lab import programs
 from .module import CHECKOUT
 
@@ -189,6 +189,11 @@ def _bench(case: str) -> Counts:
     return Counts(result.passed, result.failed, result.skipped, cache.log(programs.LOG))
 
 
+def _model(case: str) -> Counts:
+    result = model.test(case)
+    return Counts(result.passed, result.failed, result.skipped, cache.log(model.LOG))
+
+
 def _works(series: str, command: str, **settings: str) -> bool:
     """Whether a command of ours succeeds with the newest kernel of that series."""
     ui.say(f"{series}: {command}")
@@ -225,6 +230,7 @@ def _browser(case: str) -> Counts:
 LINT = Ring("lint", "formatting, lints, licence lines", _lints)
 TOOLS = Ring("tools", "the tooling itself", lambda case: pytest("tools", "tests/tools", case))
 BENCH = Ring("bench", "the load generator, and the servers to compare with", _bench)
+MODEL = Ring("model", "the lock-free parts, in every order of their steps", _model)
 NEW = Ring("new", "a module as `make new` writes it", lambda case: pytest("new", "tests/new", case))
 KUNIT = Ring("kunit", "the library on user-mode Linux", _kunit, _kunit_runs)
 # On a new machine it waits for the debug kernel: it has limits of time, and it computes when the tests
@@ -244,12 +250,14 @@ LONG = Ring("long", "storms, failing memory and many connections, for long", _lo
 BROWSER = Ring("browser", "khttpd's pages in Chromium", _browser)
 KERNELS = Ring("kernels", "the modules on each series of the kernel", _kernels)
 
-RINGS = {ring.name: ring for ring in (LINT, TOOLS, BENCH, KUNIT, NEW, E2E, DEBUG, LONG, KERNELS)}
+RINGS = {
+    ring.name: ring for ring in (LINT, TOOLS, BENCH, MODEL, KUNIT, NEW, E2E, DEBUG, LONG, KERNELS)
+}
 
 # What `make test` runs, so many at a time: first what takes longest. On a new machine the programs
 # are built while the kernel is made ready, which they do not need.
 LANES = 3
-ALL = (DEBUG, E2E, BENCH, KUNIT, LINT, TOOLS, NEW)
+ALL = (DEBUG, E2E, BENCH, KUNIT, LINT, TOOLS, MODEL, NEW)
 
 
 def _counts(ring: Ring, case: str = "", times: int = 1) -> Iterator[Counts]:
@@ -383,6 +391,7 @@ def register(subparsers: cli.Subparsers) -> None:
         ("test-unit", "run the KUnit suites; CASE: a glob, SUITE.TEST", KUNIT),
         ("test-tools", "run the tests of the tools; CASE: pytest's -k", TOOLS),
         ("test-bench", "run the tests of bench/; CASE: a part of a name", BENCH),
+        ("test-model", "explore the lock-free parts; CASE: a part of a name", MODEL),
         ("test-new", "run the tests of `make new`; CASE: pytest's -k", NEW),
         ("test-debug", "run the tests on the debug kernel; CASE: pytest's -k", DEBUG),
         ("test-e2e", "run the end-to-end tests; CASE: pytest's -k", E2E),
