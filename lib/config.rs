@@ -42,10 +42,10 @@ pub enum Executor {
     /// A work item for each connection that has something to do, on a workqueue of the server. For
     /// handlers that sleep now and then.
     Workqueue,
-    /// A loop for each CPU, which calls the handler for one connection after the other: in a thread,
-    /// and where the bytes arrive if the handler [does not sleep](Handler::MAY_SLEEP) or
-    /// [tries without](Handler::TRIES_FIRST). For such handlers, and those that hardly ever sleep:
-    /// while one does, other connections of that CPU wait.
+    /// A loop for each CPU that is not isolated, which calls the handler for one connection after the
+    /// other: in a thread, and where the bytes arrive if the handler
+    /// [does not sleep](Handler::MAY_SLEEP) or [tries without](Handler::TRIES_FIRST). For such
+    /// handlers, and those that hardly ever sleep: while one does, other connections of that CPU wait.
     EventLoop,
 }
 

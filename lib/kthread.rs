@@ -83,7 +83,10 @@ use core::{
 };
 use kernel::{
     bindings,
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     impl_has_work,
     prelude::*,
     str::CString,
@@ -118,10 +121,16 @@ pub(crate) fn be_patient() {
     unsafe { shim::ktcp_sched_batch() };
 }
 
-/// Whether this CPU can run threads now.
-pub(crate) fn is_online(cpu: u32) -> bool {
+/// Returns true if there is such a CPU, online or not. Any context.
+pub(crate) fn is_present(cpu: u32) -> bool {
     // SAFETY: Any number may be asked for.
-    unsafe { shim::ktcp_cpu_online(cpu) }
+    unsafe { shim::ktcp_cpu_present(cpu) }
+}
+
+/// Returns true if this CPU does work of the kernel: an operator has not isolated it. Any context.
+pub(crate) fn is_housekeeping(cpu: u32) -> bool {
+    // SAFETY: Any number may be asked for.
+    unsafe { shim::ktcp_cpu_is_housekeeping(cpu) }
 }
 
 /// Starts a kernel thread of `module` that runs `function`; `name` appears in `ps`, its first 15
@@ -159,8 +168,9 @@ where
     start(None, Some(server), None, name, move |_: &Stop| function())
 }
 
-/// Like [`spawn_own`], but the thread runs on this CPU alone, for as long as that is online.
-pub(crate) fn spawn_on<F, T>(
+/// Like [`spawn_own`], but the thread runs on this CPU alone while that is online, and elsewhere
+/// while it is not.
+pub(crate) fn spawn_preferring<F, T>(
     server: ServerId,
     cpu: u32,
     name: &CStr,
@@ -335,7 +345,7 @@ impl<T> JoinHandle<T> {
         self.thread.request_stop();
     }
 
-    /// Lets one that was bound to a CPU run on any from now on. May sleep.
+    /// Lets one that prefers a CPU run on any, until the next CPU comes online. May sleep.
     pub(crate) fn unbind(&self) {
         if let Some(task) = &*self.thread.task.lock() {
             // SAFETY: By its invariant the task is valid.
@@ -530,12 +540,14 @@ impl Thread {
         // SAFETY: `kthread_create_on_node` succeeded, so `raw` is valid, and sleeps.
         let task = unsafe {
             bindings::get_task_struct(raw);
-            if let Some(cpu) = cpu {
-                bindings::kthread_bind(raw, cpu);
-            }
             // INVARIANT: We have just taken the reference, and no other task knows the thread.
             Joinable(NonNull::new_unchecked(raw))
         };
+        if let Some(cpu) = cpu {
+            // Without memory for that, the thread ends without having run.
+            // SAFETY: The thread was not woken yet.
+            to_result(unsafe { shim::ktcp_prefer_cpu(raw, cpu) })?;
+        }
         *self.task.lock() = Some(task);
 
         if let Some(module) = module {

@@ -49,7 +49,8 @@ extern "C" {
     pub(crate) fn ktcp_alloc_unbound_workqueue(
         name: *const c_char,
     ) -> *mut bindings::workqueue_struct;
-    pub(crate) fn ktcp_cpu_online(cpu: c_uint) -> bool;
+    pub(crate) fn ktcp_cpu_present(cpu: c_uint) -> bool;
+    pub(crate) fn ktcp_cpu_is_housekeeping(cpu: c_uint) -> bool;
     pub(crate) fn ktcp_interrupt_kthread(task: *mut bindings::task_struct);
     pub(crate) fn ktcp_clear_interrupt();
     pub(crate) fn ktcp_kthread_data(
@@ -112,6 +113,7 @@ extern "C" {
     pub(crate) fn ktcp_pollers_free(pollers: *mut RawPollers);
     pub(crate) fn ktcp_prepare_to_park();
     pub(crate) fn ktcp_finish_park();
+    pub(crate) fn ktcp_prefer_cpu(task: *mut bindings::task_struct, cpu: c_uint) -> c_int;
     pub(crate) fn ktcp_unbind_kthread(task: *mut bindings::task_struct);
     pub(crate) fn ktcp_sched_batch();
     #[cfg(CONFIG_KUNIT = "y")]

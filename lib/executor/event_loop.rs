@@ -7,6 +7,8 @@
 //! not sleep, or tries without, the visit is even part of the softirq that has received the bytes,
 //! and no task has to be woken at all. When connections become due one after the other on a CPU, they are visited on
 //! other CPUs, so that the one goes on receiving while the others answer, in batches.
+//!
+//! Isolated CPUs have no loop. What arrives on one of them is given to a thread of another CPU.
 
 use crate::{
     connection::{
@@ -68,6 +70,9 @@ const MOMENT: usize = 1;
 #[repr(align(64))]
 struct Loop {
     counters: Arc<Counters>,
+    /// What runs it, until it is joined.
+    #[pin]
+    thread: Mutex<Option<JoinHandle<()>>>,
     ready: RunQueue<Connection>,
     parker: Parker,
     /// The connection that has become due last on the CPU of this loop. Only compared.
@@ -83,6 +88,7 @@ impl Loop {
         Arc::pin_init(
             pin_init!(Self {
                 counters,
+                thread <- new_mutex!(None),
                 ready: RunQueue::new(),
                 parker: Parker::new(),
                 last: Atomic::new(core::ptr::null()),
@@ -91,6 +97,37 @@ impl Loop {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Starts the thread of a new loop, which prefers to run on `cpu`. May sleep.
+    fn start(self: &Arc<Self>, cpu: u32, server: &CStr, atomic: bool) -> Result {
+        let name = CString::try_from_fmt(fmt!("{server}/loop{cpu}"))?;
+        let this = self.clone();
+        let thread =
+            kthread::spawn_preferring(ServerId::of(&*self.counters), cpu, &name, move || {
+                if atomic {
+                    // The pollers are there for those who cannot wait.
+                    kthread::be_patient();
+                }
+                this.run();
+            })?;
+        *self.thread.lock() = Some(thread);
+        Ok(())
+    }
+
+    /// Has the thread end soon. Any context.
+    fn request_stop(&self) {
+        self.stop.open();
+        self.parker.unpark();
+    }
+
+    /// Has the thread end, and waits for it. Sleeps.
+    fn join(&self) {
+        // Opening is no full barrier: a thread that parks for the first time just now may miss both the
+        // latch and the wake-up. Dropping its handle wakes it once more.
+        self.request_stop();
+        let thread = self.thread.lock().take();
+        drop(thread);
     }
 
     /// Notes that something has arrived for a connection, on the loop's CPU. Says whether nothing
@@ -193,6 +230,12 @@ struct Poller {
 // SAFETY: By the type invariant `own` has one user at a time, and it is `Send`; the rest is `Sync`.
 unsafe impl Sync for Poller {}
 
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.thread.join();
+    }
+}
+
 impl Poll for Poller {
     fn poll(&self, atomically: Atomically<'_>, budget: u32) -> u32 {
         // SAFETY: By the type invariant.
@@ -222,73 +265,121 @@ impl Poll for Poller {
     }
 }
 
-/// The loops of a server.
+/// The CPUs that get a loop: those that are there, online or not, and are not isolated; all that are
+/// there if each of them is isolated. May sleep.
+fn cpus() -> Result<KVec<u32>> {
+    let mut present = KVec::new();
+    let mut housekeeping = KVec::new();
+    for cpu in (0..cpu::nr_cpu_ids()).filter(|&cpu| kthread::is_present(cpu)) {
+        present.push(cpu, GFP_KERNEL)?;
+        if kthread::is_housekeeping(cpu) {
+            housekeeping.push(cpu, GFP_KERNEL)?;
+        }
+    }
+    Ok(if housekeeping.is_empty() {
+        present
+    } else {
+        housekeeping
+    })
+}
+
+/// In [`Loops::by_cpu`]: a CPU without a loop.
+const NONE: usize = usize::MAX;
+
+/// For each of `possible` CPUs its index in `cpus`, or [`NONE`]; `EINVAL` if there is another one in
+/// `cpus`. May sleep.
+fn indices(cpus: &[u32], possible: u32) -> Result<KVec<usize>> {
+    let mut by_cpu = KVec::from_elem(NONE, possible as usize, GFP_KERNEL)?;
+    for (index, &cpu) in cpus.iter().enumerate() {
+        *by_cpu.get_mut(cpu as usize).ok_or(EINVAL)? = index;
+    }
+    Ok(by_cpu)
+}
+
+/// The loops of a server. Each has a thread.
 pub(crate) struct Loops {
     pollers: Pollers<Poller>,
-    threads: Pin<KBox<Mutex<KVec<JoinHandle<()>>>>>,
+    /// For each CPU that there could be, the index of its loop, or [`NONE`].
+    by_cpu: KVec<usize>,
 }
 
 impl Loops {
-    /// Starts a loop for each CPU that is online. May sleep.
+    /// Starts a loop for each CPU that does the machine's housekeeping. May sleep.
     pub(super) fn start(server: &CStr, counters: &Arc<Counters>, atomic: bool) -> Result<Self> {
-        let cpus = || (0..cpu::nr_cpu_ids()).filter(|&cpu| kthread::is_online(cpu));
-        let mut pollers = KVec::with_capacity(cpus().count(), GFP_KERNEL)?;
-        for _ in cpus() {
-            // INVARIANT: Nobody calls `poll` yet.
+        Self::start_for(&cpus()?, server, counters, atomic)
+    }
+
+    /// Starts a loop for each of these CPUs, `ENODEV` without any. May sleep.
+    ///
+    /// One that is offline when this is called, or later, gets its loop all the same: the thread runs
+    /// elsewhere until the CPU is back.
+    fn start_for(
+        cpus: &[u32],
+        server: &CStr,
+        counters: &Arc<Counters>,
+        atomic: bool,
+    ) -> Result<Self> {
+        if cpus.is_empty() {
+            return Err(ENODEV);
+        }
+        let by_cpu = indices(cpus, cpu::nr_cpu_ids())?;
+        // Dropping these joins the threads that have been started.
+        let mut pollers = KVec::with_capacity(cpus.len(), GFP_KERNEL)?;
+        for &cpu in cpus {
+            // INVARIANT: Nothing calls `poll` yet.
             let poller = Poller {
                 thread: Loop::new(counters.clone())?,
                 due: RunQueue::new(),
                 own: UnsafeCell::new(Own::default()),
             };
+            poller.thread.start(cpu, server, atomic)?;
             pollers.push(poller, GFP_KERNEL)?;
         }
-        if pollers.is_empty() {
-            return Err(ENODEV);
-        }
-        // Dropping it stops what has been started.
-        let this = Self {
+        Ok(Self {
             pollers: Pollers::new(pollers)?,
-            threads: KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?,
-        };
-        for (cpu, poller) in cpus().zip(this.pollers.items()) {
-            let name = CString::try_from_fmt(fmt!("{server}/loop{cpu}"))?;
-            let one = poller.thread.clone();
-            let mut threads = this.threads.lock();
-            threads.reserve(1, GFP_KERNEL)?;
-            let thread = kthread::spawn_on(ServerId::of(&**counters), cpu, &name, move || {
-                if atomic {
-                    // The pollers are there for those who cannot wait.
-                    kthread::be_patient();
-                }
-                one.run();
-            })?;
-            threads.push(thread, GFP_KERNEL)?;
-        }
-        Ok(this)
+            by_cpu,
+        })
     }
 
     /// The loop for a number, and its index. There is one for each.
     #[inline]
-    fn for_number(&self, number: u32) -> Option<(usize, &Poller)> {
+    fn for_number(&self, number: usize) -> Option<(usize, &Poller)> {
         let pollers = self.pollers.items();
         // Without a check that could panic, in softirq context of all places.
-        let index = number.checked_rem(pollers.len() as u32)? as usize;
+        let index = (number as u32).checked_rem(pollers.len() as u32)? as usize;
         Some((index, pollers.get(index)?))
+    }
+
+    /// The loop of a CPU, and its index. An isolated CPU has none, and neither has one that was
+    /// plugged in after the start.
+    #[inline]
+    fn for_cpu(&self, cpu: u32) -> Option<(usize, &Poller)> {
+        let index = *self.by_cpu.get(cpu as usize)?;
+        Some((index, self.pollers.items().get(index)?))
     }
 
     /// The loop of this CPU, and its index.
     #[inline]
     fn local(&self) -> Option<(usize, &Poller)> {
-        self.for_number(CpuId::current().as_u32())
+        self.for_cpu(CpuId::current().as_u32())
+    }
+
+    /// Has a connection polled by the thread of one loop or another, on behalf of a CPU that has none
+    /// of its own. Any context.
+    #[cold]
+    fn delegate(&self, connection: Arc<Connection>) {
+        if let Some((_, chosen)) = self.for_number(connection.number()) {
+            chosen.thread.enqueue(connection);
+        }
     }
 
     /// With softirqs off.
     pub(super) fn arrived(&self, connection: Arc<Connection>) {
         let Some((here, local)) = self.local() else {
-            return;
+            return self.delegate(connection);
         };
         if !local.thread.note_arrival(&connection) {
-            let thread = match self.for_number(connection.number() as u32) {
+            let thread = match self.for_number(connection.number()) {
                 Some((there, chosen)) if there != here && !chosen.thread.has_arrivals() => {
                     &chosen.thread
                 }
@@ -305,17 +396,20 @@ impl Loops {
 
     /// Any context.
     pub(super) fn enqueue(&self, connection: Arc<Connection>) {
-        if let Some((_, local)) = self.local() {
-            local.thread.enqueue(connection);
+        match self.local() {
+            Some((_, local)) => local.thread.enqueue(connection),
+            None => self.delegate(connection),
         }
     }
 
     /// Lets the threads leave their CPUs, for the server is about to stop. What belongs to a CPU is
     /// of no use any more; and one that receives without a break, from clients that go on knocking,
-    /// leaves a thread that is bound to it no time to close connections. May sleep.
+    /// leaves a thread that prefers it no time to close connections. May sleep.
     pub(super) fn unbind(&self) {
-        for thread in self.threads.lock().iter() {
-            thread.unbind();
+        for poller in self.pollers.items() {
+            if let Some(thread) = &*poller.thread.thread.lock() {
+                thread.unbind();
+            }
         }
     }
 
@@ -325,18 +419,74 @@ impl Loops {
         for poller in self.pollers.items() {
             // SAFETY: No poller runs any more, and only one task stops a server.
             unsafe { *poller.own.get() = Own::default() };
-            poller.thread.stop.open();
-            // Opening is no full barrier: a thread that parks for the first time just now may miss both.
-            // Ending it, below, wakes it once more.
-            poller.thread.parker.unpark();
+            poller.thread.request_stop();
         }
-        let threads = core::mem::take(&mut *self.threads.lock());
-        drop(threads);
+        for poller in self.pollers.items() {
+            poller.thread.join();
+        }
     }
 }
 
 impl Drop for Loops {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(CONFIG_KTCP_KUNIT_TEST)]
+#[kunit_tests(ktcp_loops)]
+mod tests {
+    use super::*;
+
+    fn counters() -> Result<Arc<Counters>> {
+        Ok(Arc::new(Counters::new()?, GFP_KERNEL)?)
+    }
+
+    #[test]
+    fn each_cpu_of_the_machine_has_a_loop_of_its_own() -> Result {
+        let loops = Loops::start(c"loops", &counters()?, false)?;
+        let cpus = cpus()?;
+        assert!(!cpus.is_empty());
+        assert_eq!(loops.pollers.items().len(), cpus.len());
+        for (index, &cpu) in cpus.iter().enumerate() {
+            assert_eq!(loops.for_cpu(cpu).map(|(index, _)| index), Some(index));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_cpu_without_a_loop_has_none_of_another_cpu() -> Result {
+        assert_eq!(&indices(&[1, 3], 5)?[..], &[NONE, 0, NONE, 1, NONE]);
+        assert_eq!(indices(&[0, 5], 5).err(), Some(EINVAL));
+
+        let last = cpu::nr_cpu_ids() - 1;
+        let loops = Loops::start_for(&[last], c"loops", &counters()?, true)?;
+        assert_eq!(loops.for_cpu(last).map(|(index, _)| index), Some(0));
+        assert!((0..last).all(|cpu| loops.for_cpu(cpu).is_none()));
+        assert!(loops.for_cpu(last + 1).is_none());
+        // Its connections have one all the same.
+        assert!((0..10).all(|number| loops.for_number(number).is_some()));
+        Ok(())
+    }
+
+    #[test]
+    fn a_thread_runs_on_the_cpu_that_it_prefers() -> Result {
+        let counters = counters()?;
+        let server = ServerId::of(&*counters);
+        for _ in 0..20 {
+            for cpu in cpus()? {
+                let here = || CpuId::current().as_u32();
+                let thread = kthread::spawn_preferring(server, cpu, c"loops", here)?;
+                assert_eq!(thread.join()?, cpu);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn without_a_cpu_there_is_no_loop() -> Result {
+        let loops = Loops::start_for(&[], c"loops", &counters()?, false);
+        assert_eq!(loops.err(), Some(ENODEV));
+        Ok(())
     }
 }

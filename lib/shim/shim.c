@@ -8,6 +8,7 @@
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <linux/sched/isolation.h>
 #include <linux/string.h>
 #include <uapi/linux/sched/types.h>
 #include <linux/workqueue.h>
@@ -36,11 +37,19 @@ void ktcp_put_net(struct net *net)
 }
 EXPORT_SYMBOL_GPL(ktcp_put_net);
 
-bool ktcp_cpu_online(unsigned int cpu)
+bool ktcp_cpu_present(unsigned int cpu)
 {
-	return cpu < nr_cpu_ids && cpu_online(cpu);
+	return cpu < nr_cpu_ids && cpu_present(cpu);
 }
-EXPORT_SYMBOL_GPL(ktcp_cpu_online);
+EXPORT_SYMBOL_GPL(ktcp_cpu_present);
+
+/* Neither isolcpus=, nohz_full= nor an isolated cpuset keeps the kernel's own work off. */
+bool ktcp_cpu_is_housekeeping(unsigned int cpu)
+{
+	return cpu < nr_cpu_ids && housekeeping_test_cpu(cpu, HK_TYPE_DOMAIN) &&
+	       housekeeping_test_cpu(cpu, HK_TYPE_KERNEL_NOISE);
+}
+EXPORT_SYMBOL_GPL(ktcp_cpu_is_housekeeping);
 
 /*
  * As kthread_stop() does, without its waiting: what the thread waits for in a way that
@@ -152,7 +161,17 @@ void ktcp_finish_park(void)
 }
 EXPORT_SYMBOL_GPL(ktcp_finish_park);
 
-/* It was bound by kthread_bind(). May sleep. */
+/*
+ * A thread that was not woken yet runs on that CPU from then on: elsewhere while it is
+ * offline, and on it again when it is back. May sleep.
+ */
+int ktcp_prefer_cpu(struct task_struct *task, unsigned int cpu)
+{
+	return kthread_affine_preferred(task, cpumask_of(cpu));
+}
+EXPORT_SYMBOL_GPL(ktcp_prefer_cpu);
+
+/* Until a CPU comes online, when the kernel looks at preferences again. May sleep. */
 void ktcp_unbind_kthread(struct task_struct *task)
 {
 	set_cpus_allowed_ptr(task, cpu_possible_mask);

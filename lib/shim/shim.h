@@ -49,7 +49,8 @@ void ktcp_mptcp_lock_class(struct socket *sock);
 int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
 		    unsigned int len);
 int ktcp_getsockopt(struct socket *sock, int level, int name, int *value);
-bool ktcp_cpu_online(unsigned int cpu);
+bool ktcp_cpu_present(unsigned int cpu);
+bool ktcp_cpu_is_housekeeping(unsigned int cpu);
 void ktcp_interrupt_kthread(struct task_struct *task);
 void ktcp_clear_interrupt(void);
 void *ktcp_kthread_data(int (*function)(void *data));
@@ -61,6 +62,7 @@ void ktcp_release_module(struct module *module);
 bool ktcp_module_has(const struct module *module, const void *code);
 void ktcp_prepare_to_park(void);
 void ktcp_finish_park(void);
+int ktcp_prefer_cpu(struct task_struct *task, unsigned int cpu);
 void ktcp_unbind_kthread(struct task_struct *task);
 void ktcp_sched_batch(void);
 void ktcp_wipe(void *memory, size_t len);

@@ -10,6 +10,7 @@ import pytest
 
 from ktcp import vm
 from tests.e2e.lab import EXECUTORS, serve, crowd, storm
+from tests.e2e.test_cpus import loads_while_a_cpu_comes_and_goes
 from tests.e2e.test_echo import (
     test_conversation,
     test_resets_in_mid_transfer_are_survived,
@@ -39,6 +40,11 @@ def test_crowds(guest: vm.Guest, executor: str) -> None:
     counts = crowd(guest, "ask", seconds=60, clients=200, bytes=3000)
     assert counts["complete"] == 200, counts
     guest.must("rmmod proving", timeout=30)
+
+
+def test_loads_while_a_cpu_comes_and_goes(guest: vm.Guest) -> None:
+    guest.must("insmod /modules/ktcp_server.ko")
+    loads_while_a_cpu_comes_and_goes(guest, 20, seconds=300)
 
 
 def test_multipath_sockets_do_not_hold_the_library(guest: vm.Guest) -> None:

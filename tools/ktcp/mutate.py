@@ -323,6 +323,13 @@ MUTATIONS = (
         "while !self.ended.wait_timeout(Delta::from_secs(1000)) {",
         "ktcp_misuse_log",
     ),
+    Mutation(
+        "a CPU without a loop takes that of another CPU",
+        "lib/executor/event_loop.rs",
+        "KVec::from_elem(NONE, possible as usize, GFP_KERNEL)",
+        "KVec::from_elem(0, possible as usize, GFP_KERNEL)",
+        "ktcp_loops",
+    ),
 )
 
 
