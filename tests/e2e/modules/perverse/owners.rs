@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Handlers that own servers, in ways that an author may come upon.
+//!
+//! | `program` | what it does |
+//! |---|---|
+//! | self | the handler owns its own server |
+//! | pair | the handlers of two servers own each other's |
+//! | session | a session owns its server |
+//! | thread | the handler owns the handle of a thread that owns its server |
+//! | drop | the handler owns another server, and is dropped with its own |
+//! | start | the handler owns another server, and its own cannot start: the port is in use |
+//! | killed | the same, for `insmod` is killed meanwhile |
+//!
+//! A client can also have its server dropped by a thread that the handler joins (`j`), or shut down by
+//! the handler itself (`q`).
+//!
+//! The library promises that the module can be unloaded in the time that the servers may take to send
+//! what is to be sent, that every handler has been dropped then, and that nothing is left.
+
+mod shelf;
+mod variants;
+
+use self::{
+    shelf::Shelf,
+    variants::Variant, //
+};
+use core::{
+    mem::forget,
+    net::Ipv4Addr, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+use ktcp_server::{
+    kthread::{
+        self,
+        JoinHandle, //
+    },
+    Executor,
+    Handler,
+    Input,
+    KernelTcpServer,
+    Next,
+    Output,
+    Peer,
+    SocketAddr,
+    Text, //
+};
+
+module! {
+    type: Owners,
+    name: "owners",
+    authors: ["The ktcp_server authors"],
+    description: "Handlers that own servers",
+    license: "GPL",
+}
+
+ktcp_server::parameters! {
+    /// What a test can set.
+    struct Parameters {
+        /// What is done: self, pair, session, thread, drop, start or killed
+        program: Text<16> = Text::new("self"),
+        /// The executor: event_loop, workqueue, kthread or softirq; all of them if empty
+        only: Text<16> = Text::new(""),
+        /// TCP port of the first server, behind which are those of the next
+        port: u16 = 12345,
+        /// How long a server waits for what is to be sent
+        drain_ms: u32 = 1000,
+        /// How long a leaked thread takes to stop; 0 is no such thread
+        lag_ms: u32 = 3000,
+    }
+}
+
+/// The name of a second server.
+const OTHER: &CStr = c"other";
+
+/// How long [`Owner`] waits for clients when it shuts down its server.
+const WITHIN: Delta = Delta::from_millis(500);
+
+/// What can be owned.
+enum Possession {
+    Server(KernelTcpServer),
+    Thread { _handle: JoinHandle<()> },
+}
+
+/// A line in the log when it is dropped.
+struct Told(&'static CStr);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        pr_info!("{}: the handler is dropped\n", self.0);
+    }
+}
+
+/// A handler that echoes, but for some commands, and owns what is on a shelf.
+struct Owner<const MAY_SLEEP: bool> {
+    name: &'static CStr,
+    module: &'static ThisModule,
+    shelf: Arc<Shelf<Possession>>,
+    /// Whether a session takes what is on the shelf.
+    is_robbed: bool,
+    /// Dropped last.
+    _told: Told,
+}
+
+impl<const MAY_SLEEP: bool> Owner<MAY_SLEEP> {
+    /// Has the server dropped by a thread, and waits for that.
+    fn join(&self) -> Result {
+        let owned = self.shelf.take();
+        kthread::spawn(self.module, c"owners/drops", move |_| drop(owned))?.join()
+    }
+
+    fn shut_down(&self) {
+        if let Some(Possession::Server(server)) = self.shelf.take() {
+            server.shutdown(WITHIN);
+        }
+    }
+}
+
+impl<const MAY_SLEEP: bool> Handler for Owner<MAY_SLEEP> {
+    type Session = Option<Possession>;
+
+    const MAY_SLEEP: bool = MAY_SLEEP;
+
+    fn open(&self, _peer: &Peer<'_>) -> Result<Self::Session> {
+        Ok(if self.is_robbed {
+            self.shelf.take()
+        } else {
+            None
+        })
+    }
+
+    fn receive(
+        &self,
+        _session: &mut Self::Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Next> {
+        match input.first() {
+            // More than any buffer on the way has room for.
+            Some(b'f') => while output.write(&[b'f'; 1024]).is_ok() {},
+            Some(b's') if MAY_SLEEP => {
+                input.consume(1);
+                pr_info!("{}: sleeps\n", self.name);
+                fsleep(Delta::from_secs(1));
+            }
+            Some(b'j') if MAY_SLEEP => {
+                input.consume(1);
+                pr_info!("{}: joins\n", self.name);
+                pr_info!("{}: joining ends with {:?}\n", self.name, self.join());
+            }
+            Some(b'q') => {
+                input.consume(1);
+                self.shut_down();
+            }
+            _ => {
+                output.forward(input);
+            }
+        }
+        Ok(Next::Receive)
+    }
+}
+
+/// How a server is started.
+struct Starter {
+    module: &'static ThisModule,
+    executor: Executor,
+    may_sleep: bool,
+    drain: Delta,
+    is_robbed: bool,
+}
+
+impl Starter {
+    fn owner<const MAY_SLEEP: bool>(
+        &self,
+        name: &'static CStr,
+        shelf: Arc<Shelf<Possession>>,
+    ) -> Owner<MAY_SLEEP> {
+        Owner {
+            name,
+            module: self.module,
+            shelf,
+            is_robbed: self.is_robbed,
+            _told: Told(name),
+        }
+    }
+
+    /// Starts a server whose handler has that shelf.
+    fn start(
+        &self,
+        name: &'static CStr,
+        port: u16,
+        shelf: &Arc<Shelf<Possession>>,
+    ) -> Result<KernelTcpServer> {
+        let builder = KernelTcpServer::builder(name)
+            .listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+            .executor(self.executor)
+            .drain(self.drain);
+        if self.may_sleep {
+            builder.start(self.module, self.owner::<true>(name, shelf.clone()))
+        } else {
+            builder.start(self.module, self.owner::<false>(name, shelf.clone()))
+        }
+    }
+}
+
+/// Leaks a thread that takes its time to stop. The first that is ended, it makes the others, which have
+/// been asked to end, wait for their turn.
+fn lag(module: &'static ThisModule, how_long: Delta) -> Result {
+    forget(kthread::spawn(module, c"owners/lags", move |stop| {
+        while !stop.wait(Delta::from_secs(60)) {}
+        fsleep(how_long);
+    })?);
+    Ok(())
+}
+
+/// A thread that owns `server` until it is asked to stop.
+fn guard(module: &'static ThisModule, server: KernelTcpServer) -> Result<JoinHandle<()>> {
+    kthread::spawn(module, c"owners/guards", move |stop| {
+        while !stop.wait(Delta::from_secs(60)) {}
+        drop(server);
+    })
+}
+
+struct Owners {
+    _servers: KVec<KernelTcpServer>,
+}
+
+impl Owners {
+    /// Runs a program on one executor; returns the server that the module owns itself.
+    fn run(
+        program: &str,
+        starter: &Starter,
+        variant: &Variant,
+        port: u16,
+    ) -> Result<Option<KernelTcpServer>> {
+        let shelf = Shelf::new()?;
+        let own = match program {
+            "self" | "session" => {
+                let server = starter.start(variant.name, port, &shelf)?;
+                shelf.put(Possession::Server(server));
+                None
+            }
+            "pair" => {
+                let other_shelf = Shelf::new()?;
+                let server = starter.start(variant.name, port, &shelf)?;
+                let other = starter.start(OTHER, 0, &other_shelf)?;
+                shelf.put(Possession::Server(other));
+                other_shelf.put(Possession::Server(server));
+                None
+            }
+            "thread" => {
+                let server = starter.start(variant.name, port, &shelf)?;
+                let _handle = guard(starter.module, server)?;
+                shelf.put(Possession::Thread { _handle });
+                None
+            }
+            "drop" => {
+                let other = starter.start(OTHER, 0, &Shelf::new()?)?;
+                shelf.put(Possession::Server(other));
+                Some(starter.start(variant.name, port, &shelf)?)
+            }
+            "start" | "killed" => {
+                let other = starter.start(OTHER, port, &Shelf::new()?)?;
+                shelf.put(Possession::Server(other));
+                let port = if program == "killed" {
+                    // Time to kill the task.
+                    pr_info!("waits to be killed\n");
+                    fsleep(Delta::from_secs(2));
+                    0
+                } else {
+                    port
+                };
+                let started = starter.start(variant.name, port, &shelf);
+                drop(shelf);
+                pr_info!("{}: started: {:?}\n", variant.name, started.map(drop));
+                None
+            }
+            _ => return Err(EINVAL),
+        };
+        Ok(own)
+    }
+}
+
+impl kernel::Module for Owners {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let set = Parameters::read()?;
+        if set.lag_ms > 0 {
+            lag(module, Delta::from_millis(set.lag_ms.into()))?;
+        }
+        let mut servers = KVec::new();
+        for (number, variant) in variants::chosen(&set.only) {
+            let starter = Starter {
+                module,
+                executor: variant.executor,
+                may_sleep: variant.may_sleep,
+                drain: Delta::from_millis(set.drain_ms.into()),
+                is_robbed: set.program.as_str() == "session",
+            };
+            let port = set.port + number;
+            if let Some(server) = Self::run(set.program.as_str(), &starter, variant, port)? {
+                servers.push(server, GFP_KERNEL)?;
+            }
+        }
+        Ok(Self { _servers: servers })
+    }
+}

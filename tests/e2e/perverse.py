@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The perverse modules, which the tests load on the real kernel and on the debug kernel."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ktcp import author, vm
+from ktcp.kernel import Kernel
+from .lab import PORT, SOURCES, Lab, crowd_program, eventually, rmmod
+
+# The executors whose handlers may sleep, in the order of their ports; the last one's must not.
+SLEEPING = ("event_loop", "workqueue", "kthread")
+ALL = (*SLEEPING, "softirq")
+
+# How much later than promised a module may be gone, on a machine that has other things to do
+SLACK_SECONDS = 10.0
+
+SERVERS = "/sys/kernel/debug/ktcp_server"
+
+
+def build(kernel: Kernel, folder: Path) -> list[Path]:
+    """The perverse modules, built as any author would, in a new folder."""
+    shutil.copytree(SOURCES / "perverse", folder)
+    return sorted(author.build(kernel, folder).parent.glob("*.ko"))
+
+
+@pytest.fixture(scope="module")
+def perverse(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab like the usual one, whose guests have the perverse modules."""
+    modules = build(lab.kernel, tmp_path_factory.mktemp("modules") / "perverse")
+    options = {"files": crowd_program(), **lab.options}
+    name = f"{lab.name}-perverse"
+    own = Lab(lab.kernel, [*lab.modules, *modules], lab.accel, name, **options)
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def machine(perverse: Lab) -> Iterator[vm.Guest]:
+    """A guest with the library; a test that leaves one of the modules behind costs the guest."""
+    guest = perverse.lend()
+    guest.must("dmesg -c >/dev/null; insmod /modules/ktcp_server.ko")
+    yield guest
+    perverse.take_back()
+
+
+def load(guest: vm.Guest, module: str, **parameters: int | str) -> None:
+    """Loads a perverse module."""
+    outcome = guest.insmod(module, **parameters)
+    assert outcome.status == 0, outcome.output
+
+
+def says(guest: vm.Guest, text: str) -> int:
+    """How often the log of the kernel says that."""
+    return guest.dmesg().count(text)
+
+
+def connections(guest: vm.Guest) -> int:
+    """How many connections all servers have."""
+    counts = guest.must(f"grep -hs '^open ' {SERVERS}/*/stats || true").splitlines()
+    return sum(int(line.split()[1]) for line in counts)
+
+
+@contextmanager
+def clients(guest: vm.Guest, words: Sequence[str], servers: int) -> Iterator[None]:
+    """Has so many servers one client for each word, which says that and does not leave.
+
+    All are accepted when this is entered. In the end the clients are killed.
+    """
+    before = connections(guest)
+    ports = " ".join(str(PORT + number) for number in range(servers))
+    talk = "{ printf '%s' $word; sleep 100; } | nc 127.0.0.1 $port >/dev/null &"
+    loop = f"for word in {' '.join(words)}; do for port in {ports}; do {talk} done; done; wait"
+    command = guest.start(loop, timeout=110)
+    try:
+        count = before + len(words) * servers
+        assert eventually(lambda: connections(guest) == count)
+        yield
+    finally:
+        guest.must("killall -q -9 nc sleep; true")
+        guest.finish(command)
+
+
+def unload(guest: vm.Guest, module: str, seconds: float) -> None:
+    """Unloads a module, which takes no longer than so many seconds and leaves nothing behind."""
+    assert rmmod(guest, module) < seconds + SLACK_SECONDS
+    left = f"""
+        ls {SERVERS}
+        grep -hs '^{module}/' /proc/[0-9]*/comm
+        for name in {' '.join(ALL)} other; do grep -hs "^$name/" /proc/[0-9]*/comm; done
+        for number in 0 1 2 3; do
+            netstat -ltn | grep ":$(({PORT} + number)) "
+        done
+        true
+    """
+    assert guest.must(left) == ""
