@@ -217,9 +217,13 @@ def _kernels(_case: str) -> Counts:
 
 def _long(case: str) -> Counts:
     os.environ["KTCP_LONG"] = "1"
-    return pytest(
-        "long", "tests/e2e/test_storm.py tests/e2e/test_network.py tests/debug/test_faults.py", case
+    files = (
+        "tests/e2e/test_storm.py",
+        "tests/e2e/test_network.py",
+        "tests/debug/test_faults.py",
+        "tests/debug/test_perverse.py",
     )
+    return pytest("long", " ".join(files), case)
 
 
 def _browser(case: str) -> Counts:

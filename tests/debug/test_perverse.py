@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The perverse modules on a kernel that looks at every access to memory and at every lock.
+
+The tests are those of tests/e2e; then each module is loaded and unloaded again and again.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ktcp import vm
+from tests.e2e.lab import eventually
+from tests.e2e.perverse import (
+    SLEEPING,
+    clients,
+    load,
+    machine,
+    perverse,
+    says,
+    unload,
+)
+from tests.e2e.test_perverse import (
+    test_a_handler_that_has_a_module_loaded_while_its_own_goes,
+    test_a_handler_that_joins_a_thread_that_drops_its_server,
+    test_a_handler_that_owns_a_server_in_other_ways,
+    test_a_handler_that_owns_its_server,
+    test_a_handler_that_shuts_down_its_server_says_how_long_that_may_take,
+    test_a_handler_that_waits_is_interrupted,
+    test_a_lock_with_interrupts_disabled_around_all,
+    test_a_name_of_another_module_outlives_it,
+    test_a_queue_runs_all_of_its_items_at_once_or_refuses_them,
+    test_a_queue_runs_no_code_of_another_module,
+    test_a_session_that_owns_its_server,
+    test_a_start_that_fails_stops_the_server_that_the_handler_owns,
+    test_a_start_that_is_interrupted_stops_the_server_that_the_handler_owns,
+    test_one_of_those_that_join_each_other_is_told,
+)
+
+# The fixtures and tests that are another file's
+__all__ = ["machine", "perverse"] + [name for name in dir() if name.startswith("test_")]
+
+LONG = bool(os.environ.get("KTCP_LONG"))
+LOADS = 200 if LONG else 3
+
+# What takes seconds elsewhere may take a minute here, and two hundred loads some minutes.
+pytestmark = pytest.mark.limit(1500 if LONG else 400)
+
+
+def test_a_handler_that_plays_a_client_to_another(machine: vm.Guest) -> None:
+    load(machine, "conversing")
+    with clients(machine, ["i"], len(SLEEPING)):
+        assert eventually(lambda: says(machine, "conversing ends with") == len(SLEEPING))
+    unload(machine, "conversing", 0)
+    assert says(machine, "conversing ends with Err(EDEADLK)") == len(SLEEPING)
+
+
+@pytest.mark.parametrize(
+    "module, programs",
+    [
+        ("owners", ("self", "pair", "session", "thread", "drop", "start")),
+        ("items", ("items", "threads", "ring", "waits")),
+        ("locks", ("lock", "send", "drop")),
+        ("sleepers", ("",)),
+        ("conversing", ("",)),
+    ],
+)
+def test_loads_and_unloads(machine: vm.Guest, module: str, programs: tuple[str, ...]) -> None:
+    lag = "lag_ms=20" if module == "owners" else ""
+    for program in programs:
+        settings = f"program={program} {lag}" if program else ""
+        once = f"insmod /modules/{module}.ko {settings} && rmmod {module} || exit"
+        machine.must(f"for i in $(seq {LOADS}); do {once}; done", timeout=1200)
+
+
+def test_loads_and_unloads_of_what_is_borrowed(machine: vm.Guest) -> None:
+    for program in ("spawn", "enqueue", "module"):
+        both = f"insmod /modules/lender.ko && insmod /modules/borrower.ko program={program}"
+        once = f"{both} && rmmod borrower && rmmod lender || exit"
+        machine.must(f"for i in $(seq {LOADS}); do {once}; done", timeout=1200)
