@@ -184,6 +184,13 @@ MUTATIONS = (
         "ktcp_push_event_loop",
     ),
     Mutation(
+        "a request does not lead to the slow path",
+        "lib/connection/state.rs",
+        "IDLE => QUEUED | SLOW_PATH,",
+        "IDLE => QUEUED,",
+        "ktcp_push_event_loop",
+    ),
+    Mutation(
         "who drops a sender frees what is left of its server",
         "lib/service.rs",
         "cleanup::defer(Arc::from(last));",
