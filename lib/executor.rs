@@ -40,7 +40,10 @@ impl Engine {
         let name: &CStr = &config.name;
         Ok(match config.executor {
             Executor::Kthread => Self::Kthread(Arc::new(spares::Spares::new()?, GFP_KERNEL)?),
-            Executor::Workqueue => Self::Workqueue(workqueue::Pool::new(name)?),
+            Executor::Workqueue => Self::Workqueue(workqueue::Pool::new(
+                config.name,
+                config.limits.connections,
+            )?),
             Executor::EventLoop => {
                 Self::EventLoop(event_loop::Loops::start(name, counters, atomic)?)
             }
@@ -72,7 +75,8 @@ impl Engine {
         }
     }
 
-    /// The thread that a new connection needs, if it needs one. May sleep.
+    /// Makes what a new connection needs before it begins: a thread, which is returned, or a queue for
+    /// its items. By one task at a time. May sleep.
     pub(crate) fn thread_for(
         &self,
         name: &CStr,
@@ -83,7 +87,8 @@ impl Engine {
             Self::Kthread(spares) => {
                 kthread::spawn(name, server, connection.clone(), spares.clone()).map(Some)
             }
-            _ => Ok(None),
+            Self::Workqueue(pool) => pool.prepare(connection.number()).map(|()| None),
+            Self::EventLoop(_) => Ok(None),
         }
     }
 

@@ -49,6 +49,11 @@ extern "C" {
     pub(crate) fn ktcp_alloc_unbound_workqueue(
         name: *const c_char,
     ) -> *mut bindings::workqueue_struct;
+    pub(crate) fn ktcp_alloc_wide_workqueue(
+        name: *const c_char,
+        max_active: c_int,
+    ) -> *mut bindings::workqueue_struct;
+    pub(crate) fn ktcp_surely_active(max_active: c_uint) -> c_uint;
     pub(crate) fn ktcp_cpu_present(cpu: c_uint) -> bool;
     pub(crate) fn ktcp_cpu_is_housekeeping(cpu: c_uint) -> bool;
     pub(crate) fn ktcp_interrupt_kthread(task: *mut bindings::task_struct);

@@ -139,6 +139,9 @@ where
     }
 }
 
+/// `WQ_MAX_ACTIVE`, the most items that a workqueue runs at once.
+const MAX_ACTIVE: u32 = 2048;
+
 /// A workqueue of the library, which sees to it that it is dropped in time. That sleeps until every
 /// item on it has run.
 ///
@@ -178,11 +181,28 @@ impl RawQueue {
         Self(unsafe { NonNull::new_unchecked(raw) })
     }
 
+    /// Like [`unbound`](Self::unbound), but at most `max_active` items run at once; see
+    /// [`surely_active`]. May sleep.
+    pub(crate) fn with_max_active(name: &CStr, max_active: u32) -> Result<Self> {
+        // SAFETY: `name` is copied, and C brings any number into its range.
+        let queue =
+            unsafe { shim::ktcp_alloc_wide_workqueue(name.as_char_ptr(), max_active as c_int) };
+        // INVARIANT: The queue is new, so it is ours.
+        NonNull::new(queue).map(Self).ok_or(ENOMEM)
+    }
+
     /// Returns when all items that are queued now have run. Sleeps.
     pub(crate) fn flush(&self) {
         // SAFETY: By the type invariant the queue is valid.
         unsafe { bindings::__flush_workqueue(self.0.as_ptr()) }
     }
+}
+
+/// How many items of a queue [with](RawQueue::with_max_active) `max_active` run at once, whichever CPUs
+/// they are queued on: with several NUMA nodes each node has a share of these only. May sleep.
+pub(crate) fn surely_active(max_active: u32) -> u32 {
+    // SAFETY: Any number may be asked for.
+    unsafe { shim::ktcp_surely_active(max_active) }
 }
 
 impl Deref for RawQueue {
@@ -218,8 +238,9 @@ impl Drop for RawQueue {
 pub struct OwnedQueue(Arc<Listed>);
 
 impl OwnedQueue {
-    /// How many closures at most are on a queue and have not returned. All of them run at once if each
-    /// waits for the others.
+    /// How many closures at most are on a queue and have not returned, so that all of them run at once
+    /// if each waits for the others. Fewer on a machine with several memory nodes, among which the
+    /// kernel shares out how many items run.
     pub const MAX_UNFINISHED: u32 = 1024;
 
     /// A queue of `module`, whose items run on any CPU, each as soon as it is queued. The kernel shows
@@ -277,9 +298,9 @@ impl OwnedQueue {
     /// Queues a work item of one's own, as [`Queue::enqueue`] does. It can be queued without memory,
     /// and again and again.
     ///
-    /// Of such items a thousand run at once, on a machine with several memory nodes a thousand in all;
-    /// further ones wait for one to return. Items that wait for further ones want
-    /// [`spawn`](Self::spawn), which knows its bound, or [threads](crate::kthread).
+    /// Such items are not counted: beside the closures of [`spawn`](Self::spawn) at least as many run at
+    /// once as there may be of those, and further ones wait until one returns. Items that wait for
+    /// each other want `spawn`, which knows its bound, or [threads](crate::kthread).
     ///
     /// # Errors
     ///
@@ -403,7 +424,7 @@ impl Unfinished {
     fn new(queue: &Arc<Listed>) -> Result<Self> {
         // INVARIANT: What is added here, `drop` takes away.
         let place = Self(queue.clone());
-        if queue.unfinished.fetch_add(1, Relaxed) >= OwnedQueue::MAX_UNFINISHED {
+        if queue.unfinished.fetch_add(1, Relaxed) >= queue.most {
             return Err(EAGAIN);
         }
         Ok(place)
@@ -439,8 +460,9 @@ struct Listed {
     number: SetOnce<usize>,
     /// Takes no more items.
     closed: Atomic<bool>,
-    /// How many [`Unfinished`] there are.
+    /// How many [`Unfinished`] there are, and how many there may be.
     unfinished: Atomic<u32>,
+    most: u32,
     /// The tasks that run closures of it.
     #[pin]
     running: SpinLock<StackList<usize>>,
@@ -477,7 +499,7 @@ impl Listed {
     /// library, for it may outlive the module.
     #[inline(never)]
     fn new(module: &'static ThisModule, name: &CStr) -> Result<Arc<Self>> {
-        let queue = RawQueue::unbound(name)?;
+        let queue = RawQueue::with_max_active(name, MAX_ACTIVE)?;
         let name = CString::try_from(name)?;
         let listed = Arc::pin_init(
             pin_init!(Self {
@@ -486,6 +508,7 @@ impl Listed {
                 number: SetOnce::new(),
                 closed: Atomic::new(false),
                 unfinished: Atomic::new(0),
+                most: OwnedQueue::MAX_UNFINISHED.min(surely_active(MAX_ACTIVE)),
                 running <- new_spinlock!(StackList::new()),
                 raw: queue.0,
                 queue <- new_mutex!(Some(queue)),

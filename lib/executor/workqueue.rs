@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A work item for each connection that is due, on the server's own workqueue.
+//! A work item for each connection that is due, on workqueues of the server's own.
+//!
+//! A workqueue runs so many items at once and no more: the next waits until one of them returns. Were
+//! all connections on one workqueue, so many handlers that sleep would keep all others waiting, and
+//! for ever if they wait for one of those. So there is a workqueue for each run of connections, by their
+//! numbers, that surely can run at once: a connection has one item at most, and no item ever waits for
+//! another.
 
 use super::spares::Spares;
 use crate::{
@@ -8,32 +14,82 @@ use crate::{
         After,
         Connection, //
     },
-    workqueue::RawQueue, //
+    name::Name,
+    workqueue::{
+        self,
+        RawQueue, //
+    }, //
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        SetOnce, //
+    }, //
 };
 
-/// The workqueue, and spare buffers for its workers.
+/// How many items a workqueue runs at once: `WQ_MAX_ACTIVE` of
+/// [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h), the most there is. So few where
+/// the suites run that these have more sleepers than that.
+const MAX_ACTIVE: u32 = if cfg!(CONFIG_KTCP_KUNIT_TEST) {
+    64
+} else {
+    2048
+};
+
+/// The workqueues, and scratch buffers for their workers.
+///
+/// # Invariants
+///
+/// A queue is there before a connection with a number of its run is scheduled.
 pub(crate) struct Pool {
-    queue: RawQueue,
+    name: Name,
+    /// A queue for the numbers below `1 << shift`, one for as many after these, and so on. It stays,
+    /// once it is made.
+    queues: KVVec<SetOnce<RawQueue>>,
+    shift: u32,
     spares: Spares,
 }
 
 impl Pool {
-    /// May sleep.
-    pub(super) fn new(name: &CStr) -> Result<Self> {
-        Ok(Self {
-            queue: RawQueue::unbound(name)?,
+    /// For connections with numbers below `most`. May sleep.
+    pub(super) fn new(name: Name, most: usize) -> Result<Self> {
+        let shift = workqueue::surely_active(MAX_ACTIVE).max(1).ilog2();
+        let count = most.div_ceil(1 << shift);
+        let mut queues = KVVec::with_capacity(count, GFP_KERNEL)?;
+        for _ in 0..count {
+            queues.push(SetOnce::new(), GFP_KERNEL)?;
+        }
+        let this = Self {
+            name,
+            queues,
+            shift,
             spares: Spares::new()?,
-        })
+        };
+        // Most servers need no other.
+        this.prepare(0)?;
+        Ok(this)
+    }
+
+    /// Makes the queue for the connection with that number, unless it is there. May sleep.
+    ///
+    /// To be called by one task at a time.
+    pub(super) fn prepare(&self, number: usize) -> Result {
+        let slot = self.queues.get(number >> self.shift).ok_or(EINVAL)?;
+        if slot.as_ref().is_none() {
+            slot.populate(RawQueue::with_max_active(&self.name, MAX_ACTIVE)?);
+        }
+        Ok(())
     }
 
     /// Any context.
     pub(super) fn enqueue(&self, connection: Arc<Connection>) {
-        // The state of a connection lets it be queued once only, so it is not queued now.
-        let _ = self.queue.enqueue(connection);
+        let slot = self.queues.get(connection.number() >> self.shift);
+        // By the type invariant the queue is there.
+        if let Some(queue) = slot.and_then(SetOnce::as_ref) {
+            // The state of a connection lets it be queued once only, so it is not queued now.
+            let _ = queue.enqueue(connection);
+        }
     }
 
     pub(super) fn visit(&self, connection: &Arc<Connection>) {
@@ -44,7 +100,9 @@ impl Pool {
 
     /// Returns when all work that is queued now has been done, which is the last. Sleeps.
     pub(super) fn stop(&self) {
-        self.queue.flush();
+        for queue in self.queues.iter().filter_map(SetOnce::as_ref) {
+            queue.flush();
+        }
         self.spares.clear();
     }
 }

@@ -4,12 +4,14 @@
 #include <linux/kobject.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/nodemask.h>
 #include <linux/notifier.h>
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/sched/isolation.h>
 #include <linux/string.h>
+#include <linux/topology.h>
 #include <uapi/linux/sched/types.h>
 #include <linux/workqueue.h>
 #include <net/net_namespace.h>
@@ -217,6 +219,41 @@ struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name)
 	return alloc_workqueue("%s", WQ_UNBOUND, 0, name);
 }
 EXPORT_SYMBOL_GPL(ktcp_alloc_unbound_workqueue);
+
+struct workqueue_struct *ktcp_alloc_wide_workqueue(const char *name, int max_active)
+{
+	return alloc_workqueue("%s", WQ_UNBOUND, max_active, name);
+}
+EXPORT_SYMBOL_GPL(ktcp_alloc_wide_workqueue);
+
+/*
+ * How many items of such a queue surely run at once. A node has a part of max_active, in
+ * proportion to its CPUs, but WQ_DFL_MIN_ACTIVE at least: wq_update_node_max_active().
+ * Half of the smallest part, for CPUs may go offline later and make it smaller.
+ */
+unsigned int ktcp_surely_active(unsigned int max_active)
+{
+	unsigned int least = UINT_MAX, all = 0;
+	unsigned int share = 0;
+	unsigned int cpu;
+	int node;
+
+	if (nr_node_ids == 1)
+		return max_active;
+	for_each_online_node(node) {
+		unsigned int cpus = 0;
+
+		for_each_online_cpu(cpu)
+			cpus += cpu_to_node(cpu) == node && ktcp_cpu_is_housekeeping(cpu);
+		if (cpus)
+			least = min(least, cpus);
+		all += cpus;
+	}
+	if (all)
+		share = max_active * least / all / 2;
+	return clamp(share, min(max_active, WQ_DFL_MIN_ACTIVE), max_active);
+}
+EXPORT_SYMBOL_GPL(ktcp_surely_active);
 
 /*
  * A module that goes must not leave a server behind that runs its code. That is seen

@@ -16,6 +16,7 @@ from .lab import (
     PORT,
     Lab,
     anything_left,
+    counted,
     crowd,
     crowd_program,
     eventually,
@@ -131,6 +132,24 @@ def test_stops_in_time_before_a_thousand_who_never_read(machine: vm.Guest, execu
     # Who has seen that all connections have ended has ended too.
     machine.run("killall -9 crowd")
     machine.finish(clients)
+
+
+@pytest.mark.limit(240)
+def test_thousands_who_sleep_keep_nobody_waiting(field: Lab, machine: vm.Guest) -> None:
+    """More handlers sleep than a workqueue of the kernel runs at once, and one more does not."""
+    sleepers = 2200
+    serve(machine, "workqueue", backlog=4096, sleepers=sleepers)
+    # Each says one byte, and these calls sleep.
+    line = f"ulimit -n 5000; exec {CROWD} ask --clients {sleepers} --seconds 200"
+    asking = machine.start(line, timeout=220)
+    workers = "cat /proc/[0-9]*/comm 2>/dev/null | grep -c '^kworker/u'"
+    assert eventually(lambda: int(machine.must(workers)) > sleepers, 120)
+    assert statistics(machine, "proving")["bytes_out"] == 0
+    assert conversation.answers(field.address, 20)
+    # With that they wake up.
+    counts = counted(machine.finish(asking).output)
+    assert counts["complete"] == sleepers, counts
+    assert rmmod(machine, "proving") < 10
 
 
 @pytest.mark.limit(300)

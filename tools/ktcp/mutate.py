@@ -242,8 +242,8 @@ MUTATIONS = (
     Mutation(
         "a queue takes more items than run at once",
         "lib/workqueue.rs",
-        ">= OwnedQueue::MAX_UNFINISHED {",
-        ">= u32::MAX - OwnedQueue::MAX_UNFINISHED {",
+        "fetch_add(1, Relaxed) >= queue.most {",
+        "fetch_add(1, Relaxed) >= u32::MAX - queue.most {",
         "ktcp_circles",
     ),
     Mutation(
@@ -336,6 +336,13 @@ MUTATIONS = (
         "KVec::from_elem(NONE, possible as usize, GFP_KERNEL)",
         "KVec::from_elem(0, possible as usize, GFP_KERNEL)",
         "ktcp_loops",
+    ),
+    Mutation(
+        "all connections are on one workqueue",
+        "lib/executor/workqueue.rs",
+        "self.queues.get(connection.number() >> self.shift)",
+        "self.queues.first()",
+        "ktcp_sleepers",
     ),
 )
 

@@ -8,7 +8,14 @@ use core::net::{
 };
 use kernel::{
     prelude::*,
-    time::Delta, //
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 use ktcp_server::{
     BufferSize,
@@ -55,12 +62,38 @@ ktcp_server::parameters! {
         idle_ms: u32 = 0,
         /// How long the end of the server waits for what is to be sent
         drain_ms: u32 = 5000,
+        /// The first so many calls of the handler sleep until there is one more, a minute at most
+        sleepers: u32 = 0,
         /// Whether to leak some memory, for who claims to see that
         leak: bool = false,
     }
 }
 
-struct Echo<const MAY_SLEEP: bool>;
+struct Echo<const MAY_SLEEP: bool> {
+    sleepers: u32,
+    calls: Atomic<u32>,
+}
+
+impl<const MAY_SLEEP: bool> Echo<MAY_SLEEP> {
+    fn new(sleepers: u32) -> Self {
+        Self {
+            sleepers,
+            calls: Atomic::new(0),
+        }
+    }
+
+    fn maybe_sleep(&self) {
+        if self.calls.fetch_add(1, Relaxed) >= self.sleepers {
+            return;
+        }
+        for _ in 0..60 {
+            if self.calls.load(Relaxed) > self.sleepers {
+                return;
+            }
+            fsleep(Delta::from_secs(1));
+        }
+    }
+}
 
 impl<const MAY_SLEEP: bool> Handler for Echo<MAY_SLEEP> {
     type Session = ();
@@ -77,6 +110,9 @@ impl<const MAY_SLEEP: bool> Handler for Echo<MAY_SLEEP> {
         input: &mut Input<'_>,
         output: &mut Output<'_>,
     ) -> Result<Next> {
+        if MAY_SLEEP && self.sleepers > 0 {
+            self.maybe_sleep();
+        }
         output.forward(input);
         Ok(Next::Receive)
     }
@@ -109,9 +145,9 @@ impl kernel::Module for Proving {
         }
         Ok(Self {
             _server: if set.may_sleep {
-                builder.start(module, Echo::<true>)?
+                builder.start(module, Echo::<true>::new(set.sleepers))?
             } else {
-                builder.start(module, Echo::<false>)?
+                builder.start(module, Echo::<false>::new(0))?
             },
         })
     }
