@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Time that passes is measured by clocks that nobody can set."""
+"""Time that passes is measured by clocks that cannot be set."""
 
 from __future__ import annotations
 

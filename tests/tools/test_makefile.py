@@ -68,7 +68,7 @@ def test_kdir_of_32_bits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", [32, 64])
 def test_the_library_is_built_for_64_bits_only(bits: int) -> None:
-    # Where nobody has asked tools/check-kdir, and in a kernel tree whose Kconfig was not asked.
+    # For builds that have passed neither tools/check-kdir nor Kconfig.
     command = ["gcc", "-E", f"-DCONFIG_{bits}BIT", "lib/shim/shim.h"]
     result = subprocess.run(
         command, cwd=module.CHECKOUT, capture_output=True, text=True, check=False
