@@ -42,12 +42,16 @@ def perverse(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
 
 
 @pytest.fixture
-def machine(perverse: Lab) -> Iterator[vm.Guest]:
-    """A guest with the library; a test that leaves one of the modules behind costs the guest."""
+def machine(perverse: Lab, request: pytest.FixtureRequest) -> Iterator[vm.Guest]:
+    """A guest with the library; a test that fails costs the guest, which may break at any time then."""
+    failed = request.session.testsfailed
     guest = perverse.lend()
     guest.must("dmesg -c >/dev/null; insmod /modules/ktcp_server.ko")
     yield guest
-    perverse.take_back()
+    if request.session.testsfailed == failed:
+        perverse.take_back()
+    else:
+        perverse.discard()
 
 
 def load(guest: vm.Guest, module: str, **parameters: int | str) -> None:
@@ -68,23 +72,31 @@ def connections(guest: vm.Guest) -> int:
 
 
 @contextmanager
-def clients(guest: vm.Guest, words: Sequence[str], servers: int) -> Iterator[None]:
+def talking(
+    guest: vm.Guest, words: Sequence[str], servers: int, output: str = ">/dev/null"
+) -> Iterator[None]:
     """Has so many servers one client for each word, which says that and does not leave.
 
-    All are accepted when this is entered. In the end the clients are killed.
+    In the end the clients are killed.
     """
-    before = connections(guest)
     ports = " ".join(str(PORT + number) for number in range(servers))
-    talk = "{ printf '%s' $word; sleep 100; } | nc 127.0.0.1 $port >/dev/null &"
-    loop = f"for word in {' '.join(words)}; do for port in {ports}; do {talk} done; done; wait"
+    talk = "{ printf '%s' $word; sleep 100; } | nc 127.0.0.1 $port "
+    loop = f"for word in {' '.join(words)}; do for port in {ports}; do {talk} {output} & done; done; wait"
     command = guest.start(loop, timeout=110)
     try:
-        count = before + len(words) * servers
-        assert eventually(lambda: connections(guest) == count)
         yield
     finally:
         guest.must("killall -q -9 nc sleep; true")
         guest.finish(command)
+
+
+@contextmanager
+def clients(guest: vm.Guest, words: Sequence[str], servers: int) -> Iterator[None]:
+    """Like `talking`; all of the clients are accepted when this is entered."""
+    count = connections(guest) + len(words) * servers
+    with talking(guest, words, servers):
+        assert eventually(lambda: connections(guest) == count)
+        yield
 
 
 def unload(guest: vm.Guest, module: str, seconds: float) -> None:

@@ -14,6 +14,7 @@ from ktcp import vm
 from .lab import PORT, Lab, echoed, eventually, listens, storm
 from .perverse import (
     ALL,
+    SERVERS,
     SLACK_SECONDS,
     SLEEPING,
     clients,
@@ -22,6 +23,7 @@ from .perverse import (
     machine,
     perverse,
     says,
+    talking,
     unload,
 )
 from .test_trace import TRACING, turn
@@ -29,17 +31,24 @@ from .test_trace import TRACING, turn
 # The fixtures, for those who import the tests
 __all__ = ["machine", "perverse"]
 
-LAG_SECONDS = 1.5
+# A server whose accepting thread, or whose last connection, drops it is ended while it does that: when
+# the thread that lags has stopped, but not yet all of the handler is dropped.
+LAG_SECONDS = 0.8
+TAIL_SECONDS = 1.2
 DRAIN_SECONDS = 1.0
-OWNING = {"lag_ms": int(LAG_SECONDS * 1000), "drain_ms": int(DRAIN_SECONDS * 1000)}
+OWNING = {
+    "lag_ms": int(LAG_SECONDS * 1000),
+    "tail_ms": int(TAIL_SECONDS * 1000),
+    "drain_ms": int(DRAIN_SECONDS * 1000),
+}
 
 
 # Handlers that own servers
 
 
-def let_go(guest: vm.Guest, handlers: int, seconds: float = DRAIN_SECONDS) -> None:
+def let_go(guest: vm.Guest, handlers: int) -> None:
     """Unloads the module `owners`, of which so many handlers are dropped."""
-    unload(guest, "owners", LAG_SECONDS + seconds)
+    unload(guest, "owners", LAG_SECONDS + TAIL_SECONDS + DRAIN_SECONDS)
     assert says(guest, "the handler is dropped") == handlers
 
 
@@ -94,25 +103,27 @@ def test_a_start_that_is_interrupted_stops_the_server_that_the_handler_owns(
         f"insmod /modules/owners.ko {parameters} & until {waiting}; do sleep 0.1; done; "
         "kill -9 $!; wait $!; true"
     )
-    assert says(machine, ": started: Err(EINTR)") == 1
+    assert says(machine, f"{executor}: started: Err(EINTR)") == 1
     assert eventually(lambda: not listens(machine, PORT + ALL.index(executor)))
-    let_go(machine, 2)
+    unload(machine, "owners", LAG_SECONDS)
+    # Of a start that was too fast there is another one.
+    assert says(machine, "the handler is dropped") >= 2
 
 
 def test_a_handler_that_shuts_down_its_server_says_how_long_that_may_take(
     machine: vm.Guest,
 ) -> None:
     load(machine, "owners", program="self", lag_ms=0, drain_ms=60_000)
-    # The first client reads nothing of very much.
-    ports = " ".join(str(PORT + number) for number in range(len(ALL)))
-    talk = "{ printf f; sleep 100; } | nc 127.0.0.1 $port | sleep 100 &"
-    deaf = machine.start(f"for port in {ports}; do {talk} done; wait", timeout=110)
-    assert eventually(lambda: connections(machine) == len(ALL))
-    time.sleep(1)
-    with clients(machine, ["q"], len(ALL)):
-        assert eventually(lambda: connections(machine) == 0, SLACK_SECONDS)
-        let_go(machine, len(ALL))
-    machine.finish(deaf)
+    # The first clients read nothing of very much.
+    with talking(machine, ["f"], len(ALL), output="| sleep 100"):
+        assert eventually(lambda: connections(machine) == len(ALL))
+        # Until no buffer on the way takes more.
+        time.sleep(1)
+        with talking(machine, ["q"], len(ALL)):
+            # With their last connection, the files of the servers go.
+            assert eventually(lambda: machine.must(f"ls {SERVERS}") == "", SLACK_SECONDS)
+        unload(machine, "owners", 0)
+    assert says(machine, "the handler is dropped") == len(ALL)
 
 
 # Code and names of another module
@@ -158,7 +169,7 @@ def test_a_name_of_another_module_outlives_it(perverse: Lab, machine: vm.Guest) 
 @pytest.mark.parametrize("program", ["lock", "send", "drop"])
 def test_a_lock_with_interrupts_disabled_around_all(machine: vm.Guest, program: str) -> None:
     load(machine, "locks", program=program)
-    storm(machine, 20, seconds=2, clients=20, bytes=2000)
+    storm(machine, 20, seconds=2, clients=40, bytes=20_000)
     unload(machine, "locks", 5)
     log = machine.dmesg()
     assert "locked 0 times" not in log

@@ -214,10 +214,10 @@ impl kernel::Module for Locks {
         let inside = shared.clone();
         let thread = kthread::spawn(module, c"locks/thread", move |stop| {
             while !stop.is_requested() {
-                for _ in 0..100 {
+                for _ in 0..500 {
                     deed(&inside);
                 }
-                fsleep(Delta::from_micros(200));
+                fsleep(Delta::from_micros(100));
             }
         })?;
         Ok(Self {

@@ -74,6 +74,8 @@ ktcp_server::parameters! {
         drain_ms: u32 = 1000,
         /// How long a leaked thread takes to stop; 0 is no such thread
         lag_ms: u32 = 3000,
+        /// How long a handler that may sleep takes to be dropped
+        tail_ms: u32 = 0,
     }
 }
 
@@ -89,12 +91,18 @@ enum Possession {
     Thread { _handle: JoinHandle<()> },
 }
 
-/// A line in the log when it is dropped.
-struct Told(&'static CStr);
+/// A line in the log when it is dropped, which may take its time.
+struct Told {
+    name: &'static CStr,
+    tail: Delta,
+}
 
 impl Drop for Told {
     fn drop(&mut self) {
-        pr_info!("{}: the handler is dropped\n", self.0);
+        if !self.tail.is_zero() {
+            fsleep(self.tail);
+        }
+        pr_info!("{}: the handler is dropped\n", self.name);
     }
 }
 
@@ -105,7 +113,7 @@ struct Owner<const MAY_SLEEP: bool> {
     shelf: Arc<Shelf<Possession>>,
     /// Whether a session takes what is on the shelf.
     is_robbed: bool,
-    /// Dropped last.
+    /// Dropped behind the shelf: code of this module that runs when the server is stopped.
     _told: Told,
 }
 
@@ -148,7 +156,7 @@ impl<const MAY_SLEEP: bool> Handler for Owner<MAY_SLEEP> {
             Some(b's') if MAY_SLEEP => {
                 input.consume(1);
                 pr_info!("{}: sleeps\n", self.name);
-                fsleep(Delta::from_secs(1));
+                fsleep(Delta::from_millis(300));
             }
             Some(b'j') if MAY_SLEEP => {
                 input.consume(1);
@@ -173,6 +181,7 @@ struct Starter {
     executor: Executor,
     may_sleep: bool,
     drain: Delta,
+    tail: Delta,
     is_robbed: bool,
 }
 
@@ -187,7 +196,10 @@ impl Starter {
             module: self.module,
             shelf,
             is_robbed: self.is_robbed,
-            _told: Told(name),
+            _told: Told {
+                name,
+                tail: self.tail,
+            },
         }
     }
 
@@ -207,6 +219,23 @@ impl Starter {
         } else {
             builder.start(self.module, self.owner::<false>(name, shelf.clone()))
         }
+    }
+}
+
+impl Starter {
+    /// Gives the task time to be killed, and then starts servers until that fails.
+    fn start_until_killed(
+        &self,
+        name: &'static CStr,
+        shelf: &Arc<Shelf<Possession>>,
+    ) -> Result<KernelTcpServer> {
+        pr_info!("waits to be killed\n");
+        fsleep(Delta::from_secs(2));
+        for _ in 0..20 {
+            // A thread that is there at once is not waited for, so that this may succeed.
+            self.start(name, 0, shelf)?;
+        }
+        Err(EIO)
     }
 }
 
@@ -269,15 +298,11 @@ impl Owners {
             "start" | "killed" => {
                 let other = starter.start(OTHER, port, &Shelf::new()?)?;
                 shelf.put(Possession::Server(other));
-                let port = if program == "killed" {
-                    // Time to kill the task.
-                    pr_info!("waits to be killed\n");
-                    fsleep(Delta::from_secs(2));
-                    0
+                let started = if program == "start" {
+                    starter.start(variant.name, port, &shelf)
                 } else {
-                    port
+                    starter.start_until_killed(variant.name, &shelf)
                 };
-                let started = starter.start(variant.name, port, &shelf);
                 drop(shelf);
                 pr_info!("{}: started: {:?}\n", variant.name, started.map(drop));
                 None
@@ -301,6 +326,11 @@ impl kernel::Module for Owners {
                 executor: variant.executor,
                 may_sleep: variant.may_sleep,
                 drain: Delta::from_millis(set.drain_ms.into()),
+                tail: Delta::from_millis(if variant.may_sleep {
+                    set.tail_ms.into()
+                } else {
+                    0
+                }),
                 is_robbed: set.program.as_str() == "session",
             };
             let port = set.port + number;
