@@ -79,6 +79,7 @@ mod files;
 mod kthread;
 mod lifecycle;
 mod limits;
+mod listening;
 mod memory;
 mod misuse;
 mod net;

@@ -15,6 +15,8 @@ int ktcp_kunit_sockets(void);
 
 int ktcp_kunit_claim(u16 port, bool claimed);
 
+int ktcp_kunit_abort_listener(u16 port);
+
 struct ktcp_kunit_told {
 	unsigned int watched;
 	unsigned int watcher;

@@ -9,6 +9,7 @@ use crate::{
         Limits,
         PeerPrefixes, //
     },
+    listening::Listening,
     name::Name,
     net::{
         Device,
@@ -381,11 +382,9 @@ impl Builder {
             Some(namespace) => namespace,
             None => Namespace::current()?,
         };
-        let listener = self
-            .options
-            .bind(&namespace, addr)
+        let listening = Listening::new(namespace, self.options, addr)
             .inspect_err(|error| pr_err!("{name}: cannot listen on {addr:?}: {error:?}\n"))?;
 
-        KernelTcpServer::start(module, self.config, listener, handler)
+        KernelTcpServer::start(module, self.config, listening, handler)
     }
 }

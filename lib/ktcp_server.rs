@@ -54,7 +54,7 @@
 //! | `conversation` | what one peer and the handler have to say to each other |
 //! | `connection`, `timers`, `peer` | when a conversation goes on, when it ends, and who else may send |
 //! | `executor`, `softirq`, `spinlock` | who visits the connections that are due, and where |
-//! | `service`, `limits`, `stats`, `debugfs`, `trace` | all connections of a server: accepting, counting, stopping |
+//! | `service`, `listening`, `limits`, `stats`, `debugfs`, `trace` | all connections of a server: accepting, counting, stopping |
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `param` | [`parameters!`]: what an operator sets |
 //! | [`kthread`], [`workqueue`] | threads and queues of one's own, for closures |
@@ -86,6 +86,7 @@ pub mod kthread;
 mod latch;
 mod library;
 mod limits;
+mod listening;
 mod lock_class;
 mod name;
 pub mod net;

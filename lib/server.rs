@@ -9,7 +9,7 @@ use crate::{
     },
     handle::ServerHandle,
     handler::Handler,
-    net::TcpListener,
+    listening::Listening,
     service::{
         self,
         Kept,
@@ -60,13 +60,13 @@ impl KernelTcpServer {
     pub(crate) fn start<H: Handler>(
         module: &'static ThisModule,
         config: Config,
-        listener: TcpListener,
+        listening: Arc<Listening>,
         handler: H,
     ) -> Result<Self> {
         let name = config.name;
         let service = service::service(handler)?;
         let handle = ServerHandle::new(&name, module, |place| {
-            Server::start(place, config, listener, service)
+            Server::start(place, config, listening, service)
         })?;
         let shared = handle.shared().cloned().ok_or(EINVAL)?;
         Ok(Self { handle, shared })

@@ -35,15 +35,13 @@ use crate::{
         Refusal,
         Shares, //
     },
+    listening::Listening,
     lock_class::{
         new_mutex,
         new_spinlock,
         new_work, //
     },
-    net::{
-        TcpListener,
-        TcpStream, //
-    },
+    net::TcpStream,
     slots::Slots,
     stats::{
         Counter,
@@ -293,8 +291,9 @@ impl Shared {
     }
 
     /// What the accepting thread does.
-    fn accept(self: &Arc<Self>, listener: &TcpListener, service: &dyn Service) {
+    fn accept(self: &Arc<Self>, listening: &Listening, service: &dyn Service) {
         let mut backoff = Backoff::new();
+        let mut listener = listening.current();
 
         while !self.stopping.is_open() {
             let admitted = match listener.accept() {
@@ -304,6 +303,15 @@ impl Shared {
                 Err(_) if self.stopping.is_open() => return,
                 Err(error) => {
                     self.counters.add(Counter::AcceptErrors, 1);
+                    // It listens no more, and nothing that the server has done is the reason.
+                    if error == EINVAL {
+                        let (name, stop) = (self.config.name, &self.stopping);
+                        match listening.again(&name, error, &mut backoff, stop, &self.counters) {
+                            Some(again) => listener = again,
+                            None => return,
+                        }
+                        continue;
+                    }
                     Err(error)
                 }
             };
@@ -424,7 +432,7 @@ impl Shared {
 pub(crate) struct Server {
     shared: Arc<Shared>,
     /// Not among what is shared: a [`Sender`](crate::Sender) may keep that for longer.
-    listener: Arc<TcpListener>,
+    listening: Arc<Listening>,
     files: Option<Files>,
     acceptor: Option<JoinHandle<()>>,
     timekeeper: Option<JoinHandle<()>>,
@@ -439,11 +447,10 @@ impl Server {
     pub(crate) fn start(
         (root, label): (&Dir, &CStr),
         config: Config,
-        listener: TcpListener,
+        listening: Arc<Listening>,
         (service, atomic): (KBox<dyn Service>, bool),
     ) -> Result<Self> {
-        let listener = Arc::new(listener, GFP_KERNEL)?;
-        let addr = listener.local_addr()?;
+        let addr = listening.addr();
         let name = config.name;
         let name: &CStr = &name;
         let has_timeouts = config.timeouts.are_any();
@@ -452,7 +459,7 @@ impl Server {
         // From here on, dropping stops what has been started.
         let mut server = Self {
             shared: shared.clone(),
-            listener: listener.clone(),
+            listening: listening.clone(),
             files: None,
             acceptor: None,
             timekeeper: None,
@@ -465,7 +472,7 @@ impl Server {
         let name = CString::try_from_fmt(fmt!("{name}/accept"))?;
         server.files = Some(debugfs::publish(root, label, shared.clone())?);
         server.acceptor = Some(kthread::spawn_own(id, &name, move || {
-            shared.accept(&listener, &*service);
+            shared.accept(&listening, &*service);
         })?);
         Ok(server)
     }
@@ -482,7 +489,7 @@ impl Server {
             // It finds that the server stops.
             entry.connection.call();
         }
-        self.listener.shutdown();
+        self.listening.close();
     }
 
     /// Stops: sends what is to be sent, for `within` at most or as long as the configuration says,

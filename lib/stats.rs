@@ -88,8 +88,10 @@ counters! {
     RefusedByHandler => refused_by_handler,
     /// Newcomers and connections for which there was no memory.
     OutOfMemory => out_of_memory,
-    /// Failed attempts to accept, after each of which the server pauses.
+    /// Failed attempts to accept, or to listen again, after each of which the server pauses.
     AcceptErrors => accept_errors,
+    /// How often the server has listened again, after its listener was closed under it.
+    ListenerRestarts => listener_restarts,
     /// Bytes that were received.
     BytesIn => bytes_in,
     /// Bytes that were sent.

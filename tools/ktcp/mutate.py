@@ -344,6 +344,20 @@ MUTATIONS = (
         "self.queues.first()",
         "ktcp_sleepers",
     ),
+    Mutation(
+        "a listener that another has closed stays closed",
+        "lib/service.rs",
+        "if error == EINVAL {",
+        "if error == EPERM {",
+        "ktcp_listening_event_loop",
+    ),
+    Mutation(
+        "a stop leaves the listener that was made meanwhile",
+        "lib/listening.rs",
+        "        if current.closed {",
+        "        if false && current.closed {",
+        "ktcp_listening_*",
+    ),
 )
 
 

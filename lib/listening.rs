@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The listener of a server, and how it is replaced.
+//!
+//! A listener can end under its server: `tcp_abort()` takes it out of the tables of TCP, be it for an
+//! operator (`ss -K`, a `SOCK_DESTROY` request) or for a BPF program (`bpf_sock_destroy()`). Every
+//! `accept` then fails with `EINVAL`, as after a shutdown, and the socket cannot listen again: what it
+//! accepted would be shut down from the start. Nothing else ends a listener. A namespace stays as long
+//! as it has sockets, an address or a device that goes leaves the listener where it is, and MPTCP
+//! refuses to have its listeners aborted.
+
+use crate::{
+    backoff::Backoff,
+    latch::Latch,
+    lock_class::new_mutex,
+    net::{
+        ListenOptions,
+        Namespace,
+        TcpListener, //
+    },
+    stats::{
+        Counter,
+        Counters, //
+    }, //
+};
+use core::net::SocketAddr;
+use kernel::{
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+
+struct Current {
+    listener: Arc<TcpListener>,
+    /// Nothing listens again.
+    closed: bool,
+}
+
+/// The listener that a server has now, and what it takes to make one like it.
+#[pin_data]
+pub(crate) struct Listening {
+    namespace: Namespace,
+    options: ListenOptions,
+    addr: SocketAddr,
+    /// Locked while a new listener is made: [`close`](Self::close) finds either the old one or the
+    /// new one in here.
+    #[pin]
+    current: Mutex<Current>,
+}
+
+impl Listening {
+    /// Listens on `addr`. The errors are those of [`ListenOptions::bind`]. May sleep.
+    pub(crate) fn new(
+        namespace: Namespace,
+        options: ListenOptions,
+        mut addr: SocketAddr,
+    ) -> Result<Arc<Self>> {
+        let listener = options.clone().bind(&namespace, addr)?;
+        // The one that was chosen, if it was 0.
+        addr.set_port(listener.local_addr()?.port());
+        let listener = Arc::new(listener, GFP_KERNEL)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                namespace,
+                options,
+                addr,
+                current <- new_mutex!(Current {
+                    listener,
+                    closed: false,
+                }),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The address, with the port that was chosen. Any context.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The listener of now. May sleep.
+    pub(crate) fn current(&self) -> Arc<TcpListener> {
+        self.current.lock().listener.clone()
+    }
+
+    /// Makes a new listener after accepting has failed with `error`, however often that has to be
+    /// tried, for the server `name`; `None` when the server stops before that. Sleeps.
+    pub(crate) fn again(
+        &self,
+        name: &CStr,
+        error: Error,
+        backoff: &mut Backoff,
+        stopping: &Latch,
+        counters: &Counters,
+    ) -> Option<Arc<TcpListener>> {
+        let addr = self.addr;
+        let mut told = false;
+
+        pr_warn!("{name}: the listener on {addr:?} was closed by another: {error:?}\n");
+        loop {
+            backoff.pause(stopping);
+            if stopping.is_open() {
+                return None;
+            }
+            match self.renew() {
+                Ok(renewed) => {
+                    // There is none if the server has begun to stop meanwhile.
+                    if renewed.is_some() {
+                        pr_info!("{name}: listening on {addr:?} again\n");
+                        counters.add(Counter::ListenerRestarts, 1);
+                    }
+                    return renewed;
+                }
+                Err(error) => {
+                    counters.add(Counter::AcceptErrors, 1);
+                    if !told {
+                        pr_warn!("{name}: cannot listen on {addr:?} again yet: {error:?}\n");
+                    }
+                    told = true;
+                }
+            }
+        }
+    }
+
+    /// Listens again on the same address with the same options, and returns the new listener; `None`
+    /// after [`close`](Self::close). The errors are those of [`ListenOptions::bind`]. May sleep.
+    ///
+    /// The old listener keeps its port until there is a new one: only a program that wants to share
+    /// the address (`SO_REUSEADDR`) can take it meanwhile.
+    fn renew(&self) -> Result<Option<Arc<TcpListener>>> {
+        let mut current = self.current.lock();
+        if current.closed {
+            return Ok(None);
+        }
+        let listener = self.options.clone().bind(&self.namespace, self.addr)?;
+        current.listener = Arc::new(listener, GFP_KERNEL)?;
+        Ok(Some(current.listener.clone()))
+    }
+
+    /// Stops listening for good. May sleep.
+    pub(crate) fn close(&self) {
+        let mut current = self.current.lock();
+        current.closed = true;
+        current.listener.shutdown();
+    }
+}
