@@ -153,7 +153,7 @@ pub(crate) fn check_owner_of(
     if unsafe { shim::ktcp_module_has(module, code.cast()) } {
         Ok(())
     } else {
-        pr_err!("{name}: was to run code of another module than the one that it belongs to\n");
+        pr_err!("{name}: was to run for a module whose code it is not\n");
         Err(EINVAL)
     }
 }
