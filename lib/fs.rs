@@ -12,9 +12,15 @@
 //! Everything here may sleep. What is done with [`Wait::No`] does not wait for a disk or a server:
 //! it says `EAGAIN` instead.
 //!
+//! What may sleep fails with `EBUSY` where the caller must not, unless it is told [not to
+//! wait](Wait::No).
+//!
 //! C header: [`include/linux/namei.h`](srctree/include/linux/namei.h)
 
-use crate::shim;
+use crate::{
+    context,
+    shim, //
+};
 use core::{
     mem::MaybeUninit,
     ptr::NonNull, //
@@ -41,6 +47,14 @@ pub enum Wait {
 impl Wait {
     fn only_cached(self) -> bool {
         self == Self::No
+    }
+
+    /// Fails with `EBUSY` where the caller must not wait and wants to.
+    fn check(self) -> Result {
+        match self {
+            Self::Yes => context::may_sleep(),
+            Self::No => Ok(()),
+        }
     }
 }
 
@@ -241,6 +255,7 @@ impl Directory {
     ///
     /// May sleep.
     pub fn open(name: &CStr) -> Result<Self> {
+        context::may_sleep()?;
         // SAFETY: `name` ends with a NUL, and C writes a path with a reference when it succeeds.
         let path = unsafe {
             Path::find(|found| {
@@ -263,6 +278,7 @@ impl Directory {
     ///
     /// May sleep.
     pub fn find(&self, name: &CStr, wait: Wait) -> Result<Found<'_>> {
+        wait.check()?;
         // SAFETY: `self` holds a reference on its path and on the credentials, `name` ends with a
         // NUL, and C writes a path with a reference when it succeeds.
         let path = unsafe {
@@ -292,6 +308,7 @@ pub struct Found<'a> {
 impl Found<'_> {
     /// What is known about it. May sleep.
     pub fn metadata(&self, wait: Wait) -> Result<Metadata> {
+        wait.check()?;
         let mut raw = RawStat::default();
         // SAFETY: `self` holds a reference on its path, and `raw` is valid for a write.
         to_result(unsafe {
@@ -309,6 +326,7 @@ impl Found<'_> {
     ///
     /// May sleep.
     pub fn open(&self) -> Result<File> {
+        context::may_sleep()?;
         let (path, nobody) = (self.path.as_ptr(), self.directory.nobody.as_ptr());
         // SAFETY: `self` holds references on both.
         let file = from_err_ptr(unsafe { shim::ktcp_open(path, nobody) })?;
@@ -325,6 +343,7 @@ impl Found<'_> {
     ///
     /// May sleep.
     pub fn names(&self, most: usize) -> Result<(KVVec<CString>, bool)> {
+        context::may_sleep()?;
         let mut names = Names {
             names: KVVec::new(),
             most,
@@ -439,6 +458,7 @@ impl File {
     ///
     /// May sleep.
     pub fn read_at(&self, buffer: &mut [u8], position: u64, wait: Wait) -> Result<usize> {
+        wait.check()?;
         let position = i64::try_from(position).map_err(|_| EINVAL)?;
         // SAFETY: `self` holds a reference on the file, and the pointer and the length are those of
         // one slice that we borrow mutably.

@@ -76,10 +76,12 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// With `false`, an [event loop](crate::Executor::EventLoop) may call the handler where the
     /// bytes have arrived, in softirq context, which saves each request the way through a thread.
-    /// Each method is then called with softirqs off, whichever the executor and the thread, and
-    /// sleeping in one is a bug that a kernel with `CONFIG_DEBUG_ATOMIC_SLEEP` reports. What the
-    /// handler shares with other code needs atomics, or a lock that is not taken with softirqs on
-    /// either. [`Sender`](crate::Sender) is for handlers that may sleep.
+    /// Each method is then called with softirqs off, whichever the executor and the thread, and what a
+    /// session or the handler owns is dropped so, too. Sleeping there is a bug, as a mutex under a
+    /// spinlock is: a kernel with `CONFIG_DEBUG_ATOMIC_SLEEP` reports it, and the functions of this
+    /// library that sleep fail with `EBUSY` instead. What the handler shares with other code needs
+    /// atomics, or a lock that is not taken with softirqs on either. [`Sender`](crate::Sender) is for
+    /// handlers that may sleep.
     const MAY_SLEEP: bool = true;
 
     /// Whether a handler that may sleep has a [`try_receive`](Self::try_receive), to be called

@@ -42,6 +42,9 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! Opening, accepting, connecting, reading and writing may sleep, and fail with `EBUSY` where the caller
+//! must not.
+//!
 //! [`std::net`]: https://doc.rust-lang.org/std/net/index.html
 
 mod addr;

@@ -14,6 +14,7 @@ use super::{
     socket::Socket,
     stream::TcpStream, //
 };
+use crate::context;
 use core::net::SocketAddr;
 use kernel::{
     prelude::*,
@@ -83,6 +84,7 @@ impl ConnectOptions {
     ///
     /// May sleep, and does until the peer has answered.
     pub fn connect(self, namespace: &Namespace, addr: SocketAddr) -> Result<TcpStream> {
+        context::may_sleep()?;
         let socket = Socket::new(namespace, &addr, self.common.protocol)?;
         self.common.apply(&socket)?;
         if let Some(local) = self.local {

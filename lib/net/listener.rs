@@ -18,7 +18,10 @@ use super::{
     },
     stream::TcpStream, //
 };
-use crate::error::ECONNABORTED;
+use crate::{
+    context,
+    error::ECONNABORTED, //
+};
 use core::net::SocketAddr;
 use kernel::{
     prelude::*,
@@ -100,6 +103,7 @@ impl ListenOptions {
     ///
     /// May sleep.
     pub fn bind(self, namespace: &Namespace, addr: SocketAddr) -> Result<TcpListener> {
+        context::may_sleep()?;
         if addr.is_ipv4() && self.only_v6 == Some(true) {
             return Err(EINVAL);
         }
@@ -162,6 +166,7 @@ impl TcpListener {
     }
 
     fn accept_with(&self, wait: Wait) -> Result<(TcpStream, SocketAddr)> {
+        context::may_sleep()?;
         let stream = TcpStream::from_socket(self.socket.accept(wait)?);
         // A connection that was reset before it was accepted has no peer any more.
         let peer = stream.peer_addr().map_err(|_| ECONNABORTED)?;

@@ -13,6 +13,7 @@ use super::{
     },
     watch::Watch,
 };
+use crate::context;
 use core::net::SocketAddr;
 use kernel::{
     bindings,
@@ -58,6 +59,7 @@ impl TcpStream {
     ///
     /// May sleep, and does until something comes.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        context::may_sleep()?;
         self.socket.receive(buffer, Wait::Block)
     }
 
@@ -65,6 +67,7 @@ impl TcpStream {
     ///
     /// May sleep, but not for the peer.
     pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize> {
+        context::may_sleep()?;
         self.socket.receive(buffer, Wait::No)
     }
 
@@ -127,6 +130,7 @@ impl TcpStream {
     ///
     /// May sleep, and does while the peer does not read.
     pub fn write(&self, data: &[u8]) -> Result<usize> {
+        context::may_sleep()?;
         self.socket.send(data, Wait::Block, false)
     }
 
@@ -134,6 +138,7 @@ impl TcpStream {
     ///
     /// May sleep, but not for the peer.
     pub fn try_write(&self, data: &[u8]) -> Result<usize> {
+        context::may_sleep()?;
         self.socket.send(data, Wait::No, false)
     }
 
