@@ -25,4 +25,4 @@ int ktcp_kunit_loopback_up(void)
 }
 EXPORT_SYMBOL_GPL(ktcp_kunit_loopback_up);
 
-EXPORT_SYMBOL_GPL(ktcp_module_going);
+EXPORT_SYMBOL_GPL(ktcp_module_shutdown);
