@@ -12,6 +12,8 @@
 //! The library promises that it refuses the closures and the items, with a line in the log, and that
 //! nothing uses what is gone when this module is.
 
+mod outcome;
+
 use core::mem::forget;
 use kernel::{
     impl_has_work,
@@ -72,7 +74,7 @@ impl WorkItem for Item {
 }
 
 fn spawn(queue: &OwnedQueue) {
-    pr_info!("spawning ends with {:?}\n", queue.spawn(run).map(drop));
+    pr_info!("spawning ends with {}\n", outcome::number(queue.spawn(run)));
 }
 
 fn enqueue(queue: &OwnedQueue) -> Result {

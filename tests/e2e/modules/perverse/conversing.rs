@@ -5,6 +5,7 @@
 //! The library promises that a method of a handler is told `EDEADLK`, for the other server would have
 //! to stop before the method returns, and that the module can be unloaded.
 
+mod outcome;
 mod variants;
 
 use core::net::Ipv4Addr;
@@ -76,8 +77,8 @@ impl Handler for Outer {
         input: &mut Input<'_>,
         output: &mut Output<'_>,
     ) -> Result<Next> {
-        let ended = testing::converse(Inner, input).map(drop);
-        pr_info!("{}: conversing ends with {:?}\n", self.name, ended);
+        let ended = outcome::number(testing::converse(Inner, input));
+        pr_info!("{}: conversing ends with {}\n", self.name, ended);
         output.forward(input);
         Ok(Next::Close)
     }

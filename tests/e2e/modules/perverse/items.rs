@@ -14,6 +14,7 @@
 //! that of those that join each other one is told `EDEADLK`, and that the module can be unloaded. No
 //! task that runs items is left with a signal of others.
 
+mod outcome;
 mod shelf;
 
 use self::shelf::Shelf;
@@ -106,7 +107,8 @@ fn barrier(queue: &OwnedQueue) -> Result {
         match queue.spawn(move || inside.wait()) {
             Ok(_) => all += 1,
             Err(error) => {
-                pr_info!("the queue says {error:?} after {all} items\n");
+                let error = error.to_errno();
+                pr_info!("the queue says {error} after {all} items\n");
                 barrier.arrive();
             }
         }
@@ -161,7 +163,8 @@ impl<T: Join> Member<T> {
         };
         // So that all of them wait at the same time.
         fsleep(Delta::from_millis(20));
-        pr_info!("{}: joining ends with {:?}\n", self.number, next.join());
+        let ended = outcome::number(next.join());
+        pr_info!("{}: joining ends with {}\n", self.number, ended);
     }
 }
 

@@ -18,6 +18,7 @@
 //! The library promises that the module can be unloaded in the time that the servers may take to send
 //! what is to be sent, that every handler has been dropped then, and that nothing is left.
 
+mod outcome;
 mod shelf;
 mod variants;
 
@@ -161,7 +162,8 @@ impl<const MAY_SLEEP: bool> Handler for Owner<MAY_SLEEP> {
             Some(b'j') if MAY_SLEEP => {
                 input.consume(1);
                 pr_info!("{}: joins\n", self.name);
-                pr_info!("{}: joining ends with {:?}\n", self.name, self.join());
+                let ended = outcome::number(self.join());
+                pr_info!("{}: joining ends with {}\n", self.name, ended);
             }
             Some(b'q') => {
                 input.consume(1);
@@ -304,7 +306,7 @@ impl Owners {
                     starter.start_until_killed(variant.name, &shelf)
                 };
                 drop(shelf);
-                pr_info!("{}: started: {:?}\n", variant.name, started.map(drop));
+                pr_info!("{}: started: {}\n", variant.name, outcome::number(started));
                 None
             }
             _ => return Err(EINVAL),

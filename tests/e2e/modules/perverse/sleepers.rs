@@ -17,6 +17,7 @@
 //! what is to be sent: then the handlers are interrupted, and what they wait in fails with `EINTR` or
 //! `ERESTARTSYS`. Other connections of the same thread are closed, too.
 
+mod outcome;
 mod variants;
 
 use core::{
@@ -179,8 +180,8 @@ impl Handler for Sleeper {
         input.consume(1);
         let shown = char::from(letter);
         pr_info!("{}: {} waits\n", self.name, shown);
-        let ended = self.silence.wait(letter);
-        pr_info!("{}: {} ends with {:?}\n", self.name, shown, ended);
+        let ended = outcome::number(self.silence.wait(letter));
+        pr_info!("{}: {} ends with {}\n", self.name, shown, ended);
         Ok(Next::Receive)
     }
 }
