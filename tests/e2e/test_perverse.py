@@ -107,8 +107,8 @@ def test_a_start_that_is_interrupted_stops_the_server_that_the_handler_owns(
     assert says(machine, f"{executor}: started: {-errno.EINTR}\n") == 1
     assert eventually(lambda: not listens(machine, PORT + ALL.index(executor)))
     unload(machine, "owners", LAG_SECONDS)
-    # Of a start that was too fast there is another one.
-    assert says(machine, "the handler is dropped") >= 2
+    # Those of ten servers, and of those that were to own one of them: one, unless it started too fast
+    assert says(machine, "the handler is dropped") > 10
 
 
 def test_a_handler_that_shuts_down_its_server_says_how_long_that_may_take(

@@ -210,30 +210,42 @@ impl Starter {
         &self,
         name: &'static CStr,
         port: u16,
-        shelf: &Arc<Shelf<Possession>>,
+        shelf: Arc<Shelf<Possession>>,
     ) -> Result<KernelTcpServer> {
         let builder = KernelTcpServer::builder(name)
             .listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
             .executor(self.executor)
             .drain(self.drain);
         if self.may_sleep {
-            builder.start(self.module, self.owner::<true>(name, shelf.clone()))
+            builder.start(self.module, self.owner::<true>(name, shelf))
         } else {
-            builder.start(self.module, self.owner::<false>(name, shelf.clone()))
+            builder.start(self.module, self.owner::<false>(name, shelf))
         }
     }
 }
 
 impl Starter {
+    /// A shelf with a server on it.
+    fn shelf_with_other(&self, port: u16) -> Result<Arc<Shelf<Possession>>> {
+        let shelf = Shelf::new()?;
+        shelf.put(Possession::Server(self.start(
+            OTHER,
+            port,
+            Shelf::new()?,
+        )?));
+        Ok(shelf)
+    }
+
     /// Gives the task time to be killed, and then starts servers until that fails.
-    fn start_until_killed(
-        &self,
-        name: &'static CStr,
-        shelf: &Arc<Shelf<Possession>>,
-    ) -> Result<KernelTcpServer> {
+    fn start_until_killed(&self, name: &'static CStr, port: u16) -> Result<KernelTcpServer> {
+        let mut shelves = KVec::new();
+        shelves.push(self.shelf_with_other(port)?, GFP_KERNEL)?;
+        for _ in 0..9 {
+            shelves.push(self.shelf_with_other(0)?, GFP_KERNEL)?;
+        }
         pr_info!("waits to be killed\n");
         fsleep(Delta::from_secs(2));
-        for _ in 0..20 {
+        for shelf in shelves {
             // A thread that is there at once is not waited for, so that this may succeed.
             self.start(name, 0, shelf)?;
         }
@@ -274,38 +286,35 @@ impl Owners {
         let shelf = Shelf::new()?;
         let own = match program {
             "self" | "session" => {
-                let server = starter.start(variant.name, port, &shelf)?;
+                let server = starter.start(variant.name, port, shelf.clone())?;
                 shelf.put(Possession::Server(server));
                 None
             }
             "pair" => {
                 let other_shelf = Shelf::new()?;
-                let server = starter.start(variant.name, port, &shelf)?;
-                let other = starter.start(OTHER, 0, &other_shelf)?;
+                let server = starter.start(variant.name, port, shelf.clone())?;
+                let other = starter.start(OTHER, 0, other_shelf.clone())?;
                 shelf.put(Possession::Server(other));
                 other_shelf.put(Possession::Server(server));
                 None
             }
             "thread" => {
-                let server = starter.start(variant.name, port, &shelf)?;
+                let server = starter.start(variant.name, port, shelf.clone())?;
                 let _handle = guard(starter.module, server)?;
                 shelf.put(Possession::Thread { _handle });
                 None
             }
             "drop" => {
-                let other = starter.start(OTHER, 0, &Shelf::new()?)?;
-                shelf.put(Possession::Server(other));
-                Some(starter.start(variant.name, port, &shelf)?)
+                let shelf = starter.shelf_with_other(0)?;
+                Some(starter.start(variant.name, port, shelf)?)
             }
             "start" | "killed" => {
-                let other = starter.start(OTHER, port, &Shelf::new()?)?;
-                shelf.put(Possession::Server(other));
+                // The handler is the only one who has the shelf.
                 let started = if program == "start" {
-                    starter.start(variant.name, port, &shelf)
+                    starter.start(variant.name, port, starter.shelf_with_other(port)?)
                 } else {
-                    starter.start_until_killed(variant.name, &shelf)
+                    starter.start_until_killed(variant.name, port)
                 };
-                drop(shelf);
                 pr_info!("{}: started: {}\n", variant.name, outcome::number(started));
                 None
             }
