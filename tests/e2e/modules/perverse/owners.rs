@@ -244,7 +244,7 @@ impl Starter {
             shelves.push(self.shelf_with_other(0)?, GFP_KERNEL)?;
         }
         pr_info!("waits to be killed\n");
-        fsleep(Delta::from_secs(2));
+        fsleep(Delta::from_secs(1));
         for shelf in shelves {
             // A thread that is there at once is not waited for, so that this may succeed.
             self.start(name, 0, shelf)?;
