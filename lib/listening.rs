@@ -146,3 +146,33 @@ impl Listening {
         current.listener.shutdown();
     }
 }
+
+#[cfg(CONFIG_KTCP_KUNIT_TEST)]
+#[kunit_tests(ktcp_listening)]
+mod tests {
+    use super::*;
+    use crate::error::EADDRINUSE;
+    use core::net::Ipv4Addr;
+
+    #[test]
+    fn a_new_listener_has_the_address_of_the_old_one_until_it_is_closed() -> Result {
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let listening = Listening::new(Namespace::initial(), TcpListener::options(), any)?;
+        let addr = listening.addr();
+        assert!(addr.port() != 0);
+        assert_eq!(listening.renew().err(), Some(EADDRINUSE));
+
+        // As if another had closed it.
+        listening.current().shutdown();
+        let renewed = listening.renew()?.ok_or(ENOENT)?;
+        assert_eq!(renewed.local_addr()?, addr);
+        assert_eq!(renewed.try_accept().err(), Some(EAGAIN));
+
+        // Whoever stops the server finds the new one, and nothing follows it.
+        listening.close();
+        assert_eq!(renewed.try_accept().err(), Some(EINVAL));
+        assert!(listening.renew()?.is_none());
+        drop(TcpListener::bind(&Namespace::initial(), addr)?);
+        Ok(())
+    }
+}

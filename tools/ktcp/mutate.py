@@ -356,7 +356,7 @@ MUTATIONS = (
         "lib/listening.rs",
         "        if current.closed {",
         "        if false && current.closed {",
-        "ktcp_listening_*",
+        "ktcp_listening",
     ),
 )
 
