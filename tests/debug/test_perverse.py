@@ -15,11 +15,11 @@ from ktcp import vm
 from tests.e2e.lab import eventually
 from tests.e2e.perverse import (
     SLEEPING,
-    clients,
     load,
     machine,
     perverse,
     says,
+    talking,
     unload,
 )
 from tests.e2e.test_perverse import (
@@ -52,7 +52,8 @@ pytestmark = pytest.mark.limit(7000 if LONG else 400)
 
 def test_a_handler_that_plays_a_client_to_another(machine: vm.Guest) -> None:
     load(machine, "conversing")
-    with clients(machine, ["i"], len(SLEEPING)):
+    # They are closed as soon as they have said something.
+    with talking(machine, ["i"], len(SLEEPING)):
         assert eventually(lambda: says(machine, "conversing ends with") == len(SLEEPING))
     unload(machine, "conversing", 0)
     assert says(machine, f"conversing ends with {-errno.EDEADLK}\n") == len(SLEEPING)
