@@ -135,25 +135,21 @@ pub(crate) fn exit() {
     drop(records);
 }
 
+/// Returns true if `code`, a function, is part of `module`, which may be gone: then none of its code is
+/// there. Any context.
+pub(crate) fn is_code_of(module: *mut bindings::module, code: *const ()) -> bool {
+    // SAFETY: A module that runs code is there. One that is gone, whose memory may be another's by now,
+    // is asked about only for a queue that it had and that is closed.
+    unsafe { shim::ktcp_module_has(module, code.cast()) }
+}
+
 /// Fails with `EINVAL` if `code`, a function, is not part of `module`: it would be freed before what
 /// is recorded of `module` is ended. Any context.
 pub(crate) fn check_owner(module: &'static ThisModule, name: &CStr, code: *const ()) -> Result {
-    check_owner_of(module.as_ptr(), name, code)
-}
-
-/// Like [`check_owner`], for a module that may be gone: then none of its code is there that could call
-/// this.
-pub(crate) fn check_owner_of(
-    module: *mut bindings::module,
-    name: &CStr,
-    code: *const (),
-) -> Result {
-    // SAFETY: A module that runs code is there. One that is gone, whose memory may be another's by now,
-    // is asked by code of other modules only: of a queue that is closed, which takes nothing.
-    if unsafe { shim::ktcp_module_has(module, code.cast()) } {
+    if is_code_of(module.as_ptr(), code) {
         Ok(())
     } else {
-        pr_err!("{name}: was to run for a module whose code it is not\n");
+        pr_err!("{name}: was to be started for a module whose code it is not\n");
         Err(EINVAL)
     }
 }

@@ -526,8 +526,15 @@ impl Listed {
     /// Fails with `EINVAL` if `code`, a function, would be freed before the queue is drained. Any
     /// context.
     fn check_owner(&self, code: *const ()) -> Result {
-        // The module may be gone, but then so is all of its code.
-        registry::check_owner_of(self.module, &self.name, code)
+        if self.closed.load(Relaxed) || registry::is_code_of(self.module, code) {
+            // A closed queue takes no item anyway, and its module may be gone.
+            return Ok(());
+        }
+        pr_err!(
+            "{}: was to run an item for a module whose code it is not\n",
+            &*self.name
+        );
+        Err(EINVAL)
     }
 
     /// Queues an item, and gives it back when the queue takes no more. Any context.
