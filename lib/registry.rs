@@ -135,18 +135,21 @@ pub(crate) fn exit() {
     drop(records);
 }
 
-/// Returns true if `code`, a function, is part of `module`, which may be gone: then none of its code is
-/// there. Any context.
-pub(crate) fn is_code_of(module: *mut bindings::module, code: *const ()) -> bool {
-    // SAFETY: A module that runs code is there. One that is gone, whose memory may be another's by now,
-    // is asked about only for a queue that it had and that is closed.
+/// Returns true if `code`, a function, is part of `module`. Any context.
+///
+/// # Safety
+///
+/// `module` is null, or there.
+pub(crate) unsafe fn is_code_of(module: *mut bindings::module, code: *const ()) -> bool {
+    // SAFETY: By this function's contract.
     unsafe { shim::ktcp_module_has(module, code.cast()) }
 }
 
 /// Fails with `EINVAL` if `code`, a function, is not part of `module`: it would be freed before what
 /// is recorded of `module` is ended. Any context.
 pub(crate) fn check_owner(module: &'static ThisModule, name: &CStr, code: *const ()) -> Result {
-    if is_code_of(module.as_ptr(), code) {
+    // SAFETY: A `ThisModule` is null or points to a module that is there.
+    if unsafe { is_code_of(module.as_ptr(), code) } {
         Ok(())
     } else {
         pr_err!("{name}: was to be started for a module whose code it is not\n");

@@ -526,8 +526,14 @@ impl Listed {
     /// Fails with `EINVAL` if `code`, a function, would be freed before the queue is drained. Any
     /// context.
     fn check_owner(&self, code: *const ()) -> Result {
-        if self.closed.load(Relaxed) || registry::is_code_of(self.module, code) {
-            // A closed queue takes no item anyway, and its module may be gone.
+        let _reading = rcu::read_lock();
+        // A closed queue takes no item anyway, and its module may be gone.
+        if self.closed.load(Relaxed) {
+            return Ok(());
+        }
+        // SAFETY: The module of a queue that is not closed is there until the end of the critical
+        // section: it goes after the queue, which waits for a grace period.
+        if unsafe { registry::is_code_of(self.module, code) } {
             return Ok(());
         }
         pr_err!(

@@ -235,8 +235,8 @@ MUTATIONS = (
     Mutation(
         "a queue runs what is not its module's",
         "lib/workqueue.rs",
-        "registry::is_code_of(self.module, code) {",
-        "registry::is_code_of(self.module, code) || true {",
+        "if unsafe { registry::is_code_of(self.module, code) } {",
+        "if unsafe { registry::is_code_of(self.module, code) } || true {",
         "ktcp_misuse_event_loop",
     ),
     Mutation(
@@ -291,8 +291,8 @@ MUTATIONS = (
     Mutation(
         "code is started for a module that is not its own",
         "lib/registry.rs",
-        "if is_code_of(module.as_ptr(), code) {",
-        "if is_code_of(module.as_ptr(), code) || true {",
+        "if unsafe { is_code_of(module.as_ptr(), code) } {",
+        "if unsafe { is_code_of(module.as_ptr(), code) } || true {",
         "ktcp_misuse_event_loop",
     ),
     Mutation(
