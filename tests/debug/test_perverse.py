@@ -7,13 +7,13 @@ The tests are those of tests/e2e; then each module is loaded and unloaded again 
 from __future__ import annotations
 
 import errno
-import os
 
 import pytest
 
 from ktcp import vm
 from tests.e2e.lab import eventually
 from tests.e2e.perverse import (
+    LONG,
     SLEEPING,
     load,
     machine,
@@ -22,6 +22,7 @@ from tests.e2e.perverse import (
     talking,
     unload,
 )
+from tests.e2e.test_perverse import SELDOM as SELDOM_ANYWHERE
 from tests.e2e.test_perverse import (
     test_a_handler_that_has_a_module_loaded_while_its_own_goes,
     test_a_handler_that_joins_a_thread_that_drops_its_server,
@@ -42,7 +43,19 @@ from tests.e2e.test_perverse import (
 # The fixtures and tests that are another file's
 __all__ = ["machine", "perverse"] + [name for name in dir() if name.startswith("test_")]
 
-LONG = bool(os.environ.get("KTCP_LONG"))
+# Here it is the memory and the locks that count, not each of the ways to get there.
+SELDOM = SELDOM_ANYWHERE + (
+    "a_handler_that_has_a_module_loaded_while_its_own_goes",
+    "a_handler_that_shuts_down_its_server_says_how_long_that_may_take",
+    "a_handler_that_waits_is_interrupted[c]",
+    "a_queue_runs_all_of_its_items_at_once_or_refuses_them",
+    "a_queue_runs_no_code_of_another_module[module]",
+    "a_session_that_owns_its_server",
+    "a_start_that_is_interrupted_stops_the_server_that_the_handler_owns[kthread]",
+    "one_of_those_that_join_each_other_is_told[items-2]",
+    "one_of_those_that_join_each_other_is_told[threads-2]",
+    "one_of_those_that_join_each_other_is_told[ring-3]",
+)
 LOADS = 200 if LONG else 3
 LOADS_SECONDS = 30 + 5 * LOADS
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ ALL = (*SLEEPING, "softirq")
 
 # How much later than promised a module may be gone, on a machine that has other things to do
 SLACK_SECONDS = 10.0
+
+# What hardly differs from others is tried by `make test-long` only: the names in SELDOM of a file.
+LONG = bool(os.environ.get("KTCP_LONG"))
 
 SERVERS = "/sys/kernel/debug/ktcp_server"
 
@@ -44,6 +48,8 @@ def perverse(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
 @pytest.fixture
 def machine(perverse: Lab, request: pytest.FixtureRequest) -> Iterator[vm.Guest]:
     """A guest with the library; a test that fails costs the guest, which may break at any time then."""
+    if not LONG and request.node.name.removeprefix("test_") in request.module.SELDOM:
+        pytest.skip("for long runs")
     failed = request.session.testsfailed
     guest = perverse.lend()
     guest.must("dmesg -c >/dev/null; insmod /modules/ktcp_server.ko")

@@ -32,6 +32,13 @@ from .test_trace import TRACING, turn
 # The fixtures, for those who import the tests
 __all__ = ["machine", "perverse"]
 
+SELDOM = (
+    "a_handler_that_waits_is_interrupted[x]",
+    "a_handler_that_waits_is_interrupted[a]",
+    "a_start_that_is_interrupted_stops_the_server_that_the_handler_owns[workqueue]",
+    "a_start_that_is_interrupted_stops_the_server_that_the_handler_owns[softirq]",
+)
+
 # A server whose accepting thread, or whose last connection, drops it is ended while it does that: when
 # the thread that lags has stopped, but not yet all of the handler is dropped.
 LAG_SECONDS = 0.8
@@ -202,7 +209,7 @@ def test_one_of_those_that_join_each_other_is_told(
 
 # Handlers that wait for a peer that says nothing
 
-IDLE = 4
+IDLE = 2
 
 # What the kernel keeps for itself
 ERESTARTSYS = 512

@@ -221,6 +221,7 @@ def _long(case: str) -> Counts:
         "tests/e2e/test_storm.py",
         "tests/e2e/test_network.py",
         "tests/debug/test_faults.py",
+        "tests/e2e/test_perverse.py",
         "tests/debug/test_perverse.py",
     )
     return pytest("long", " ".join(files), case)
