@@ -244,7 +244,7 @@ MUTATIONS = (
         "lib/workqueue.rs",
         "fetch_add(1, Relaxed) >= queue.most {",
         "fetch_add(1, Relaxed) >= u32::MAX - queue.most {",
-        "ktcp_circles",
+        "ktcp_many_items",
     ),
     Mutation(
         "a test of a service in a handler leaves its server behind",
