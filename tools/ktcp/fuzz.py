@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make fuzz`: libFuzzer against what of khttpd is not of the kernel, for FUZZ_SECONDS (default: 600).
 
-What it finds interesting goes to the corpus beside it, which the tests replay.
+What it finds interesting goes to the corpus beside it, which the tests replay: a line for each input.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import cache, cli, crates, module, ui
+from . import cache, cli, corpus, crates, module, ui
 
 FOLDER = crates.MODULES / "fuzz"
-CORPUS = FOLDER / "corpus"
+CORPUS = FOLDER / "corpus.txt"
 SECONDS = 600
 MAX_LENGTH = 20_000
 # Named, so that the flags are for the fuzzer and not for build scripts
@@ -78,21 +78,27 @@ def _build() -> Path:
 
 def _fuzz_command(_arguments: argparse.Namespace) -> int:
     program = _build()
-    CORPUS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        found, dictionary = Path(scratch) / "found", Path(scratch) / "dictionary"
-        found.mkdir()
+        known, found = Path(scratch) / "known", Path(scratch) / "found"
+        dictionary = Path(scratch) / "dictionary"
         dictionary.write_text(DICTIONARY)
+        found.mkdir()
+        # As libFuzzer wants them: a file for each.
+        known.mkdir()
+        for number, data in enumerate(corpus.read(CORPUS)):
+            (known / str(number)).write_bytes(data)
         limits = [f"-max_total_time={seconds()}", f"-max_len={MAX_LENGTH}", "-timeout=10"]
-        command = [str(program), str(found), str(CORPUS), f"-dict={dictionary}", *limits]
+        command = [str(program), str(found), str(known), f"-dict={dictionary}", *limits]
         status = subprocess.run(
             [*command, "-print_final_stats=1", f"-artifact_prefix={FOLDER}/"], check=False
         ).returncode
         # Of what was found, as much as reaches something that the corpus does not.
-        merge = [str(program), "-merge=1", "-max_len=1024", str(CORPUS), str(found)]
+        merge = [str(program), "-merge=1", "-max_len=1024", str(known), str(found)]
         subprocess.run(merge, check=True, stderr=subprocess.DEVNULL)
+        inputs = [file.read_bytes() for file in known.iterdir()]
+    corpus.write(CORPUS, inputs)
     module.hand_over(FOLDER)
-    print(f"{len(list(CORPUS.iterdir()))} inputs in {CORPUS.relative_to(module.CHECKOUT)}")
+    print(f"{len(inputs)} inputs in {CORPUS.relative_to(module.CHECKOUT)}")
     return status
 
 
