@@ -3,6 +3,10 @@
 //! The cleanup workqueue: what callers that must not wait have left to be done.
 
 use crate::workqueue::RawQueue;
+use core::{
+    mem::ManuallyDrop,
+    ops::Deref, //
+};
 use kernel::{
     bindings,
     prelude::*,
@@ -31,10 +35,7 @@ static QUEUE: Atomic<*mut bindings::workqueue_struct> = Atomic::new(core::ptr::n
 ///
 /// Called at most once for each reason that an item has to run: one that is queued already runs after
 /// this call, too.
-pub(crate) fn defer<T>(item: Arc<T>)
-where
-    T: WorkItem<0, Pointer = Arc<T>> + HasWork<T, 0> + Send + Sync + 'static,
-{
+pub(crate) fn defer<T: Deferred>(item: Arc<T>) {
     let queue = QUEUE.load(Acquire);
     debug_assert!(!queue.is_null());
     if !queue.is_null() {
@@ -43,6 +44,49 @@ where
         let queue = unsafe { Queue::from_raw(queue) };
         // One that is queued already looks at the same state when it runs.
         let _ = queue.enqueue(item);
+    }
+}
+
+/// A value that the cleanup workqueue drops.
+pub(crate) trait Deferred:
+    WorkItem<0, Pointer = Arc<Self>> + HasWork<Self, 0> + Send + Sync + Sized + 'static
+{
+}
+
+impl<T> Deferred for T where T: WorkItem<0, Pointer = Arc<T>> + HasWork<T, 0> + Send + Sync + 'static
+{}
+
+/// A reference that may be dropped in any context, whatever dropping the value takes: the last one is
+/// given to the cleanup workqueue, where the work item of the value drops it.
+pub(crate) struct DeferredArc<T: Deferred>(ManuallyDrop<Arc<T>>);
+
+impl<T: Deferred> DeferredArc<T> {
+    pub(crate) fn new(value: &Arc<T>) -> Self {
+        Self(ManuallyDrop::new(value.clone()))
+    }
+}
+
+impl<T: Deferred> Clone for DeferredArc<T> {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
+
+impl<T: Deferred> Deref for DeferredArc<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Deferred> Drop for DeferredArc<T> {
+    fn drop(&mut self) {
+        // SAFETY: It is not used after this, for `self` goes.
+        let value = unsafe { ManuallyDrop::take(&mut self.0) };
+        if let Some(last) = Arc::into_unique_or_drop(value) {
+            defer(Arc::from(last));
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use self::{
 };
 use crate::{
     buffer::Buffer,
+    cleanup::DeferredArc,
     config::Config,
     conversation::{
         Drive,
@@ -47,10 +48,7 @@ use crate::{
         Link,
         Queued, //
     },
-    service::{
-        Kept,
-        Shared, //
-    },
+    service::Shared,
     softirq::Atomically,
     stats::{
         Counter,
@@ -103,7 +101,7 @@ struct Inner {
 /// - It lives in an `Arc`.
 #[pin_data]
 pub(crate) struct Connection {
-    server: Kept,
+    server: DeferredArc<Shared>,
     /// Whether visits that must not sleep are of any use.
     atomic: bool,
     /// Its place in the table of the server.
@@ -201,7 +199,7 @@ impl Connection {
         // INVARIANT: The right to run is ours, and `inner` with it, until `begin` or `abandon`.
         let connection = Arc::pin_init(
             pin_init!(&this in Self {
-                server: Kept::new(server),
+                server: DeferredArc::new(server),
                 atomic: driver.is_atomic(),
                 number,
                 peer,

@@ -3,7 +3,10 @@
 //! A server as the registry and its owner's value hold it: from its start until it is stopped.
 
 use crate::{
-    cleanup,
+    cleanup::{
+        self,
+        DeferredArc, //
+    },
     context,
     deadlock::{
         self,
@@ -25,8 +28,8 @@ use crate::{
         ModuleResource, //
     },
     service::{
-        Kept,
-        Server, //
+        Server,
+        Shared, //
     },
     shim, //
 };
@@ -58,7 +61,7 @@ pub(crate) struct ServerHandle {
     /// Its number in the registry.
     number: SetOnce<usize>,
     /// Once it runs.
-    shared: SetOnce<Kept>,
+    shared: SetOnce<DeferredArc<Shared>>,
     /// How long its owner lets connections drain, if that was said.
     within: SetOnce<Delta>,
     /// The owner has dropped it, or shut it down.
@@ -101,7 +104,7 @@ impl ServerHandle {
         let first = handle.list(module)?;
         match handle.start(first, start) {
             Ok(server) => {
-                handle.shared.populate(Kept::new(server.shared()));
+                handle.shared.populate(DeferredArc::new(server.shared()));
                 *handle.running.lock() = Some(server);
                 handle.started.open();
                 Ok(handle)
@@ -166,7 +169,7 @@ impl ServerHandle {
     }
 
     /// What the tasks of the server share, once it has started.
-    pub(crate) fn shared(&self) -> Option<&Kept> {
+    pub(crate) fn shared(&self) -> Option<&DeferredArc<Shared>> {
         self.shared.as_ref()
     }
 

@@ -3,6 +3,7 @@
 //! The server as its owner sees it.
 
 use crate::{
+    cleanup::DeferredArc,
     config::{
         Builder,
         Config, //
@@ -12,8 +13,8 @@ use crate::{
     listening::Listening,
     service::{
         self,
-        Kept,
-        Server, //
+        Server,
+        Shared, //
     },
     stats::Statistics, //
 };
@@ -47,7 +48,7 @@ use kernel::{
 /// See the [crate documentation](crate).
 pub struct KernelTcpServer {
     handle: Arc<ServerHandle>,
-    shared: Kept,
+    shared: DeferredArc<Shared>,
 }
 
 impl KernelTcpServer {

@@ -4,7 +4,6 @@
 
 use crate::{
     backoff::Backoff,
-    cleanup,
     config::Config,
     connection::{
         Connection,
@@ -52,12 +51,8 @@ use crate::{
     trace, //
 };
 use core::{
-    mem::{
-        self,
-        ManuallyDrop, //
-    },
-    net::SocketAddr,
-    ops::Deref, //
+    mem,
+    net::SocketAddr, //
 };
 use kernel::{
     debugfs::Dir,
@@ -124,7 +119,7 @@ struct Table {
 
 /// What all tasks of a server share.
 ///
-/// Dropping the last reference sleeps; see [`Kept`].
+/// Dropping the last reference sleeps; see [`DeferredArc`].
 #[pin_data]
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -156,40 +151,6 @@ impl WorkItem for Shared {
 
     fn run(this: Arc<Self>) {
         drop(this);
-    }
-}
-
-/// A reference for those who may keep it for longer than the server is there, and drop it anywhere:
-/// that does not sleep.
-pub(crate) struct Kept(ManuallyDrop<Arc<Shared>>);
-
-impl Kept {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self(ManuallyDrop::new(shared.clone()))
-    }
-}
-
-impl Clone for Kept {
-    fn clone(&self) -> Self {
-        Self::new(&self.0)
-    }
-}
-
-impl Deref for Kept {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.0
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        // SAFETY: It is not used after this, for `self` goes.
-        let shared = unsafe { ManuallyDrop::take(&mut self.0) };
-        if let Some(last) = Arc::into_unique_or_drop(shared) {
-            cleanup::defer(Arc::from(last));
-        }
     }
 }
 

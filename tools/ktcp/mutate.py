@@ -192,8 +192,8 @@ MUTATIONS = (
     ),
     Mutation(
         "who drops a sender frees what is left of its server",
-        "lib/service.rs",
-        "cleanup::defer(Arc::from(last));",
+        "lib/cleanup.rs",
+        "defer(Arc::from(last));",
         "drop(last);",
         "ktcp_push_event_loop",
     ),
