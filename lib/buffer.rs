@@ -14,7 +14,7 @@ use crate::{
     },
     pages::Pages,
     shim,
-    softirq::Atomically, //
+    softirq::BhToken, //
 };
 use core::ops::{
     Deref,
@@ -276,17 +276,17 @@ impl Queue {
     /// Appends what `stream` has received, and says how much that was and whether there is more; 0
     /// is the end of the stream. `much` says that it is expected to be [much](MUCH).
     ///
-    /// `EAGAIN` when there is nothing, `ENOBUFS` when there is no room, and if `atomically` the
+    /// `EAGAIN` when there is nothing, `ENOBUFS` when there is no room, and with `bh` the
     /// errors of [`TcpStream::read_atomic`]. May sleep, but not for the peer, if not.
     #[inline]
     pub(crate) fn receive(
         &mut self,
         stream: &TcpStream,
-        atomically: Option<Atomically<'_>>,
+        bh: Option<BhToken<'_>>,
         much: bool,
     ) -> Result<(usize, bool)> {
         if much {
-            if let Some(received) = self.receive_pages(stream, atomically) {
+            if let Some(received) = self.receive_pages(stream, bh) {
                 return Ok(received);
             }
         }
@@ -296,9 +296,9 @@ impl Queue {
         if spare.is_empty() {
             return Err(ENOBUFS);
         }
-        let (count, more) = match atomically {
+        let (count, more) = match bh {
             None => stream.read_ready(spare)?,
-            Some(atomically) => stream.read_atomic(atomically, spare)?,
+            Some(bh) => stream.read_atomic(bh, spare)?,
         };
         // INVARIANT: The stream wrote that many bytes to the start of `spare`.
         self.here += count.min(spare.len());
@@ -309,14 +309,14 @@ impl Queue {
     fn receive_pages(
         &mut self,
         stream: &TcpStream,
-        atomically: Option<Atomically<'_>>,
+        bh: Option<BhToken<'_>>,
     ) -> Option<(usize, bool)> {
         self.seen = self.seen.saturating_sub(1);
         if self.seen > 0 || !self.is_empty() {
             return None;
         }
         // INVARIANT: No more than there is room for.
-        let received = stream.read_pages(atomically, &mut self.pages, self.memory.len());
+        let received = stream.read_pages(bh, &mut self.pages, self.memory.len());
         // Without memory for the references, or without pages, it is copied.
         received.ok().filter(|&(count, _)| count > 0)
     }
@@ -345,21 +345,21 @@ impl Queue {
     }
 
     /// Has `stream` send from the front, and says how many bytes; with the errors of
-    /// [`TcpStream::try_write`], or of [`TcpStream::write_atomic`] if `atomically`. May sleep, but
+    /// [`TcpStream::try_write`], or of [`TcpStream::write_atomic`] with `bh`. May sleep, but
     /// not for the peer, if not. `more` says that more follows at once.
     #[inline(always)]
     pub(crate) fn send(
         &mut self,
         stream: &TcpStream,
         fragment: &mut Fragment,
-        atomically: Option<Atomically<'_>>,
+        bh: Option<BhToken<'_>>,
         more: bool,
     ) -> Result<usize> {
         let here = &self.memory[self.start..][..self.here];
-        let sent = match atomically {
-            _ if here.is_empty() => stream.write_pages(atomically, fragment, &self.pages)?,
+        let sent = match bh {
+            _ if here.is_empty() => stream.write_pages(bh, fragment, &self.pages)?,
             None => stream.try_write_with(here, more)?,
-            Some(atomically) => stream.write_atomic(atomically, fragment, here)?,
+            Some(bh) => stream.write_atomic(bh, fragment, here)?,
         };
         self.consume(sent);
         Ok(sent)

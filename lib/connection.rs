@@ -49,7 +49,7 @@ use crate::{
         Queued, //
     },
     service::Shared,
-    softirq::Atomically,
+    softirq::BhToken,
     stats::{
         Counter,
         Tally, //
@@ -200,7 +200,7 @@ impl Connection {
         let connection = Arc::pin_init(
             pin_init!(&this in Self {
                 server: DeferredArc::new(server),
-                atomic: driver.is_atomic(),
+                atomic: driver.can_poll_bh(),
                 number,
                 peer,
                 state: State::new(),
@@ -262,8 +262,8 @@ impl Connection {
         self.state.is_queued()
     }
 
-    /// Whether [`visit_atomically`](Self::visit_atomically) is of any use. Any context.
-    pub(crate) fn is_atomic(&self) -> bool {
+    /// Whether [`poll_bh`](Self::poll_bh) is of any use. Any context.
+    pub(crate) fn can_poll_bh(&self) -> bool {
         self.atomic
     }
 
@@ -285,37 +285,29 @@ impl Connection {
     /// Like [`visit`](Self::visit), without sleeping; the caller has to [`settle`](Self::settle),
     /// after one or many visits.
     #[inline]
-    pub(crate) fn visit_atomically(
-        self: &Arc<Self>,
-        atomically: Atomically<'_>,
-        spare: &mut Spare,
-    ) -> After {
-        self.visit_with(spare, Some(atomically))
+    pub(crate) fn poll_bh(self: &Arc<Self>, bh: BhToken<'_>, spare: &mut Spare) -> After {
+        self.visit_with(spare, Some(bh))
     }
 
     #[inline(always)]
-    fn visit_with(
-        self: &Arc<Self>,
-        spare: &mut Spare,
-        atomically: Option<Atomically<'_>>,
-    ) -> After {
+    fn visit_with(self: &Arc<Self>, spare: &mut Spare, bh: Option<BhToken<'_>>) -> After {
         // INVARIANT: The executor has taken the connection out of its queue.
         let Some(path) = self.state.start() else {
             return After::Gone;
         };
         let called = path == Path::Slow;
-        if atomically.is_none() {
+        if bh.is_none() {
             self.visitor.enter();
         }
         // SAFETY: `start` has given us the right to run, so that `inner` is ours.
         let step = match unsafe { &mut *self.inner.get() } {
             Some(Inner { stream, driver }) => {
-                driver.drive(&mut Turn::new(self, stream, spare, atomically, called))
+                driver.drive(&mut Turn::new(self, stream, spare, bh, called))
             }
             None => Step::Done { reset: true },
         };
         if matches!(step, Step::Wait) {
-            if atomically.is_none() {
+            if bh.is_none() {
                 self.visitor.leave(&self.server.interrupts);
             }
             // SAFETY: The right to run is ours since `start`.
@@ -324,7 +316,7 @@ impl Connection {
             }
         }
         // SAFETY: `finish` was not called, or has left us the right to run.
-        unsafe { self.go_on(step, atomically.is_none()) }
+        unsafe { self.go_on(step, bh.is_none()) }
     }
 
     /// What follows a visit after which the connection is not idle; `slept` says that the visit was one

@@ -56,7 +56,7 @@ pub(crate) enum Step {
 /// A conversation whatever its handler is.
 pub(crate) trait Drive: Send {
     /// Whether visits that must not sleep are of any use.
-    fn is_atomic(&self) -> bool;
+    fn can_poll_bh(&self) -> bool;
 
     /// Does what can be done without waiting for the peer. May sleep where the handler does, unless
     /// the visit must not.
@@ -113,7 +113,7 @@ enum Stop {
 }
 
 /// Whether visits that must not sleep are of any use to a handler.
-pub(crate) const fn works_atomically<H: Handler>() -> bool {
+pub(crate) const fn can_poll_bh<H: Handler>() -> bool {
     !H::MAY_SLEEP || H::TRIES_FIRST
 }
 
@@ -175,8 +175,8 @@ impl<H: Handler> Conversation<H> {
 }
 
 impl<H: Handler> Drive for Conversation<H> {
-    fn is_atomic(&self) -> bool {
-        works_atomically::<H>()
+    fn can_poll_bh(&self) -> bool {
+        can_poll_bh::<H>()
     }
 
     fn drive(&mut self, turn: &mut Turn<'_>) -> Step {

@@ -10,7 +10,7 @@ use crate::{
         InterruptLock, //
     },
     conversation::{
-        works_atomically,
+        can_poll_bh,
         Conversation,
         Drive, //
     },
@@ -92,11 +92,11 @@ pub(crate) fn code_of<H: Handler>() -> *const () {
     <Arc<H> as Service>::converse as *const ()
 }
 
-/// A handler without its type, and whether [visits that must not sleep](works_atomically) are of any use
+/// A handler without its type, and whether [visits that must not sleep](can_poll_bh) are of any use
 /// to it. May sleep.
 pub(crate) fn service<H: Handler>(handler: H) -> Result<(KBox<dyn Service>, bool)> {
     let handler = Arc::new(handler, GFP_KERNEL)?;
-    Ok((KBox::new(handler, GFP_KERNEL)?, works_atomically::<H>()))
+    Ok((KBox::new(handler, GFP_KERNEL)?, can_poll_bh::<H>()))
 }
 
 /// A connection as the server knows it.

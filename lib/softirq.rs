@@ -20,9 +20,9 @@ use kernel::{
 
 /// Keeps softirqs from running on this CPU as long as it is there. The task must not sleep
 /// meanwhile.
-pub(crate) struct SoftirqsOff(NotThreadSafe);
+pub(crate) struct BhDisabled(NotThreadSafe);
 
-impl SoftirqsOff {
+impl BhDisabled {
     /// Any context but a hard interrupt.
     pub(crate) fn new() -> Self {
         // SAFETY: The guard is not sent to another task, and ends this when it is dropped. Leaking
@@ -32,21 +32,21 @@ impl SoftirqsOff {
     }
 }
 
-impl Drop for SoftirqsOff {
+impl Drop for BhDisabled {
     fn drop(&mut self) {
         // SAFETY: Undoes what `new` did, on the same task.
         unsafe { shim::ktcp_softirqs_on() };
     }
 }
 
-/// The witness of a place where softirqs are off for `'a`: who runs there must not sleep, and nobody
-/// on this CPU who takes a spinlock of a socket can be interrupted by another who does.
+/// Proof that softirqs are off for `'a`. Code that has it must not sleep, and no softirq interrupts it while
+/// it holds the spinlock of a socket.
 #[derive(Clone, Copy)]
-pub(crate) struct Atomically<'a>(PhantomData<&'a ()>, NotThreadSafe);
+pub(crate) struct BhToken<'a>(PhantomData<&'a ()>, NotThreadSafe);
 
-impl SoftirqsOff {
-    pub(crate) fn witness(&self) -> Atomically<'_> {
-        Atomically(PhantomData, self.0)
+impl BhDisabled {
+    pub(crate) fn token(&self) -> BhToken<'_> {
+        BhToken(PhantomData, self.0)
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) trait Poll: Send + Sync {
     /// is called again soon. Never called while it runs.
     ///
     /// Softirq context: must not sleep.
-    fn poll(&self, atomically: Atomically<'_>, budget: u32) -> u32;
+    fn poll(&self, bh: BhToken<'_>, budget: u32) -> u32;
 }
 
 /// `struct ktcp_pollers` of `shim/poller.c`.
@@ -138,6 +138,6 @@ unsafe extern "C" fn poll<P: Poll>(data: *const c_void, index: c_uint, budget: c
     // SAFETY: By this function's contract.
     let item = unsafe { &*data.cast::<P>().add(index as usize) };
     // NAPI calls in softirq context, where softirqs do not nest.
-    item.poll(Atomically(PhantomData, NotThreadSafe), budget)
+    item.poll(BhToken(PhantomData, NotThreadSafe), budget)
         .min(budget)
 }

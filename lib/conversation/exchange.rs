@@ -23,7 +23,7 @@ use crate::{
     },
     net::Shutdown,
     peer::Peer,
-    softirq::SoftirqsOff,
+    softirq::BhDisabled,
     trace, //
 };
 use kernel::{
@@ -309,9 +309,9 @@ impl<H: Handler> Exchange<H> {
             turn.sleep_or_go()?;
         }
         let peer = Peer::new(turn.connection);
-        let awake = Self::stay_awake(turn.may_sleep());
+        let bh_disabled = Self::disable_bh(turn.may_sleep());
         let opened = self.handler.open(&peer);
-        drop(awake);
+        drop(bh_disabled);
         let session = opened.map_err(|error| turn.end(Ending::refused(error)))?;
         self.session = Some(session);
         Ok(())
@@ -401,7 +401,7 @@ impl<H: Handler> Exchange<H> {
         };
         let (input, output) = turn.buffers()?;
         // Behind the buffers, for which there may have to be waited.
-        let _awake = Self::stay_awake(may_sleep);
+        let _bh_disabled = Self::disable_bh(may_sleep);
         let before = input.len();
         let mut output = Output::new(output, &mut self.file);
         let result = method(&self.handler, session, &mut Input::new(input), &mut output);
@@ -416,15 +416,15 @@ impl<H: Handler> Exchange<H> {
 
     /// What lets a handler that does not sleep find the same context in each call: with another it
     /// could not share a spinlock.
-    fn stay_awake(may_sleep: bool) -> Option<SoftirqsOff> {
-        (!H::MAY_SLEEP && may_sleep).then(SoftirqsOff::new)
+    fn disable_bh(may_sleep: bool) -> Option<BhDisabled> {
+        (!H::MAY_SLEEP && may_sleep).then(BhDisabled::new)
     }
 
     fn close(&mut self, ending: Ending, turn: &mut Turn<'_>) -> Step {
         // Who learns of the end finds all of it counted.
         turn.connection.settle(&mut turn.spare.tally);
         if let Some(session) = self.session.take() {
-            let _awake = Self::stay_awake(turn.may_sleep());
+            let _bh_disabled = Self::disable_bh(turn.may_sleep());
             self.handler.close(session, ending.reason);
         }
         turn.connection.count(ending.counter, 1);

@@ -22,7 +22,7 @@ use crate::{
         Sent,
         TcpStream, //
     },
-    softirq::Atomically,
+    softirq::BhToken,
     timers::Pending,
     trace, //
 };
@@ -48,7 +48,7 @@ pub(crate) struct Turn<'a> {
     pub(super) connection: &'a Arc<Connection>,
     pub(super) stream: &'a TcpStream,
     /// Where the visit takes place if it must not sleep there.
-    atomically: Option<Atomically<'a>>,
+    bh: Option<BhToken<'a>>,
     /// Whether others may have something to say, which is to be looked at.
     pub(super) called: bool,
     /// With buffers that are made when they are needed, or that an earlier turn has left.
@@ -66,13 +66,13 @@ impl<'a> Turn<'a> {
         connection: &'a Arc<Connection>,
         stream: &'a TcpStream,
         spare: &'a mut Spare,
-        atomically: Option<Atomically<'a>>,
+        bh: Option<BhToken<'a>>,
         called: bool,
     ) -> Self {
         Self {
             connection,
             stream,
-            atomically,
+            bh,
             called,
             spare,
             pending: Pending::default(),
@@ -88,7 +88,7 @@ impl<'a> Turn<'a> {
 
     #[inline]
     pub(super) fn may_sleep(&self) -> bool {
-        self.atomically.is_none()
+        self.bh.is_none()
     }
 
     /// For what cannot be done without sleeping.
@@ -171,9 +171,9 @@ impl<'a> Turn<'a> {
     /// Receives into the input; `much` says what is expected.
     #[inline]
     pub(super) fn receive(&mut self, budget: &mut usize, much: bool) -> Result<Received, Stop> {
-        let (stream, atomically) = (self.stream, self.atomically);
+        let (stream, bh) = (self.stream, self.bh);
         let input = self.input()?;
-        match input.receive(stream, atomically, much) {
+        match input.receive(stream, bh, much) {
             Ok((0, _)) => Ok(Received::End),
             Ok((count, more)) => {
                 self.spare.tally.bytes_in += count;
@@ -200,7 +200,7 @@ impl<'a> Turn<'a> {
             return Ok(true);
         };
         while !output.is_empty() {
-            match output.send(self.stream, fragment, self.atomically, more) {
+            match output.send(self.stream, fragment, self.bh, more) {
                 Ok(count) => {
                     tally.bytes_out += count;
                     trace::send(self.connection, count);
@@ -231,7 +231,7 @@ impl<'a> Turn<'a> {
         };
         match self
             .stream
-            .send_file(self.atomically, &mut self.spare.fragment, piece)
+            .send_file(self.bh, &mut self.spare.fragment, piece)
         {
             Ok(Sent { count: 0, .. }) => Err(self.end(Ending::reset(CloseReason::Failed(EIO)))),
             Ok(sent) => {

@@ -29,10 +29,10 @@ use crate::{
         RunQueue, //
     },
     softirq::{
-        Atomically,
+        BhDisabled, //
+        BhToken,
         Poll,
         Pollers,
-        SoftirqsOff, //
     },
     stats::Counters, //
 };
@@ -157,17 +157,17 @@ impl Loop {
 
     /// Visits `first` and others from `batch` with softirqs off, so that the answers of all of them
     /// are delivered at once. Returns the first for which that is not enough.
-    fn visit_atomically(
+    fn poll_bh(
         &self,
         first: Arc<Connection>,
         batch: &mut Batch<Connection>,
         spare: &mut Spare,
     ) -> Option<Arc<Connection>> {
-        let off = SoftirqsOff::new();
+        let off = BhDisabled::new();
         let mut connection = first;
         let mut visits = 0;
         let left = loop {
-            match connection.visit_atomically(off.witness(), spare) {
+            match connection.poll_bh(off.token(), spare) {
                 After::Idle | After::Gone => {}
                 After::Again => self.enqueue(connection),
                 After::Elsewhere => break Some(connection),
@@ -190,8 +190,8 @@ impl Loop {
         while !self.stop.is_open() {
             let mut batch = self.ready.take_all();
             while let Some(connection) = batch.next() {
-                let connection = if connection.is_atomic() {
-                    match self.visit_atomically(connection, &mut batch, &mut spare) {
+                let connection = if connection.can_poll_bh() {
+                    match self.poll_bh(connection, &mut batch, &mut spare) {
                         Some(left) => left,
                         None => continue,
                     }
@@ -237,7 +237,7 @@ impl Drop for Poller {
 }
 
 impl Poll for Poller {
-    fn poll(&self, atomically: Atomically<'_>, budget: u32) -> u32 {
+    fn poll(&self, bh: BhToken<'_>, budget: u32) -> u32 {
         // SAFETY: By the type invariant.
         let own = unsafe { &mut *self.own.get() };
         let mut done = 0;
@@ -254,7 +254,7 @@ impl Poll for Poller {
                 // To be called again, when others have had their turn.
                 done = budget;
             }
-            match connection.visit_atomically(atomically, &mut own.spare) {
+            match connection.poll_bh(bh, &mut own.spare) {
                 After::Idle | After::Gone => {}
                 // One with much to do must not keep the CPU.
                 After::Again | After::Elsewhere => self.thread.enqueue(connection),
@@ -387,7 +387,7 @@ impl Loops {
                 _ => &local.thread,
             };
             thread.enqueue(connection);
-        } else if !connection.is_atomic() {
+        } else if !connection.can_poll_bh() {
             local.thread.enqueue(connection);
         } else if local.due.push(connection) {
             self.pollers.schedule(here);

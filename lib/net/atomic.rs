@@ -11,7 +11,7 @@ use crate::{
     fs::File,
     pages::Pages,
     shim,
-    softirq::Atomically, //
+    softirq::BhToken, //
 };
 use kernel::{
     alloc::flags::{
@@ -72,7 +72,7 @@ impl Socket {
     /// Receives into `buffer`, and says whether there is more to receive at once. Never receives
     /// nothing.
     #[inline]
-    fn receive_atomic(&self, _: Atomically<'_>, buffer: &mut [u8]) -> Result<(usize, bool)> {
+    fn receive_atomic(&self, _: BhToken<'_>, buffer: &mut [u8]) -> Result<(usize, bool)> {
         let mut more = false;
         // SAFETY: The socket is valid, C writes no more than `buffer` takes, and softirqs are off.
         let received = unsafe {
@@ -88,12 +88,7 @@ impl Socket {
 
     /// Sends the start of `data`, and says how much of it.
     #[inline]
-    fn send_atomic(
-        &self,
-        _: Atomically<'_>,
-        fragment: &mut Fragment,
-        data: &[u8],
-    ) -> Result<usize> {
+    fn send_atomic(&self, _: BhToken<'_>, fragment: &mut Fragment, data: &[u8]) -> Result<usize> {
         // SAFETY: The socket is valid, C reads `data` only, and replaces the page of `fragment` by
         // one on which it has a reference; softirqs are off.
         length(unsafe {
@@ -110,7 +105,7 @@ impl Socket {
     /// is more.
     fn receive_pages(
         &self,
-        atomically: Option<Atomically<'_>>,
+        bh: Option<BhToken<'_>>,
         pages: &mut Pages,
         len: usize,
     ) -> Result<(usize, bool)> {
@@ -121,7 +116,7 @@ impl Socket {
             let received = unsafe {
                 shim::ktcp_receive_pages(
                     self.as_ptr(),
-                    atomically.is_some(),
+                    bh.is_some(),
                     pieces,
                     room as c_uint,
                     len,
@@ -140,7 +135,7 @@ impl Socket {
     /// Sends the start of `pages`, and says how much of it.
     fn send_pages(
         &self,
-        atomically: Option<Atomically<'_>>,
+        bh: Option<BhToken<'_>>,
         fragment: &mut Fragment,
         pages: &Pages,
     ) -> Result<usize> {
@@ -151,7 +146,7 @@ impl Socket {
             shim::ktcp_send_pages(
                 self.as_ptr(),
                 &raw mut fragment.0,
-                atomically.is_some(),
+                bh.is_some(),
                 pieces.as_ptr(),
                 pieces.len() as c_uint,
                 pages.len(),
@@ -162,7 +157,7 @@ impl Socket {
     /// Sends the start of the piece of a file.
     fn send_file(
         &self,
-        atomically: Option<Atomically<'_>>,
+        bh: Option<BhToken<'_>>,
         fragment: &mut Fragment,
         piece: FilePiece<'_>,
     ) -> Result<Sent> {
@@ -175,7 +170,7 @@ impl Socket {
             shim::ktcp_send_file(
                 self.as_ptr(),
                 &raw mut fragment.0,
-                atomically.is_some(),
+                bh.is_some(),
                 piece.file.as_ptr(),
                 position,
                 piece.len,
@@ -197,12 +192,8 @@ impl TcpStream {
     /// - `EBUSY`: this has to be asked of [`try_read`](Self::try_read), where it may sleep: the
     ///   stream has ended, is broken or is not plain TCP, or someone else is at it.
     #[inline]
-    pub(crate) fn read_atomic(
-        &self,
-        atomically: Atomically<'_>,
-        buffer: &mut [u8],
-    ) -> Result<(usize, bool)> {
-        self.socket.receive_atomic(atomically, buffer)
+    pub(crate) fn read_atomic(&self, bh: BhToken<'_>, buffer: &mut [u8]) -> Result<(usize, bool)> {
+        self.socket.receive_atomic(bh, buffer)
     }
 
     /// Sends bytes from the start of `data`, and says how many.
@@ -216,35 +207,35 @@ impl TcpStream {
     #[inline]
     pub(crate) fn write_atomic(
         &self,
-        atomically: Atomically<'_>,
+        bh: BhToken<'_>,
         fragment: &mut Fragment,
         data: &[u8],
     ) -> Result<usize> {
-        self.socket.send_atomic(atomically, fragment, data)
+        self.socket.send_atomic(bh, fragment, data)
     }
 
     /// Takes the pages of what was received, `len` bytes at most; says how much that is, and whether
     /// there is more. Nothing is an answer too: it is to be read in one of the other ways.
     ///
-    /// May sleep, but not for the peer, unless `atomically`.
+    /// May sleep, but not for the peer, unless with `bh`.
     pub(crate) fn read_pages(
         &self,
-        atomically: Option<Atomically<'_>>,
+        bh: Option<BhToken<'_>>,
         pages: &mut Pages,
         len: usize,
     ) -> Result<(usize, bool)> {
-        self.socket.receive_pages(atomically, pages, len)
+        self.socket.receive_pages(bh, pages, len)
     }
 
     /// Sends the start of `pages`, and says how many bytes; with the errors of
-    /// [`try_write`](Self::try_write), or of [`write_atomic`](Self::write_atomic) if `atomically`.
+    /// [`try_write`](Self::try_write), or of [`write_atomic`](Self::write_atomic) with `bh`.
     pub(crate) fn write_pages(
         &self,
-        atomically: Option<Atomically<'_>>,
+        bh: Option<BhToken<'_>>,
         fragment: &mut Fragment,
         pages: &Pages,
     ) -> Result<usize> {
-        self.socket.send_pages(atomically, fragment, pages)
+        self.socket.send_pages(bh, fragment, pages)
     }
 
     /// Sends the start of a piece of a file, without copying it and without waiting for the peer.
@@ -252,13 +243,13 @@ impl TcpStream {
     /// # Errors
     ///
     /// Those of [`try_write`](Self::try_write), or of [`write_atomic`](Self::write_atomic) if
-    /// `atomically`: then `EBUSY` also if it is not in memory.
+    /// with `bh`: then `EBUSY` also if it is not in memory.
     pub(crate) fn send_file(
         &self,
-        atomically: Option<Atomically<'_>>,
+        bh: Option<BhToken<'_>>,
         fragment: &mut Fragment,
         piece: FilePiece<'_>,
     ) -> Result<Sent> {
-        self.socket.send_file(atomically, fragment, piece)
+        self.socket.send_file(bh, fragment, piece)
     }
 }
