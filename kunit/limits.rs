@@ -325,7 +325,7 @@ fn a_hundred_at_once_are_all_served(executor: Executor) -> Result {
         }
     }
     assert_eq!(server.statistics().open, COUNT as u64);
-    // Counted after all visits of a batch, and a client may be faster than that.
+    // Counted after all polls of a batch, and a client may be faster than that.
     assert!(eventually(|| {
         let statistics = server.statistics();
         (statistics.bytes_in, statistics.bytes_out) == (3 * 4 * COUNT as u64, 3 * 4 * COUNT as u64)

@@ -181,7 +181,7 @@ fn many_may_push_at_once(executor: Executor) -> Result {
 fn a_tireless_sender_does_not_delay_the_stop(executor: Executor) -> Result {
     let (server, record, addr) = start(builder(executor))?;
     let (client, sender) = client(&record, addr)?;
-    // One who pushes without a pause, little by little: there is always something more when a visit
+    // One who pushes without a pause, little by little: there is always something more when a poll
     // has sent what there was. And a peer who reads as fast as it can.
     let pusher = kthread::spawn(&THIS_MODULE, c"ktcp-pusher", move |_| loop {
         match sender.send(&[7; 16]) {

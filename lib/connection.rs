@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A connection of a server, and when it is visited.
+//! A connection of a server, and when it is polled.
 //!
-//! A connection is either idle, or queued for its executor, or being visited by one task. Whatever
-//! happens to its stream queues it, once; what happens during a visit queues it again after the
-//! visit.
+//! A connection is either idle, or queued for its executor, or being polled by one task. Whatever
+//! happens to its stream queues it, once; what happens during a poll queues it again after the
+//! poll.
 
 mod sleeper;
 mod state;
@@ -83,7 +83,7 @@ use kernel::{
     }, //
 };
 
-/// What only the task that visits the connection touches.
+/// What only the task that polls the connection touches.
 struct Inner {
     stream: TcpStream,
     driver: KBox<dyn Drive>,
@@ -102,14 +102,14 @@ struct Inner {
 #[pin_data]
 pub(crate) struct Connection {
     server: DeferredArc<Shared>,
-    /// Whether visits that must not sleep are of any use.
+    /// Whether polls that must not sleep are of any use.
     atomic: bool,
     /// Its place in the table of the server.
     number: usize,
     peer: SocketAddr,
     state: State,
-    /// The task that is visiting where it may sleep.
-    visitor: Sleeper,
+    /// The task that polls it where it may sleep.
+    sleeper: Sleeper,
     inner: UnsafeCell<Option<Inner>>,
     /// Whether there are timeouts at all.
     timed: bool,
@@ -160,20 +160,20 @@ impl WorkItem for Connection {
 
 impl Watcher for Connection {
     fn ready(this: ArcBorrow<'_, Self>) {
-        // C calls this under the lock of the socket, which each visit takes.
+        // C calls this under the lock of the socket, which each poll takes.
         if this.state.notify() {
             this.server.engine.arrived(this);
         }
     }
 }
 
-/// What there is to do for an executor after a visit.
+/// What there is to do for an executor after a poll.
 pub(crate) enum After {
     /// Nothing.
     Idle,
     /// The connection is to be queued again.
     Again,
-    /// As `Again`, but for a visit that may sleep.
+    /// As `Again`, but for a poll that may sleep.
     Elsewhere,
     /// The connection is closed.
     Gone,
@@ -204,7 +204,7 @@ impl Connection {
                 number,
                 peer,
                 state: State::new(),
-                visitor: Sleeper::new(),
+                sleeper: Sleeper::new(),
                 inner: UnsafeCell::new(Some(Inner { stream, driver })),
                 timed: server.config.timeouts.are_any(),
                 timers: Timers::new(now),
@@ -223,7 +223,7 @@ impl Connection {
         // SAFETY: Before `begin`, `inner` is ours.
         if let Some(Inner { stream, .. }) = unsafe { &*connection.inner.get() } {
             // SAFETY: It is unwatched in `part`, which comes before the end of the connection: by way
-            // of `abandon`, or of the visit that `begin` makes due.
+            // of `abandon`, or of the poll that `begin` makes due.
             if unsafe { stream.watch(&connection.watch) }.is_err() {
                 stream.reset_on_drop();
                 return Err(Refusal::InUse);
@@ -238,18 +238,18 @@ impl Connection {
         unsafe { self.part(false) };
     }
 
-    /// Queues the connection for its first visit.
+    /// Queues the connection for its first poll.
     ///
     /// To be called once, after `new`.
     pub(crate) fn begin(self: &Arc<Self>) {
-        // What has happened since `new` is found by that visit.
+        // What has happened since `new` is found by that poll.
         // SAFETY: The right to run is ours since `new`, for this is called once.
         // INVARIANT: The executor is given the connection.
         unsafe { self.state.requeue() };
         self.server.engine.enqueue(self.as_arc_borrow());
     }
 
-    /// Wants a visit that looks at what others have to say: something that the caller has changed.
+    /// Wants a poll that looks at what others have to say: something that the caller has changed.
     /// Any context.
     pub(crate) fn call(self: &Arc<Self>) {
         if self.state.request() {
@@ -257,7 +257,7 @@ impl Connection {
         }
     }
 
-    /// Whether a visit is due. Any context.
+    /// Whether a poll is due. Any context.
     pub(crate) fn is_queued(&self) -> bool {
         self.state.is_queued()
     }
@@ -267,37 +267,37 @@ impl Connection {
         self.atomic
     }
 
-    /// Visits the connection. Sleeps where its handler does.
+    /// Polls the connection. Sleeps where its handler does.
     ///
     /// To be called by the executor, once for each time that the connection was queued. If it is to
     /// be queued again, it belongs to the executor, which has to do that.
-    pub(crate) fn visit(self: &Arc<Self>, spare: &mut Spare) -> After {
-        let after = self.visit_with(spare, None);
+    pub(crate) fn poll(self: &Arc<Self>, spare: &mut Spare) -> After {
+        let after = self.poll_with(spare, None);
         self.settle(&mut spare.tally);
         after
     }
 
-    /// Adds to the figures of the server what visits have counted.
+    /// Adds to the figures of the server what polls have counted.
     pub(crate) fn settle(&self, tally: &mut Tally) {
         self.server.counters.settle(tally);
     }
 
-    /// Like [`visit`](Self::visit), without sleeping; the caller has to [`settle`](Self::settle),
-    /// after one or many visits.
+    /// Like [`poll`](Self::poll), without sleeping; the caller has to [`settle`](Self::settle),
+    /// after one or many polls.
     #[inline]
     pub(crate) fn poll_bh(self: &Arc<Self>, bh: BhToken<'_>, spare: &mut Spare) -> After {
-        self.visit_with(spare, Some(bh))
+        self.poll_with(spare, Some(bh))
     }
 
     #[inline(always)]
-    fn visit_with(self: &Arc<Self>, spare: &mut Spare, bh: Option<BhToken<'_>>) -> After {
+    fn poll_with(self: &Arc<Self>, spare: &mut Spare, bh: Option<BhToken<'_>>) -> After {
         // INVARIANT: The executor has taken the connection out of its queue.
         let Some(path) = self.state.start() else {
             return After::Gone;
         };
         let called = path == Path::Slow;
         if bh.is_none() {
-            self.visitor.enter();
+            self.sleeper.enter();
         }
         // SAFETY: `start` has given us the right to run, so that `inner` is ours.
         let step = match unsafe { &mut *self.inner.get() } {
@@ -308,7 +308,7 @@ impl Connection {
         };
         if matches!(step, Step::Wait) {
             if bh.is_none() {
-                self.visitor.leave(&self.server.interrupts);
+                self.sleeper.leave(&self.server.interrupts);
             }
             // SAFETY: The right to run is ours since `start`.
             if unsafe { self.state.finish() } {
@@ -319,7 +319,7 @@ impl Connection {
         unsafe { self.go_on(step, bh.is_none()) }
     }
 
-    /// What follows a visit after which the connection is not idle; `slept` says that the visit was one
+    /// What follows a poll after which the connection is not idle; `slept` says that the poll was one
     /// that may sleep.
     ///
     /// # Safety
@@ -332,7 +332,7 @@ impl Connection {
             return After::Gone;
         }
         if slept && !matches!(step, Step::Wait) {
-            self.visitor.leave(&self.server.interrupts);
+            self.sleeper.leave(&self.server.interrupts);
         }
         // SAFETY: By this function's contract.
         // INVARIANT: The caller makes the executor hold the connection.
@@ -343,7 +343,7 @@ impl Connection {
         }
     }
 
-    /// Closes the connection for ever, at the end of a visit that may sleep.
+    /// Closes the connection for ever, at the end of a poll that may sleep.
     ///
     /// # Safety
     ///
@@ -358,7 +358,7 @@ impl Connection {
         drop(unsent);
 
         // Until here code of the handler has run: with the last connection, the handler itself goes.
-        self.visitor.leave(&self.server.interrupts);
+        self.sleeper.leave(&self.server.interrupts);
         // SAFETY: By this function's contract.
         // INVARIANT: `inner` is `None`.
         unsafe { self.state.close() };
@@ -438,15 +438,15 @@ impl Connection {
         self.verdict.get()
     }
 
-    /// Returns true if that task is visiting it where it may sleep.
-    pub(crate) fn is_visited_by(&self, task: usize) -> bool {
-        self.visitor.is(task)
+    /// Returns true if that task is polling it where it may sleep.
+    pub(crate) fn is_polled_by(&self, task: usize) -> bool {
+        self.sleeper.is(task)
     }
 
     /// Has what the handler waits for fail, if it is at work and waits in a way that signals can
     /// interrupt. May sleep.
     pub(crate) fn interrupt(&self) {
-        self.visitor.interrupt(&self.server.interrupts);
+        self.sleeper.interrupt(&self.server.interrupts);
     }
 
     #[inline]
@@ -478,19 +478,19 @@ impl Connection {
             Phase::Idle => "idle",
             Phase::Queued => "queued",
             Phase::Closed => "closed",
-            Phase::Running => "visited",
+            Phase::Running => "polled",
         };
         let idle = self.timers.idle_millis(&self.server.clock);
         writeln!(f, "{:<48} {state:<8} {idle:>10}", self.peer)
     }
 
-    /// Whether there are timeouts, so that visits are to be [noted](Self::note).
+    /// Whether there are timeouts, so that polls are to be [noted](Self::note).
     #[inline]
     pub(crate) fn is_timed(&self) -> bool {
         self.timed
     }
 
-    /// What has moved in a visit, and what is left in the buffers.
+    /// What has moved in a poll, and what is left in the buffers.
     #[inline]
     pub(crate) fn note(&self, pending: Pending) {
         self.timers.note(self.server.clock.now(), pending);

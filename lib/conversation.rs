@@ -34,17 +34,17 @@ pub(crate) struct Spare {
     input: Option<Buffer>,
     output: Option<Buffer>,
     fragment: Fragment,
-    /// What visits have counted and nobody has added to the figures of the server yet.
+    /// What polls have counted and nobody has added to the figures of the server yet.
     pub(crate) tally: Tally,
 }
 
-/// What is to be done with a conversation after a visit.
+/// What is to be done with a conversation after a poll.
 pub(crate) enum Step {
     /// Nothing until its stream becomes ready.
     Wait,
     /// It has more to do, when others have had their turn.
     Again,
-    /// It has something to do for which a visit has to sleep, which this one must not.
+    /// It has something to do for which a poll has to sleep, which this one must not.
     Elsewhere,
     /// It has ended, and was closed.
     Done {
@@ -55,11 +55,11 @@ pub(crate) enum Step {
 
 /// A conversation whatever its handler is.
 pub(crate) trait Drive: Send {
-    /// Whether visits that must not sleep are of any use.
+    /// Whether polls that must not sleep are of any use.
     fn can_poll_bh(&self) -> bool;
 
     /// Does what can be done without waiting for the peer. May sleep where the handler does, unless
-    /// the visit must not.
+    /// the poll must not.
     ///
     /// Not to be called again once it has returned [`Step::Done`].
     fn drive(&mut self, turn: &mut Turn<'_>) -> Step;
@@ -105,14 +105,14 @@ impl Ending {
     }
 }
 
-/// Why a visit cannot go on. Small: it comes back from each step of it.
+/// Why a poll cannot go on. Small: it comes back from each step of it.
 enum Stop {
     /// The conversation ends, as the turn's `ending` says.
     End,
     Elsewhere,
 }
 
-/// Whether visits that must not sleep are of any use to a handler.
+/// Whether polls that must not sleep are of any use to a handler.
 pub(crate) const fn can_poll_bh<H: Handler>() -> bool {
     !H::MAY_SLEEP || H::TRIES_FIRST
 }
@@ -145,7 +145,7 @@ impl<H: Handler> Conversation<H> {
         ]
     }
 
-    /// Before a visit: a buffer that was kept changes places with the spare one.
+    /// Before a poll: a buffer that was kept changes places with the spare one.
     #[cold]
     fn lend_buffers(&mut self, turn: &mut Turn<'_>) {
         for (own, spare) in self.buffers(turn.spare) {
@@ -155,7 +155,7 @@ impl<H: Handler> Conversation<H> {
         }
     }
 
-    /// After a visit: a buffer in which something is left changes places with the spare one, if that
+    /// After a poll: a buffer in which something is left changes places with the spare one, if that
     /// is here; of others no more than one is needed.
     #[cold]
     fn take_buffers_back(&mut self, turn: &mut Turn<'_>) {

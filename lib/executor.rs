@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How connections are run: who visits them when they are due.
+//! How connections are run: what polls them when they are due.
 
 mod event_loop;
 mod kthread;
@@ -35,7 +35,7 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// `atomic` is whether visits that must not sleep are of any use. May sleep.
+    /// `atomic` is whether polls that must not sleep are of any use. May sleep.
     pub(crate) fn new(config: &Config, counters: &Arc<Counters>, atomic: bool) -> Result<Self> {
         let name: &CStr = &config.name;
         Ok(match config.executor {
@@ -51,7 +51,7 @@ impl Engine {
     }
 
     /// Has a connection to which something has arrived, and whose state has just become "queued",
-    /// visited soon. With softirqs off.
+    /// polled soon. With softirqs off.
     pub(crate) fn arrived(&self, connection: ArcBorrow<'_, Connection>) {
         match self {
             Self::EventLoop(loops) => loops.arrived(connection.into()),
@@ -59,7 +59,7 @@ impl Engine {
         }
     }
 
-    /// Has a connection whose state has just become "queued" visited soon. Any context.
+    /// Has a connection whose state has just become "queued" polled soon. Any context.
     pub(crate) fn enqueue(&self, connection: ArcBorrow<'_, Connection>) {
         match self {
             Self::Kthread(_) => connection.parker.unpark(),
@@ -68,10 +68,10 @@ impl Engine {
         }
     }
 
-    /// Visits a connection on behalf of its work item.
+    /// Polls a connection on behalf of its work item.
     pub(crate) fn run_as_work(&self, connection: &Arc<Connection>) {
         if let Self::Workqueue(pool) = self {
-            pool.visit(connection);
+            pool.poll(connection);
         }
     }
 

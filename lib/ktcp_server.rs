@@ -53,7 +53,7 @@
 //! | `handler` | [`Handler`] and what it is given |
 //! | `conversation` | what one peer and the handler have to say to each other |
 //! | `connection`, `timers`, `peer` | when a conversation goes on, when it ends, and who else may send |
-//! | `executor`, `softirq`, `spinlock` | who visits the connections that are due, and where |
+//! | `executor`, `softirq`, `spinlock` | what polls the connections that are due, and where |
 //! | `service`, `listening`, `limits`, `stats`, `debugfs`, `trace` | all connections of a server: accepting, counting, stopping |
 //! | `server`, `config` | what the owner of a server holds and sets |
 //! | `param` | [`parameters!`]: what an operator sets |

@@ -92,7 +92,7 @@ pub(crate) fn code_of<H: Handler>() -> *const () {
     <Arc<H> as Service>::converse as *const ()
 }
 
-/// A handler without its type, and whether [visits that must not sleep](can_poll_bh) are of any use
+/// A handler without its type, and whether [polls that must not sleep](can_poll_bh) are of any use
 /// to it. May sleep.
 pub(crate) fn service<H: Handler>(handler: H) -> Result<(KBox<dyn Service>, bool)> {
     let handler = Arc::new(handler, GFP_KERNEL)?;
@@ -216,14 +216,14 @@ impl Shared {
         connections.try_for_each(|connection| f(connection))
     }
 
-    /// Returns true if the current task runs the handler, as a visitor. May sleep.
+    /// Returns true if the current task runs the handler in a poll that may sleep. May sleep.
     pub(crate) fn runs_current(&self) -> bool {
         self.runs(Task::current_raw().addr())
     }
 
-    /// Returns true if that task runs the handler, as a visitor. May sleep.
+    /// Returns true if that task runs the handler in a poll that may sleep. May sleep.
     pub(crate) fn runs(&self, task: usize) -> bool {
-        let found = self.for_each(|connection| match connection.is_visited_by(task) {
+        let found = self.for_each(|connection| match connection.is_polled_by(task) {
             true => Err(()),
             false => Ok(()),
         });
@@ -373,7 +373,7 @@ impl Shared {
         let mut backoff = Backoff::new();
         let mut complained = Instant::<Monotonic>::now();
         loop {
-            // Again and again, for each visit has one that was interrupted before behind it.
+            // Again and again: what was interrupted is one poll, and the next one may wait anew.
             for entry in self.table.lock().entries.iter() {
                 entry.connection.interrupt();
             }
@@ -400,7 +400,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server whose files are in the folder `label` below `root`. `atomic` is whether visits that
+    /// Starts a server whose files are in the folder `label` below `root`. `atomic` is whether polls that
     /// must not sleep are of any use to the handler. May sleep.
     ///
     /// Not generic, and not inlined: what the threads of the server run is to be code of the library.

@@ -77,7 +77,7 @@ impl Clock {
     }
 }
 
-/// What a visit has moved, and what it has left in the buffers.
+/// What a poll has moved, and what it has left in the buffers.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Pending {
     /// Bytes were received.
@@ -128,7 +128,7 @@ impl Timers {
         }
     }
 
-    /// Notes what a visit that ends at `now` has done.
+    /// Notes what a poll that ends at `now` has done.
     #[inline]
     pub(crate) fn note(&self, now: u32, pending: Pending) {
         run(&self.idle, now, true, pending.received || pending.sent);

@@ -31,8 +31,8 @@ use kernel::{
     sync::Arc, //
 };
 
-/// How much one visit receives and sends before it lets others have their turn. What is left over
-/// after a whole number of packets travels in a small one, so more visits would cost more of these.
+/// How much one poll receives and sends before it lets others have their turn. What is left over
+/// after a whole number of packets travels in a small one, so more polls would cost more of these.
 const BUDGET: usize = 1 << 20;
 
 /// The state of a conversation, apart from its buffers.
@@ -55,7 +55,7 @@ pub(super) struct Exchange<H: Handler> {
     ended: bool,
     /// How to end once the output is sent.
     ending: Option<Ending>,
-    /// How to end at once: found out by a visit that must not sleep, as ending does.
+    /// How to end at once: found out by a poll that must not sleep, as ending does.
     decided: Option<Ending>,
     /// Whether one of these, or something that others have to say, may have to be seen to before
     /// anything is received.
@@ -148,14 +148,14 @@ impl<H: Handler> Exchange<H> {
                 Received::Nothing => return Ok(Step::Wait),
             }
             self.answer(turn)?;
-            // Whoever pushes something, or stops the server, has the connection visited again.
+            // A task that pushes something, or stops the server, has the connection polled again.
             if !turn.flush(&mut budget, self.has_file())? {
                 self.unsettle(turn);
             }
         }
     }
 
-    /// Begins a visit, when that takes more than receiving.
+    /// Begins a poll, when that takes more than receiving.
     #[inline(never)]
     fn begin(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
         self.unsettle(turn);
@@ -169,7 +169,7 @@ impl<H: Handler> Exchange<H> {
         Ok(())
     }
 
-    /// Sees to what comes before receiving, until there is nothing more or the visit ends: with
+    /// Sees to what comes before receiving, until there is nothing more or the poll ends: with
     /// what, if so.
     #[inline(never)]
     fn settle(&mut self, turn: &mut Turn<'_>, budget: &mut usize) -> Result<Option<Step>, Stop> {

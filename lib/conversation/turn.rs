@@ -43,11 +43,11 @@ pub(super) enum Received {
     Nothing,
 }
 
-/// What a conversation works with during a visit.
+/// What a conversation works with during a poll.
 pub(crate) struct Turn<'a> {
     pub(super) connection: &'a Arc<Connection>,
     pub(super) stream: &'a TcpStream,
-    /// Where the visit takes place if it must not sleep there.
+    /// Where the poll takes place if it must not sleep there.
     bh: Option<BhToken<'a>>,
     /// Whether others may have something to say, which is to be looked at.
     pub(super) called: bool,

@@ -2,11 +2,11 @@
 
 //! A loop for each CPU, in softirq context where the handler can do with that, and in a thread.
 //!
-//! A connection to which something has arrived while nothing else does is visited on the CPU where
-//! that was: no other CPU has to be woken, which takes longer than the visit. If its handler does
-//! not sleep, or tries without, the visit is even part of the softirq that has received the bytes,
-//! and no task has to be woken at all. When connections become due one after the other on a CPU, they are visited on
-//! other CPUs, so that the one goes on receiving while the others answer, in batches.
+//! A connection to which something has arrived while nothing else does is polled on the CPU where
+//! that was: no other CPU has to be woken, which takes longer than the poll. If its handler does
+//! not sleep, or tries without, the poll is even part of the softirq that has received the bytes,
+//! and no task has to be woken at all. When connections become due one after the other on a CPU, they
+//! are polled on other CPUs, so that the one goes on receiving while the others answer, in batches.
 //!
 //! Isolated CPUs have no loop. What arrives on one of them is given to a thread of another CPU.
 
@@ -54,7 +54,7 @@ use kernel::{
     }, //
 };
 
-/// How many visits that must not sleep a thread makes before it lets softirqs run: the answers of
+/// How many polls that must not sleep a thread makes before it lets softirqs run: the answers of
 /// all of them are delivered at once then.
 const BATCH: usize = 64;
 
@@ -148,14 +148,14 @@ impl Loop {
         kthread::jiffies().wrapping_sub(self.last_time.load(Relaxed)) <= MOMENT
     }
 
-    /// Has a connection visited by the thread. Any context.
+    /// Has a connection polled by the thread. Any context.
     fn enqueue(&self, connection: Arc<Connection>) {
         if self.ready.push(connection) {
             self.parker.unpark();
         }
     }
 
-    /// Visits `first` and others from `batch` with softirqs off, so that the answers of all of them
+    /// Polls `first` and others from `batch` with softirqs off, so that the answers of all of them
     /// are delivered at once. Returns the first for which that is not enough.
     fn poll_bh(
         &self,
@@ -165,15 +165,15 @@ impl Loop {
     ) -> Option<Arc<Connection>> {
         let off = BhDisabled::new();
         let mut connection = first;
-        let mut visits = 0;
+        let mut polls = 0;
         let left = loop {
             match connection.poll_bh(off.token(), spare) {
                 After::Idle | After::Gone => {}
                 After::Again => self.enqueue(connection),
                 After::Elsewhere => break Some(connection),
             }
-            visits += 1;
-            if visits == BATCH || spare.tally.bytes() >= BATCH_BYTES {
+            polls += 1;
+            if polls == BATCH || spare.tally.bytes() >= BATCH_BYTES {
                 break None;
             }
             connection = match batch.next() {
@@ -198,7 +198,7 @@ impl Loop {
                 } else {
                     connection
                 };
-                if let After::Again | After::Elsewhere = connection.visit(&mut spare) {
+                if let After::Again | After::Elsewhere = connection.poll(&mut spare) {
                     self.enqueue(connection);
                 }
             }

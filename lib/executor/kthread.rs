@@ -31,7 +31,7 @@ pub(super) fn spawn(
     kthread::spawn_own(id, &name, move || loop {
         connection.parker.park_until(|| connection.is_queued());
         // If it is due again, it waits for nothing above.
-        if let After::Gone = spares.visit(&connection) {
+        if let After::Gone = spares.poll(&connection) {
             return;
         }
     })

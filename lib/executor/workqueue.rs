@@ -92,8 +92,8 @@ impl Pool {
         }
     }
 
-    pub(super) fn visit(&self, connection: &Arc<Connection>) {
-        if let After::Again | After::Elsewhere = self.spares.visit(connection) {
+    pub(super) fn poll(&self, connection: &Arc<Connection>) {
+        if let After::Again | After::Elsewhere = self.spares.poll(connection) {
             self.enqueue(connection.clone());
         }
     }

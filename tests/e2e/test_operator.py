@@ -22,7 +22,7 @@ VARIES = (
     (re.compile(r"^ *(\S+)-\d+ +\[\d{3}\] \S+ +\d+\.\d{6}:"), r"\1 TIME:"),
     (re.compile(r"^kecho/loop\d+ "), "kecho/loop "),
     (re.compile(r"(peer=10\.0\.2\.15|^10\.0\.2\.15):\d+"), r"\1:PORT"),
-    (re.compile(r" +(idle|queued|visited) +\d+$"), r" \1 MS"),
+    (re.compile(r" +(idle|queued|polled) +\d+$"), r" \1 MS"),
     (re.compile(r" +$"), ""),
 )
 
