@@ -168,15 +168,15 @@ impl Watcher for Connection {
 }
 
 /// What there is to do for an executor after a poll.
-pub(crate) enum After {
+pub(crate) enum PollResult {
     /// Nothing.
     Idle,
     /// The connection is to be queued again.
     Again,
     /// As `Again`, but for a poll that may sleep.
-    Elsewhere,
+    NeedsProcessContext,
     /// The connection is closed.
-    Gone,
+    Closed,
 }
 
 /// What others have pushed and the connection has not yet taken.
@@ -271,7 +271,7 @@ impl Connection {
     ///
     /// To be called by the executor, once for each time that the connection was queued. If it is to
     /// be queued again, it belongs to the executor, which has to do that.
-    pub(crate) fn poll(self: &Arc<Self>, spare: &mut Spare) -> After {
+    pub(crate) fn poll(self: &Arc<Self>, spare: &mut Spare) -> PollResult {
         let after = self.poll_with(spare, None);
         self.settle(&mut spare.tally);
         after
@@ -285,15 +285,15 @@ impl Connection {
     /// Like [`poll`](Self::poll), without sleeping; the caller has to [`settle`](Self::settle),
     /// after one or many polls.
     #[inline]
-    pub(crate) fn poll_bh(self: &Arc<Self>, bh: BhToken<'_>, spare: &mut Spare) -> After {
+    pub(crate) fn poll_bh(self: &Arc<Self>, bh: BhToken<'_>, spare: &mut Spare) -> PollResult {
         self.poll_with(spare, Some(bh))
     }
 
     #[inline(always)]
-    fn poll_with(self: &Arc<Self>, spare: &mut Spare, bh: Option<BhToken<'_>>) -> After {
+    fn poll_with(self: &Arc<Self>, spare: &mut Spare, bh: Option<BhToken<'_>>) -> PollResult {
         // INVARIANT: The executor has taken the connection out of its queue.
         let Some(path) = self.state.start() else {
-            return After::Gone;
+            return PollResult::Closed;
         };
         let called = path == Path::Slow;
         if bh.is_none() {
@@ -312,7 +312,7 @@ impl Connection {
             }
             // SAFETY: The right to run is ours since `start`.
             if unsafe { self.state.finish() } {
-                return After::Idle;
+                return PollResult::Idle;
             }
         }
         // SAFETY: `finish` was not called, or has left us the right to run.
@@ -325,11 +325,11 @@ impl Connection {
     /// # Safety
     ///
     /// The caller has the right to run, and has it no more after this.
-    unsafe fn go_on(self: &Arc<Self>, step: Step, slept: bool) -> After {
+    unsafe fn go_on(self: &Arc<Self>, step: Step, slept: bool) -> PollResult {
         if let Step::Done { reset } = step {
             // SAFETY: By this function's contract.
             unsafe { self.close(reset) };
-            return After::Gone;
+            return PollResult::Closed;
         }
         if slept && !matches!(step, Step::Wait) {
             self.sleeper.leave(&self.server.interrupts);
@@ -338,8 +338,8 @@ impl Connection {
         // INVARIANT: The caller makes the executor hold the connection.
         unsafe { self.state.requeue() };
         match step {
-            Step::Elsewhere => After::Elsewhere,
-            _ => After::Again,
+            Step::NeedsProcessContext => PollResult::NeedsProcessContext,
+            _ => PollResult::Again,
         }
     }
 

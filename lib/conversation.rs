@@ -45,7 +45,7 @@ pub(crate) enum Step {
     /// It has more to do, when others have had their turn.
     Again,
     /// It has something to do for which a poll has to sleep, which this one must not.
-    Elsewhere,
+    NeedsProcessContext,
     /// It has ended, and was closed.
     Done {
         /// Whether the peer is to see a reset instead of the end of the stream.
@@ -109,7 +109,7 @@ impl Ending {
 enum Stop {
     /// The conversation ends, as the turn's `ending` says.
     End,
-    Elsewhere,
+    NeedsProcessContext,
 }
 
 /// Whether polls that must not sleep are of any use to a handler.

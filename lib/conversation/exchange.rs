@@ -103,14 +103,14 @@ impl<H: Handler> Exchange<H> {
     #[cold]
     fn stop(&mut self, stop: Stop, turn: &mut Turn<'_>) -> Step {
         self.unsettle(turn);
-        if let Stop::Elsewhere = stop {
-            return Step::Elsewhere;
+        if let Stop::NeedsProcessContext = stop {
+            return Step::NeedsProcessContext;
         }
         match turn.ending.take() {
             Some(ending) if turn.may_sleep() => self.close(ending, turn),
             ending => {
                 self.decided = ending;
-                Step::Elsewhere
+                Step::NeedsProcessContext
             }
         }
     }
@@ -247,7 +247,7 @@ impl<H: Handler> Exchange<H> {
                 self.time_out(reason, turn)
             }
             Some(reason) => Ok(Ending::reset(reason)),
-            None => Err(Stop::Elsewhere),
+            None => Err(Stop::NeedsProcessContext),
         }
     }
 
@@ -343,7 +343,7 @@ impl<H: Handler> Exchange<H> {
             let (tried, short) = self.call(turn, H::try_receive)?;
             let Some(next) = tried.transpose() else {
                 self.left = true;
-                return Err(Stop::Elsewhere);
+                return Err(Stop::NeedsProcessContext);
             };
             (unusual(next), short)
         };

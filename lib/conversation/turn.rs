@@ -97,7 +97,7 @@ impl<'a> Turn<'a> {
         if self.may_sleep() {
             Ok(())
         } else {
-            Err(Stop::Elsewhere)
+            Err(Stop::NeedsProcessContext)
         }
     }
 
@@ -113,7 +113,7 @@ impl<'a> Turn<'a> {
         if self.spare.input.is_none() {
             self.spare.input = Some(self.make(self.config().input)?);
         }
-        self.spare.input.as_mut().ok_or(Stop::Elsewhere)
+        self.spare.input.as_mut().ok_or(Stop::NeedsProcessContext)
     }
 
     #[inline]
@@ -124,7 +124,7 @@ impl<'a> Turn<'a> {
         self.input()?;
         match (&mut self.spare.input, &mut self.spare.output) {
             (Some(input), Some(output)) => Ok((input, output)),
-            _ => Err(Stop::Elsewhere),
+            _ => Err(Stop::NeedsProcessContext),
         }
     }
 
@@ -133,7 +133,7 @@ impl<'a> Turn<'a> {
         if self.may_sleep() {
             Buffer::new(size).map_err(|error| self.end(Ending::starved(error)))
         } else {
-            Buffer::new_atomic(size).map_err(|_| Stop::Elsewhere)
+            Buffer::new_atomic(size).map_err(|_| Stop::NeedsProcessContext)
         }
     }
 
@@ -252,7 +252,7 @@ impl<'a> Turn<'a> {
     /// What an error of the socket means.
     fn broken(&mut self, error: Error) -> Stop {
         match error {
-            EBUSY if !self.may_sleep() => Stop::Elsewhere,
+            EBUSY if !self.may_sleep() => Stop::NeedsProcessContext,
             _ => self.end(Ending::reset(CloseReason::Broken(error))),
         }
     }

@@ -12,8 +12,8 @@
 
 use crate::{
     connection::{
-        After,
         Connection, //
+        PollResult,
     },
     conversation::Spare,
     deadlock::ServerId,
@@ -168,9 +168,9 @@ impl Loop {
         let mut polls = 0;
         let left = loop {
             match connection.poll_bh(off.token(), spare) {
-                After::Idle | After::Gone => {}
-                After::Again => self.enqueue(connection),
-                After::Elsewhere => break Some(connection),
+                PollResult::Idle | PollResult::Closed => {}
+                PollResult::Again => self.enqueue(connection),
+                PollResult::NeedsProcessContext => break Some(connection),
             }
             polls += 1;
             if polls == BATCH || spare.tally.bytes() >= BATCH_BYTES {
@@ -198,7 +198,9 @@ impl Loop {
                 } else {
                     connection
                 };
-                if let After::Again | After::Elsewhere = connection.poll(&mut spare) {
+                if let PollResult::Again | PollResult::NeedsProcessContext =
+                    connection.poll(&mut spare)
+                {
                     self.enqueue(connection);
                 }
             }
@@ -255,9 +257,11 @@ impl Poll for Poller {
                 done = budget;
             }
             match connection.poll_bh(bh, &mut own.spare) {
-                After::Idle | After::Gone => {}
+                PollResult::Idle | PollResult::Closed => {}
                 // One with much to do must not keep the CPU.
-                After::Again | After::Elsewhere => self.thread.enqueue(connection),
+                PollResult::Again | PollResult::NeedsProcessContext => {
+                    self.thread.enqueue(connection)
+                }
             }
         }
         self.thread.counters.settle(&mut own.spare.tally);

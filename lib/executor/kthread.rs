@@ -5,8 +5,8 @@
 use super::spares::Spares;
 use crate::{
     connection::{
-        After,
         Connection, //
+        PollResult,
     },
     deadlock::ServerId,
     kthread::{
@@ -31,7 +31,7 @@ pub(super) fn spawn(
     kthread::spawn_own(id, &name, move || loop {
         connection.parker.park_until(|| connection.is_queued());
         // If it is due again, it waits for nothing above.
-        if let After::Gone = spares.poll(&connection) {
+        if let PollResult::Closed = spares.poll(&connection) {
             return;
         }
     })

@@ -4,8 +4,8 @@
 
 use crate::{
     connection::{
-        After,
         Connection, //
+        PollResult,
     },
     conversation::Spare,
     lock_class::new_spinlock, //
@@ -33,7 +33,7 @@ impl Spares {
     }
 
     /// Polls a connection. Sleeps where its handler does.
-    pub(super) fn poll(&self, connection: &Arc<Connection>) -> After {
+    pub(super) fn poll(&self, connection: &Arc<Connection>) -> PollResult {
         let mut spare = self.0.lock().pop().unwrap_or_default();
         let after = connection.poll(&mut spare);
         // Beyond the capacity, the buffers are freed: behind the lock.

@@ -11,8 +11,8 @@
 use super::spares::Spares;
 use crate::{
     connection::{
-        After,
         Connection, //
+        PollResult,
     },
     name::Name,
     workqueue::{
@@ -93,7 +93,7 @@ impl Pool {
     }
 
     pub(super) fn poll(&self, connection: &Arc<Connection>) {
-        if let After::Again | After::Elsewhere = self.spares.poll(connection) {
+        if let PollResult::Again | PollResult::NeedsProcessContext = self.spares.poll(connection) {
             self.enqueue(connection.clone());
         }
     }
