@@ -24,9 +24,9 @@ use crate::{
     config::Config,
     conversation::{
         Drive,
-        Spare,
-        Step,
-        Turn, //
+        PollCx,
+        Scratch,
+        Step, //
     },
     error::{
         ENOBUFS,
@@ -52,7 +52,7 @@ use crate::{
     softirq::BhToken,
     stats::{
         Counter,
-        Tally, //
+        StatsBatch, //
     },
     timers::{
         Pending,
@@ -271,26 +271,26 @@ impl Connection {
     ///
     /// To be called by the executor, once for each time that the connection was queued. If it is to
     /// be queued again, it belongs to the executor, which has to do that.
-    pub(crate) fn poll(self: &Arc<Self>, spare: &mut Spare) -> PollResult {
-        let after = self.poll_with(spare, None);
-        self.settle(&mut spare.tally);
+    pub(crate) fn poll(self: &Arc<Self>, scratch: &mut Scratch) -> PollResult {
+        let after = self.poll_with(scratch, None);
+        self.settle(&mut scratch.stats);
         after
     }
 
     /// Adds to the figures of the server what polls have counted.
-    pub(crate) fn settle(&self, tally: &mut Tally) {
-        self.server.counters.settle(tally);
+    pub(crate) fn settle(&self, batch: &mut StatsBatch) {
+        self.server.counters.settle(batch);
     }
 
     /// Like [`poll`](Self::poll), without sleeping; the caller has to [`settle`](Self::settle),
     /// after one or many polls.
     #[inline]
-    pub(crate) fn poll_bh(self: &Arc<Self>, bh: BhToken<'_>, spare: &mut Spare) -> PollResult {
-        self.poll_with(spare, Some(bh))
+    pub(crate) fn poll_bh(self: &Arc<Self>, bh: BhToken<'_>, scratch: &mut Scratch) -> PollResult {
+        self.poll_with(scratch, Some(bh))
     }
 
     #[inline(always)]
-    fn poll_with(self: &Arc<Self>, spare: &mut Spare, bh: Option<BhToken<'_>>) -> PollResult {
+    fn poll_with(self: &Arc<Self>, scratch: &mut Scratch, bh: Option<BhToken<'_>>) -> PollResult {
         // INVARIANT: The executor has taken the connection out of its queue.
         let Some(path) = self.state.start() else {
             return PollResult::Closed;
@@ -302,7 +302,7 @@ impl Connection {
         // SAFETY: `start` has given us the right to run, so that `inner` is ours.
         let step = match unsafe { &mut *self.inner.get() } {
             Some(Inner { stream, driver }) => {
-                driver.drive(&mut Turn::new(self, stream, spare, bh, called))
+                driver.drive(&mut PollCx::new(self, stream, scratch, bh, called))
             }
             None => Step::Done { reset: true },
         };

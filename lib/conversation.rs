@@ -3,7 +3,7 @@
 //! One conversation: socket to handler to output to socket.
 
 mod exchange;
-mod turn;
+mod poll_cx;
 
 use self::exchange::Exchange;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     net::Fragment,
     stats::{
         Counter,
-        Tally, //
+        StatsBatch, //
     },
     timers::Pending, //
 };
@@ -25,17 +25,16 @@ use kernel::{
     sync::Arc, //
 };
 
-pub(crate) use self::turn::Turn;
+pub(crate) use self::poll_cx::PollCx;
 
-/// Memory that waits for a conversation with something to put into it: an idle connection has none
-/// of its own.
+/// Scratch buffers lent to a connection for one poll: an idle connection has none of its own.
 #[derive(Default)]
-pub(crate) struct Spare {
+pub(crate) struct Scratch {
     input: Option<Buffer>,
     output: Option<Buffer>,
     fragment: Fragment,
     /// What polls have counted and nobody has added to the figures of the server yet.
-    pub(crate) tally: Tally,
+    pub(crate) stats: StatsBatch,
 }
 
 /// What is to be done with a conversation after a poll.
@@ -62,7 +61,7 @@ pub(crate) trait Drive: Send {
     /// the poll must not.
     ///
     /// Not to be called again once it has returned [`Step::Done`].
-    fn drive(&mut self, turn: &mut Turn<'_>) -> Step;
+    fn drive(&mut self, cx: &mut PollCx<'_>) -> Step;
 }
 
 /// How a conversation ends.
@@ -107,7 +106,7 @@ impl Ending {
 
 /// Why a poll cannot go on. Small: it comes back from each step of it.
 enum Stop {
-    /// The conversation ends, as the turn's `ending` says.
+    /// The conversation ends, as the context's `ending` says.
     End,
     NeedsProcessContext,
 }
@@ -137,39 +136,39 @@ impl<H: Handler> Conversation<H> {
 
     fn buffers<'a>(
         &'a mut self,
-        spare: &'a mut Spare,
+        scratch: &'a mut Scratch,
     ) -> [(&'a mut Option<Buffer>, &'a mut Option<Buffer>); 2] {
         [
-            (&mut self.input, &mut spare.input),
-            (&mut self.output, &mut spare.output),
+            (&mut self.input, &mut scratch.input),
+            (&mut self.output, &mut scratch.output),
         ]
     }
 
-    /// Before a poll: a buffer that was kept changes places with the spare one.
+    /// Before a poll: a buffer that was kept changes places with the one that is lent.
     #[cold]
-    fn lend_buffers(&mut self, turn: &mut Turn<'_>) {
-        for (own, spare) in self.buffers(turn.spare) {
+    fn lend_buffers(&mut self, cx: &mut PollCx<'_>) {
+        for (own, scratch) in self.buffers(cx.scratch) {
             if own.is_some() {
-                mem::swap(own, spare);
+                mem::swap(own, scratch);
             }
         }
     }
 
-    /// After a poll: a buffer in which something is left changes places with the spare one, if that
+    /// After a poll: a buffer in which something is left changes places with the one that is lent, if that
     /// is here; of others no more than one is needed.
     #[cold]
-    fn take_buffers_back(&mut self, turn: &mut Turn<'_>) {
-        for (own, spare) in self.buffers(turn.spare) {
-            if is_filled(spare) {
-                mem::swap(own, spare);
-            } else if spare.is_some() {
+    fn take_buffers_back(&mut self, cx: &mut PollCx<'_>) {
+        for (own, scratch) in self.buffers(cx.scratch) {
+            if is_filled(scratch) {
+                mem::swap(own, scratch);
+            } else if scratch.is_some() {
                 *own = None;
             } else {
-                *spare = own.take();
+                *scratch = own.take();
             }
         }
         if self.input.is_some() || self.output.is_some() {
-            self.exchange.unsettle(turn);
+            self.exchange.unsettle(cx);
         }
     }
 }
@@ -179,22 +178,22 @@ impl<H: Handler> Drive for Conversation<H> {
         can_poll_bh::<H>()
     }
 
-    fn drive(&mut self, turn: &mut Turn<'_>) -> Step {
+    fn drive(&mut self, cx: &mut PollCx<'_>) -> Step {
         if self.exchange.is_unsettled() {
-            self.lend_buffers(turn);
+            self.lend_buffers(cx);
         }
-        let step = self.exchange.drive(turn);
+        let step = self.exchange.drive(cx);
         debug_assert!(
-            turn.leaves_some || !is_filled(&turn.spare.input) && !is_filled(&turn.spare.output)
+            cx.leaves_some || !is_filled(&cx.scratch.input) && !is_filled(&cx.scratch.output)
         );
-        if turn.leaves_some {
-            self.take_buffers_back(turn);
+        if cx.leaves_some {
+            self.take_buffers_back(cx);
         }
-        if turn.connection.is_timed() {
-            turn.connection.note(Pending {
+        if cx.connection.is_timed() {
+            cx.connection.note(Pending {
                 input: self.input.is_some(),
                 output: self.output.is_some() || self.exchange.has_file(),
-                ..turn.pending
+                ..cx.pending
             });
         }
         step

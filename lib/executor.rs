@@ -4,7 +4,7 @@
 
 mod event_loop;
 mod kthread;
-mod spares;
+mod scratch_pool;
 mod workqueue;
 
 use crate::{
@@ -29,7 +29,7 @@ use kernel::{
 pub(crate) enum Engine {
     /// Each connection has a thread, which the server keeps beside it. Buffers they share: an idle one
     /// has none.
-    Kthread(Arc<spares::Spares>),
+    Kthread(Arc<scratch_pool::ScratchPool>),
     Workqueue(workqueue::Pool),
     EventLoop(event_loop::Loops),
 }
@@ -39,7 +39,9 @@ impl Engine {
     pub(crate) fn new(config: &Config, counters: &Arc<Counters>, atomic: bool) -> Result<Self> {
         let name: &CStr = &config.name;
         Ok(match config.executor {
-            Executor::Kthread => Self::Kthread(Arc::new(spares::Spares::new()?, GFP_KERNEL)?),
+            Executor::Kthread => {
+                Self::Kthread(Arc::new(scratch_pool::ScratchPool::new()?, GFP_KERNEL)?)
+            }
             Executor::Workqueue => Self::Workqueue(workqueue::Pool::new(
                 config.name,
                 config.limits.connections,
@@ -84,8 +86,8 @@ impl Engine {
         connection: &Arc<Connection>,
     ) -> Result<Option<JoinHandle<()>>> {
         match self {
-            Self::Kthread(spares) => {
-                kthread::spawn(name, server, connection.clone(), spares.clone()).map(Some)
+            Self::Kthread(pool) => {
+                kthread::spawn(name, server, connection.clone(), pool.clone()).map(Some)
             }
             Self::Workqueue(pool) => pool.prepare(connection.number()).map(|()| None),
             Self::EventLoop(_) => Ok(None),
@@ -103,7 +105,7 @@ impl Engine {
     /// are closed, and the threads that [`thread_for`](Self::thread_for) made are joined. Sleeps.
     pub(crate) fn stop(&self) {
         match self {
-            Self::Kthread(spares) => spares.clear(),
+            Self::Kthread(pool) => pool.clear(),
             Self::Workqueue(pool) => pool.stop(),
             Self::EventLoop(loops) => loops.stop(),
         }

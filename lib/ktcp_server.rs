@@ -62,7 +62,7 @@
 //! | `deadlock` | that no tasks wait for each other |
 //! | `cleanup`, `library` | the cleanup workqueue; the library's own beginning and end |
 //! | `context`, `name` | whether the caller may sleep; the name of a server |
-//! | `outcome`, `parker`, `latch`, `lock_class`, `ready`, `slots`, `stack_list`, `backoff` | what the `kernel` crate lacks |
+//! | `oneshot`, `parker`, `latch`, `lock_class`, `ready`, `slab`, `stack_list`, `backoff` | what the `kernel` crate lacks |
 //! | `testing` | for the KUnit tests of services |
 //! | [`error`], `compat` | what the `kernel` crate of older kernels lacks |
 //! | `shim` | functions of C that Rust cannot reach otherwise |
@@ -90,7 +90,7 @@ mod listening;
 mod lock_class;
 mod name;
 pub mod net;
-mod outcome;
+mod oneshot;
 mod pages;
 #[doc(hidden)]
 pub mod param;
@@ -101,7 +101,7 @@ mod registry;
 mod server;
 mod service;
 mod shim;
-mod slots;
+mod slab;
 mod softirq;
 mod spinlock;
 mod stack_list;

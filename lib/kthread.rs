@@ -65,11 +65,7 @@ use crate::{
         new_mutex,
         new_work, //
     },
-    outcome::{
-        self,
-        Expected,
-        Promise, //
-    },
+    oneshot,
     registry::{
         self,
         Kind,
@@ -211,7 +207,7 @@ trait Body: Send {
 
 /// A closure, and where its result goes.
 struct Job<F, T> {
-    call: Option<(F, Promise<T>)>,
+    call: Option<(F, oneshot::Sender<T>)>,
 }
 
 impl<F, T> Body for Job<F, T>
@@ -220,8 +216,8 @@ where
     T: Send,
 {
     fn run(&mut self, stop: &Stop) {
-        if let Some((function, promise)) = self.call.take() {
-            promise.keep(|| function(stop));
+        if let Some((function, sender)) = self.call.take() {
+            sender.send_with(|| function(stop));
         }
     }
 }
@@ -238,13 +234,13 @@ where
     T: Send + 'static,
 {
     context::may_sleep()?;
-    let (promise, expected) = outcome::pair()?;
+    let (sender, receiver) = oneshot::channel()?;
     let job = Job {
-        call: Some((function, promise)),
+        call: Some((function, sender)),
     };
     let thread = Thread::new(server, name, KBox::new(job, GFP_KERNEL)?)?;
     thread.start(module, cpu)?;
-    Ok(JoinHandle { thread, expected })
+    Ok(JoinHandle { thread, receiver })
 }
 
 /// The function of every thread. Not generic, so that it is code of the library, which is there until
@@ -303,7 +299,7 @@ impl Stop {
 ///   which stops it and waits for it, with a line in the log. The memory of the value stays leaked.
 pub struct JoinHandle<T> {
     thread: Arc<Thread>,
-    expected: Expected<T>,
+    receiver: oneshot::Receiver<T>,
 }
 
 impl<T> JoinHandle<T> {
@@ -323,7 +319,7 @@ impl<T> JoinHandle<T> {
         context::may_sleep()?;
         self.thread.wait()?;
         // It was woken, so it has run, and there is something to take.
-        self.expected.take(None)?.ok_or(ESRCH)
+        self.receiver.take(None)?.ok_or(ESRCH)
     }
 
     /// Asks the thread to [stop](Stop), and joins it.
@@ -355,7 +351,7 @@ impl<T> JoinHandle<T> {
 
     /// Whether the closure has returned. Any context.
     pub fn is_finished(&self) -> bool {
-        self.expected.is_settled()
+        self.receiver.is_settled()
     }
 
     /// Joins the thread; if it has not ended after `patience`, interrupts what it waits for, and again

@@ -23,7 +23,7 @@ use crate::{
     error::ESHUTDOWN,
     lock_class::new_work,
     shim,
-    slots::Slots, //
+    slab::Slab, //
 };
 use kernel::{
     bindings,
@@ -115,7 +115,7 @@ impl WorkItem for Owner {
 
 global_lock! {
     // SAFETY: Initialised by `init`, before any module can call the library.
-    unsafe(uninit) static RECORDS: Mutex<Slots<Record>> = Slots::new();
+    unsafe(uninit) static RECORDS: Mutex<Slab<Record>> = Slab::new();
 }
 
 /// Called once, before everything else.
@@ -131,7 +131,7 @@ pub(crate) unsafe fn init() {
 /// Frees the record when no module is left that uses the library. May sleep.
 pub(crate) fn exit() {
     // A static is not dropped: the room that the list once had would stay behind.
-    let records = core::mem::replace(&mut *RECORDS.lock(), Slots::new());
+    let records = core::mem::replace(&mut *RECORDS.lock(), Slab::new());
     drop(records);
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn list_server(
 }
 
 fn add(
-    records: &mut Slots<Record>,
+    records: &mut Slab<Record>,
     module: &'static ThisModule,
     make: impl FnOnce(usize) -> Arc<dyn ModuleResource>,
 ) -> Result {

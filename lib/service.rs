@@ -41,7 +41,7 @@ use crate::{
         new_work, //
     },
     net::TcpStream,
-    slots::Slots,
+    slab::Slab,
     stats::{
         Counter,
         Counters,
@@ -107,7 +107,7 @@ struct Entry {
 }
 
 struct Table {
-    entries: Slots<Entry>,
+    entries: Slab<Entry>,
     shares: Shares,
     /// The thread that left the table last. Each that leaves joins the one before it: a thread
     /// cannot join itself, and there is nobody else who would do it soon.
@@ -172,7 +172,7 @@ impl Shared {
                 stopping <- Latch::new(),
                 drained <- Latch::new(),
                 table <- new_mutex!(Table {
-                    entries: Slots::new(),
+                    entries: Slab::new(),
                     shares,
                     finished: None,
                     most_open: 0,
@@ -472,7 +472,7 @@ impl Server {
         // A `Sender` may keep what is shared for longer: it is to hold no more than it must.
         let mut table = self.shared.table.lock();
         let last = table.finished.take();
-        let entries = mem::replace(&mut table.entries, Slots::new());
+        let entries = mem::replace(&mut table.entries, Slab::new());
         drop(table);
         drop((last, entries));
         self.shared.engine.stop();

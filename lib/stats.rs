@@ -137,13 +137,13 @@ impl Counter {
 
 /// What is counted most, before it is added to the [`Counters`].
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct StatsBatch {
     pub(crate) bytes_in: usize,
     pub(crate) bytes_out: usize,
     pub(crate) calls: usize,
 }
 
-impl Tally {
+impl StatsBatch {
     /// How many bytes have moved.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
@@ -180,12 +180,12 @@ impl Counters {
         }
     }
 
-    /// Adds what `tally` has counted, which begins anew. Any context.
-    pub(crate) fn settle(&self, tally: &mut Tally) {
-        let tally = core::mem::take(tally);
-        self.add(Counter::BytesIn, tally.bytes_in as u64);
-        self.add(Counter::BytesOut, tally.bytes_out as u64);
-        self.add(Counter::Calls, tally.calls as u64);
+    /// Adds what `batch` has counted, which begins anew. Any context.
+    pub(crate) fn settle(&self, batch: &mut StatsBatch) {
+        let batch = core::mem::take(batch);
+        self.add(Counter::BytesIn, batch.bytes_in as u64);
+        self.add(Counter::BytesOut, batch.bytes_out as u64);
+        self.add(Counter::Calls, batch.calls as u64);
     }
 
     fn sum_of(&self, counter: Counter) -> u64 {

@@ -52,11 +52,7 @@ use crate::{
         new_spinlock,
         new_work, //
     },
-    outcome::{
-        self,
-        Expected,
-        Promise, //
-    },
+    oneshot,
     registry::{
         self,
         Kind,
@@ -112,7 +108,7 @@ struct Closure<F, T> {
 /// What the item of a closure does.
 struct Call<F, T> {
     function: F,
-    promise: Promise<T>,
+    sender: oneshot::Sender<T>,
     place: Unfinished,
 }
 
@@ -131,10 +127,10 @@ where
         if let Some(call) = this.as_mut().project().call.take() {
             let Call {
                 function,
-                promise,
+                sender,
                 place,
             } = call;
-            place.run(|| promise.keep(function));
+            place.run(|| sender.send_with(function));
         }
     }
 }
@@ -281,16 +277,16 @@ impl OwnedQueue {
         self.0
             .check_owner(<Closure<F, T> as WorkItem>::run as *const ())?;
         let place = Unfinished::new(&self.0)?;
-        let (promise, expected) = outcome::pair()?;
+        let (sender, receiver) = oneshot::channel()?;
         let closure = KBox::pin_init(
             pin_init!(Closure {
                 work <- new_work!("ktcp_server::Closure"),
-                call: Some(Call { function, promise, place }),
+                call: Some(Call { function, sender, place }),
             }),
             GFP_KERNEL,
         )?;
         match self.0.enqueue(closure) {
-            Ok(()) => Ok(Pending(expected)),
+            Ok(()) => Ok(Pending(receiver)),
             Err(_refused) => Err(ESHUTDOWN),
         }
     }
@@ -392,7 +388,7 @@ fn is_in_item() -> bool {
 }
 
 /// The result of a closure on a queue. Dropping it does not keep the closure from running.
-pub struct Pending<T>(Expected<T>);
+pub struct Pending<T>(oneshot::Receiver<T>);
 
 impl<T> Pending<T> {
     /// Waits until the closure has returned, and returns its result.

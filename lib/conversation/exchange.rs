@@ -3,9 +3,9 @@
 //! What a handler and its peer have to say to each other.
 
 use super::{
-    turn::{
-        Received,
-        Turn, //
+    poll_cx::{
+        PollCx,
+        Received, //
     },
     Ending,
     Step,
@@ -87,27 +87,27 @@ impl<H: Handler> Exchange<H> {
 
     /// Notes that there may be something to see to, and something left in the buffers at the end.
     #[inline]
-    pub(super) fn unsettle(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn unsettle(&mut self, cx: &mut PollCx<'_>) {
         self.unsettled = true;
-        turn.leaves_some = true;
+        cx.leaves_some = true;
     }
 
     #[inline]
-    pub(super) fn drive(&mut self, turn: &mut Turn<'_>) -> Step {
-        match self.advance(turn) {
+    pub(super) fn drive(&mut self, cx: &mut PollCx<'_>) -> Step {
+        match self.advance(cx) {
             Ok(step) => step,
-            Err(stop) => self.stop(stop, turn),
+            Err(stop) => self.stop(stop, cx),
         }
     }
 
     #[cold]
-    fn stop(&mut self, stop: Stop, turn: &mut Turn<'_>) -> Step {
-        self.unsettle(turn);
+    fn stop(&mut self, stop: Stop, cx: &mut PollCx<'_>) -> Step {
+        self.unsettle(cx);
         if let Stop::NeedsProcessContext = stop {
             return Step::NeedsProcessContext;
         }
-        match turn.ending.take() {
-            Some(ending) if turn.may_sleep() => self.close(ending, turn),
+        match cx.ending.take() {
+            Some(ending) if cx.may_sleep() => self.close(ending, cx),
             ending => {
                 self.decided = ending;
                 Step::NeedsProcessContext
@@ -116,16 +116,16 @@ impl<H: Handler> Exchange<H> {
     }
 
     #[inline]
-    fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Step, Stop> {
+    fn advance(&mut self, cx: &mut PollCx<'_>) -> Result<Step, Stop> {
         let mut budget = BUDGET;
         let mut more = true;
 
-        if self.unsettled || turn.called {
-            self.begin(turn)?;
+        if self.unsettled || cx.called {
+            self.begin(cx)?;
         }
         loop {
             if self.unsettled {
-                if let Some(step) = self.settle(turn, &mut budget)? {
+                if let Some(step) = self.settle(cx, &mut budget)? {
                     return Ok(step);
                 }
             }
@@ -135,7 +135,7 @@ impl<H: Handler> Exchange<H> {
             if budget == 0 {
                 return Ok(Step::Again);
             }
-            match turn.receive(&mut budget, self.much > 0)? {
+            match cx.receive(&mut budget, self.much > 0)? {
                 Received::Bytes { count, more: left } => {
                     self.much = if count >= MUCH {
                         2
@@ -147,24 +147,24 @@ impl<H: Handler> Exchange<H> {
                 Received::End => self.ended = true,
                 Received::Nothing => return Ok(Step::Wait),
             }
-            self.answer(turn)?;
+            self.answer(cx)?;
             // A task that pushes something, or stops the server, has the connection polled again.
-            if !turn.flush(&mut budget, self.has_file())? {
-                self.unsettle(turn);
+            if !cx.flush(&mut budget, self.has_file())? {
+                self.unsettle(cx);
             }
         }
     }
 
     /// Begins a poll, when that takes more than receiving.
     #[inline(never)]
-    fn begin(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        self.unsettle(turn);
-        if self.decided.is_some() || turn.connection.verdict().is_some() {
-            let ending = self.decide(turn)?;
-            return Err(turn.end(ending));
+    fn begin(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
+        self.unsettle(cx);
+        if self.decided.is_some() || cx.connection.verdict().is_some() {
+            let ending = self.decide(cx)?;
+            return Err(cx.end(ending));
         }
         if self.session.is_none() {
-            self.open(turn)?;
+            self.open(cx)?;
         }
         Ok(())
     }
@@ -172,9 +172,9 @@ impl<H: Handler> Exchange<H> {
     /// Sees to what comes before receiving, until there is nothing more or the poll ends: with
     /// what, if so.
     #[inline(never)]
-    fn settle(&mut self, turn: &mut Turn<'_>, budget: &mut usize) -> Result<Option<Step>, Stop> {
-        while self.has_to_settle(turn) {
-            if let Some(step) = self.settle_next(turn, budget)? {
+    fn settle(&mut self, cx: &mut PollCx<'_>, budget: &mut usize) -> Result<Option<Step>, Stop> {
+        while self.has_to_settle(cx) {
+            if let Some(step) = self.settle_next(cx, budget)? {
                 return Ok(Some(step));
             }
         }
@@ -182,32 +182,32 @@ impl<H: Handler> Exchange<H> {
         Ok(None)
     }
 
-    fn has_to_settle(&self, turn: &Turn<'_>) -> bool {
+    fn has_to_settle(&self, cx: &PollCx<'_>) -> bool {
         self.file.is_some()
             || self.short
             || self.left
             || self.half_closing
             || self.ending.is_some()
-            || turn.is_unsettled()
+            || cx.is_unsettled()
     }
 
     fn settle_next(
         &mut self,
-        turn: &mut Turn<'_>,
+        cx: &mut PollCx<'_>,
         budget: &mut usize,
     ) -> Result<Option<Step>, Stop> {
         if self.file.is_none() {
             // What is pushed stands behind what the handler has said.
-            turn.take_pushed()?;
+            cx.take_pushed()?;
         }
-        if !self.flush(turn, budget)? {
+        if !self.flush(cx, budget)? {
             return Ok(Some(if *budget == 0 {
                 Step::Again
             } else {
                 Step::Wait
             }));
         }
-        let pushed = turn.connection.has_pushed();
+        let pushed = cx.connection.has_pushed();
         if *budget == 0 && (pushed || self.short) {
             return Ok(Some(Step::Again));
         }
@@ -215,36 +215,36 @@ impl<H: Handler> Exchange<H> {
             return Ok(None);
         }
         if let Some(ending) = self.ending.take() {
-            return Err(turn.end(ending));
+            return Err(cx.end(ending));
         }
         if self.half_closing {
-            turn.sleep_or_go()?;
+            cx.sleep_or_go()?;
             // A connection that is gone already is found out in receiving.
-            let _ = turn.stream.shutdown(Shutdown::Write);
+            let _ = cx.stream.shutdown(Shutdown::Write);
             self.half_closing = false;
         }
         if self.short || self.left {
-            self.answer_more(turn)?;
+            self.answer_more(cx)?;
             return Ok(None);
         }
-        if turn.connection.is_stopping() {
-            return Err(turn.end(Ending::orderly(CloseReason::Stopped)));
+        if cx.connection.is_stopping() {
+            return Err(cx.end(Ending::orderly(CloseReason::Stopped)));
         }
-        if turn.is_input_full() {
-            return Err(turn.end(Ending::orderly(CloseReason::InputFull)));
+        if cx.is_input_full() {
+            return Err(cx.end(Ending::orderly(CloseReason::InputFull)));
         }
         Ok(None)
     }
 
     /// How to end, when that is decided.
     #[cold]
-    fn decide(&mut self, turn: &mut Turn<'_>) -> Result<Ending, Stop> {
+    fn decide(&mut self, cx: &mut PollCx<'_>) -> Result<Ending, Stop> {
         if let Some(ending) = self.decided.take() {
             return Ok(ending);
         }
-        match turn.connection.verdict() {
+        match cx.connection.verdict() {
             Some(reason @ (CloseReason::Idle | CloseReason::ReceiveTimeout)) => {
-                self.time_out(reason, turn)
+                self.time_out(reason, cx)
             }
             Some(reason) => Ok(Ending::reset(reason)),
             None => Err(Stop::NeedsProcessContext),
@@ -252,19 +252,19 @@ impl<H: Handler> Exchange<H> {
     }
 
     /// Lets the handler have a last word to a peer that has taken too long.
-    fn time_out(&mut self, reason: CloseReason, turn: &mut Turn<'_>) -> Result<Ending, Stop> {
-        turn.sleep_or_go()?;
-        let is_heard = !self.has_output(turn) && !turn.connection.has_pushed();
+    fn time_out(&mut self, reason: CloseReason, cx: &mut PollCx<'_>) -> Result<Ending, Stop> {
+        cx.sleep_or_go()?;
+        let is_heard = !self.has_output(cx) && !cx.connection.has_pushed();
         if self.session.is_some() && is_heard {
-            self.call(turn, |handler, session, input, output| {
+            self.call(cx, |handler, session, input, output| {
                 handler.time_out(session, input, output, reason);
             })?;
         }
-        let has_spoken = is_heard && self.has_output(turn);
+        let has_spoken = is_heard && self.has_output(cx);
         if has_spoken {
             // Who takes too long is not waited for: what its socket does not take now is lost.
             let mut budget = BUDGET;
-            self.flush(turn, &mut budget)?;
+            self.flush(cx, &mut budget)?;
         }
         Ok(if has_spoken || reason == CloseReason::Idle {
             Ending::orderly(reason)
@@ -275,15 +275,15 @@ impl<H: Handler> Exchange<H> {
 
     /// Sends what is in the output, then what is to be sent of a file; says whether all of it was
     /// sent.
-    fn flush(&mut self, turn: &mut Turn<'_>, budget: &mut usize) -> Result<bool, Stop> {
-        if !turn.flush(budget, self.has_file())? {
+    fn flush(&mut self, cx: &mut PollCx<'_>, budget: &mut usize) -> Result<bool, Stop> {
+        if !cx.flush(budget, self.has_file())? {
             return Ok(false);
         }
         while let Some(FilePart { file, range }) = &mut self.file {
             if *budget == 0 {
                 return Ok(false);
             }
-            let sent = turn.send_file(file, range.clone(), budget)?;
+            let sent = cx.send_file(file, range.clone(), budget)?;
             range.start += sent.count as u64;
             if range.start >= range.end {
                 self.file = None;
@@ -295,8 +295,8 @@ impl<H: Handler> Exchange<H> {
     }
 
     /// Whether there is anything that the peer has not taken.
-    fn has_output(&self, turn: &Turn<'_>) -> bool {
-        turn.has_output() || self.has_file()
+    fn has_output(&self, cx: &PollCx<'_>) -> bool {
+        cx.has_output() || self.has_file()
     }
 
     pub(super) fn has_file(&self) -> bool {
@@ -304,43 +304,43 @@ impl<H: Handler> Exchange<H> {
     }
 
     #[cold]
-    fn open(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    fn open(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
         if H::MAY_SLEEP {
-            turn.sleep_or_go()?;
+            cx.sleep_or_go()?;
         }
-        let peer = Peer::new(turn.connection);
-        let bh_disabled = Self::disable_bh(turn.may_sleep());
+        let peer = Peer::new(cx.connection);
+        let bh_disabled = Self::disable_bh(cx.may_sleep());
         let opened = self.handler.open(&peer);
         drop(bh_disabled);
-        let session = opened.map_err(|error| turn.end(Ending::refused(error)))?;
+        let session = opened.map_err(|error| cx.end(Ending::refused(error)))?;
         self.session = Some(session);
         Ok(())
     }
 
     /// As [`answer`](Self::answer), for when there was no room or the handler could not sleep.
     #[inline(never)]
-    fn answer_more(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        self.answer(turn)
+    fn answer_more(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
+        self.answer(cx)
     }
 
     /// Lets the handler answer what is in the input, or the end of it. If there is something to see
     /// to after that, but for the output, it is `unsettled`.
     #[inline(always)]
-    fn answer(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    fn answer(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
         if self.ended {
-            return self.answer_end(turn);
+            return self.answer_end(cx);
         }
         if H::MAY_SLEEP && self.left {
-            turn.sleep_or_go()?;
+            cx.sleep_or_go()?;
         }
         self.left = false;
-        turn.spare.tally.calls += 1;
-        let (next, short) = if turn.may_sleep() || !H::MAY_SLEEP {
-            self.call(turn, |handler, session, input, output| {
+        cx.scratch.stats.calls += 1;
+        let (next, short) = if cx.may_sleep() || !H::MAY_SLEEP {
+            self.call(cx, |handler, session, input, output| {
                 unusual(handler.receive(session, input, output))
             })?
         } else {
-            let (tried, short) = self.call(turn, H::try_receive)?;
+            let (tried, short) = self.call(cx, H::try_receive)?;
             let Some(next) = tried.transpose() else {
                 self.left = true;
                 return Err(Stop::NeedsProcessContext);
@@ -351,29 +351,29 @@ impl<H: Handler> Exchange<H> {
             self.short = false;
             return Ok(());
         }
-        self.go_on(next.unwrap_or(Ok(Next::Receive)), short, turn)
+        self.go_on(next.unwrap_or(Ok(Next::Receive)), short, cx)
     }
 
     #[cold]
-    fn answer_end(&mut self, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    fn answer_end(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
         if H::MAY_SLEEP {
-            turn.sleep_or_go()?;
+            cx.sleep_or_go()?;
         }
         self.left = false;
-        let (ended, short) = self.call(turn, H::end)?;
-        self.go_on(ended.map(|()| Next::Receive), short, turn)
+        let (ended, short) = self.call(cx, H::end)?;
+        self.go_on(ended.map(|()| Next::Receive), short, cx)
     }
 
     /// Does what the handler wants next, when that is not just receiving.
     #[cold]
-    fn go_on(&mut self, next: Result<Next>, short: bool, turn: &mut Turn<'_>) -> Result<(), Stop> {
-        self.unsettle(turn);
+    fn go_on(&mut self, next: Result<Next>, short: bool, cx: &mut PollCx<'_>) -> Result<(), Stop> {
+        self.unsettle(cx);
         // With nothing written there is nothing whose sending could make room.
-        self.short = short && self.has_output(turn);
+        self.short = short && self.has_output(cx);
         match next {
             Ok(Next::Receive) if self.short || !self.ended => {}
             Ok(Next::Receive) => self.end_with(CloseReason::Ended),
-            Ok(Next::Reset) => return Err(turn.end(Ending::reset(CloseReason::Handler))),
+            Ok(Next::Reset) => return Err(cx.end(Ending::reset(CloseReason::Handler))),
             Ok(Next::Close) => self.end_with(CloseReason::Handler),
             Ok(Next::HalfClose) => (self.short, self.half_closing) = (false, true),
             Err(error) => self.end_with(CloseReason::Failed(error)),
@@ -392,14 +392,14 @@ impl<H: Handler> Exchange<H> {
     #[inline(always)]
     fn call<T>(
         &mut self,
-        turn: &mut Turn<'_>,
+        cx: &mut PollCx<'_>,
         method: impl FnOnce(&H, &mut H::Session, &mut Input<'_>, &mut Output<'_>) -> T,
     ) -> Result<(T, bool), Stop> {
-        let may_sleep = turn.may_sleep();
+        let may_sleep = cx.may_sleep();
         let Some(session) = &mut self.session else {
-            return Err(turn.end(Ending::starved(ENOMEM)));
+            return Err(cx.end(Ending::starved(ENOMEM)));
         };
-        let (input, output) = turn.buffers()?;
+        let (input, output) = cx.buffers()?;
         // Behind the buffers, for which there may have to be waited.
         let _bh_disabled = Self::disable_bh(may_sleep);
         let before = input.len();
@@ -408,9 +408,9 @@ impl<H: Handler> Exchange<H> {
         let short = output.ran_short();
         let left = input.len();
         if left > 0 || self.file.is_some() {
-            self.unsettle(turn);
+            self.unsettle(cx);
         }
-        turn.pending.consumed |= left < before;
+        cx.pending.consumed |= left < before;
         Ok((result, short))
     }
 
@@ -420,18 +420,18 @@ impl<H: Handler> Exchange<H> {
         (!H::MAY_SLEEP && may_sleep).then(BhDisabled::new)
     }
 
-    fn close(&mut self, ending: Ending, turn: &mut Turn<'_>) -> Step {
+    fn close(&mut self, ending: Ending, cx: &mut PollCx<'_>) -> Step {
         // Who learns of the end finds all of it counted.
-        turn.connection.settle(&mut turn.spare.tally);
+        cx.connection.settle(&mut cx.scratch.stats);
         if let Some(session) = self.session.take() {
-            let _bh_disabled = Self::disable_bh(turn.may_sleep());
+            let _bh_disabled = Self::disable_bh(cx.may_sleep());
             self.handler.close(session, ending.reason);
         }
-        turn.connection.count(ending.counter, 1);
-        trace::close(turn.connection, ending.reason);
+        cx.connection.count(ending.counter, 1);
+        trace::close(cx.connection, ending.reason);
         // Behind the peer's last byte there is nothing that could be unread: closing does the rest.
         if !ending.reset && !self.ended {
-            finish(turn);
+            finish(cx);
         }
         Step::Done {
             reset: ending.reset,
@@ -452,12 +452,12 @@ fn unusual(next: Result<Next>) -> Option<Result<Next>> {
 ///
 /// Closing a socket with unread bytes resets the connection (RFC 2525, section 2.17), which can
 /// cost the peer our last answer; so what has come and is not wanted any more is read first.
-fn finish(turn: &mut Turn<'_>) {
+fn finish(cx: &mut PollCx<'_>) {
     const AT_MOST: usize = 1 << 20;
 
-    let stream = turn.stream;
+    let stream = cx.stream;
     let _ = stream.shutdown(Shutdown::Write);
-    let Ok(buffer) = turn.input() else {
+    let Ok(buffer) = cx.input() else {
         return;
     };
     let mut discarded = 0;

@@ -12,10 +12,10 @@
 
 use crate::{
     connection::{
-        Connection, //
-        PollResult,
+        Connection,
+        PollResult, //
     },
-    conversation::Spare,
+    conversation::Scratch,
     deadlock::ServerId,
     kthread::{
         self,
@@ -29,10 +29,10 @@ use crate::{
         RunQueue, //
     },
     softirq::{
-        BhDisabled, //
+        BhDisabled,
         BhToken,
         Poll,
-        Pollers,
+        Pollers, //
     },
     stats::Counters, //
 };
@@ -161,19 +161,19 @@ impl Loop {
         &self,
         first: Arc<Connection>,
         batch: &mut Batch<Connection>,
-        spare: &mut Spare,
+        scratch: &mut Scratch,
     ) -> Option<Arc<Connection>> {
         let off = BhDisabled::new();
         let mut connection = first;
         let mut polls = 0;
         let left = loop {
-            match connection.poll_bh(off.token(), spare) {
+            match connection.poll_bh(off.token(), scratch) {
                 PollResult::Idle | PollResult::Closed => {}
                 PollResult::Again => self.enqueue(connection),
                 PollResult::NeedsProcessContext => break Some(connection),
             }
             polls += 1;
-            if polls == BATCH || spare.tally.bytes() >= BATCH_BYTES {
+            if polls == BATCH || scratch.stats.bytes() >= BATCH_BYTES {
                 break None;
             }
             connection = match batch.next() {
@@ -181,17 +181,17 @@ impl Loop {
                 None => break None,
             };
         };
-        self.counters.settle(&mut spare.tally);
+        self.counters.settle(&mut scratch.stats);
         left
     }
 
     fn run(&self) {
-        let mut spare = Spare::default();
+        let mut scratch = Scratch::default();
         while !self.stop.is_open() {
             let mut batch = self.ready.take_all();
             while let Some(connection) = batch.next() {
                 let connection = if connection.can_poll_bh() {
-                    match self.poll_bh(connection, &mut batch, &mut spare) {
+                    match self.poll_bh(connection, &mut batch, &mut scratch) {
                         Some(left) => left,
                         None => continue,
                     }
@@ -199,7 +199,7 @@ impl Loop {
                     connection
                 };
                 if let PollResult::Again | PollResult::NeedsProcessContext =
-                    connection.poll(&mut spare)
+                    connection.poll(&mut scratch)
                 {
                     self.enqueue(connection);
                 }
@@ -214,7 +214,7 @@ impl Loop {
 #[derive(Default)]
 struct Own {
     batch: Batch<Connection>,
-    spare: Spare,
+    scratch: Scratch,
 }
 
 /// The half of a loop that is in softirq context.
@@ -252,11 +252,11 @@ impl Poll for Poller {
                 break;
             };
             done += 1;
-            if own.spare.tally.bytes() >= BATCH_BYTES {
+            if own.scratch.stats.bytes() >= BATCH_BYTES {
                 // To be called again, when others have had their turn.
                 done = budget;
             }
-            match connection.poll_bh(bh, &mut own.spare) {
+            match connection.poll_bh(bh, &mut own.scratch) {
                 PollResult::Idle | PollResult::Closed => {}
                 // One with much to do must not keep the CPU.
                 PollResult::Again | PollResult::NeedsProcessContext => {
@@ -264,7 +264,7 @@ impl Poll for Poller {
                 }
             }
         }
-        self.thread.counters.settle(&mut own.spare.tally);
+        self.thread.counters.settle(&mut own.scratch.stats);
         done
     }
 }

@@ -2,11 +2,11 @@
 
 //! A kernel thread for each connection, which sleeps while there is nothing to do.
 
-use super::spares::Spares;
+use super::scratch_pool::ScratchPool;
 use crate::{
     connection::{
-        Connection, //
-        PollResult,
+        Connection,
+        PollResult, //
     },
     deadlock::ServerId,
     kthread::{
@@ -25,13 +25,13 @@ pub(super) fn spawn(
     server: &CStr,
     id: ServerId,
     connection: Arc<Connection>,
-    spares: Arc<Spares>,
+    pool: Arc<ScratchPool>,
 ) -> Result<JoinHandle<()>> {
     let name = CString::try_from_fmt(fmt!("{server}/{}", connection.peer().port()))?;
     kthread::spawn_own(id, &name, move || loop {
         connection.parker.park_until(|| connection.is_queued());
         // If it is due again, it waits for nothing above.
-        if let PollResult::Closed = spares.poll(&connection) {
+        if let PollResult::Closed = pool.poll(&connection) {
             return;
         }
     })

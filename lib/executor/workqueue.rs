@@ -8,11 +8,11 @@
 //! numbers, that surely can run at once: a connection has one item at most, and no item ever waits for
 //! another.
 
-use super::spares::Spares;
+use super::scratch_pool::ScratchPool;
 use crate::{
     connection::{
-        Connection, //
-        PollResult,
+        Connection,
+        PollResult, //
     },
     name::Name,
     workqueue::{
@@ -48,7 +48,7 @@ pub(crate) struct Pool {
     /// once it is made.
     queues: KVVec<SetOnce<RawQueue>>,
     shift: u32,
-    spares: Spares,
+    pool: ScratchPool,
 }
 
 impl Pool {
@@ -64,7 +64,7 @@ impl Pool {
             name,
             queues,
             shift,
-            spares: Spares::new()?,
+            pool: ScratchPool::new()?,
         };
         // Most servers need no other.
         this.prepare(0)?;
@@ -93,7 +93,7 @@ impl Pool {
     }
 
     pub(super) fn poll(&self, connection: &Arc<Connection>) {
-        if let PollResult::Again | PollResult::NeedsProcessContext = self.spares.poll(connection) {
+        if let PollResult::Again | PollResult::NeedsProcessContext = self.pool.poll(connection) {
             self.enqueue(connection.clone());
         }
     }
@@ -103,6 +103,6 @@ impl Pool {
         for queue in self.queues.iter().filter_map(SetOnce::as_ref) {
             queue.flush();
         }
-        self.spares.clear();
+        self.pool.clear();
     }
 }

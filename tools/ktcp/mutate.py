@@ -164,7 +164,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an input that is full is not noticed",
-        "lib/conversation/turn.rs",
+        "lib/conversation/poll_cx.rs",
         "input.is_some_and(|input| input.room() == 0)",
         "input.is_some_and(|input| input.room() == usize::MAX)",
         "ktcp_talk_event_loop",

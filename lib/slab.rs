@@ -17,13 +17,13 @@ enum Slot<T> {
 /// Entries that are found, added and removed by number in constant time.
 ///
 /// Numbers of removed entries are used again, the latest first.
-pub(crate) struct Slots<T> {
+pub(crate) struct Slab<T> {
     slots: KVVec<Slot<T>>,
     free: Option<usize>,
     len: usize,
 }
 
-impl<T> Slots<T> {
+impl<T> Slab<T> {
     pub(crate) const fn new() -> Self {
         Self {
             slots: KVVec::new(),
@@ -90,13 +90,13 @@ impl<T> Slots<T> {
 }
 
 #[cfg(CONFIG_KTCP_KUNIT_TEST)]
-#[kunit_tests(ktcp_slots)]
+#[kunit_tests(ktcp_slab)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_are_stable_and_used_again() -> Result {
-        let mut slots = Slots::new();
+        let mut slots = Slab::new();
         for letter in ['a', 'b', 'c'] {
             slots.add(|_| Ok::<_, Error>(letter))?;
         }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_cannot_be_made_is_not_there() -> Result {
-        let mut slots = Slots::<u8>::new();
+        let mut slots = Slab::<u8>::new();
         assert_eq!(slots.add(|_| Err(ENOMEM)), Err(ENOMEM));
         assert!(slots.is_empty());
         assert_eq!(slots.iter().count(), 0);

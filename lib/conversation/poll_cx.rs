@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an exchange works with while it is its turn.
+//! Context of one poll: the stream, the buffers that are lent for it, and what it has found.
 
 use super::{
     is_filled,
     Ending,
-    Spare,
+    Scratch,
     Stop, //
 };
 use crate::{
@@ -43,16 +43,16 @@ pub(super) enum Received {
     Nothing,
 }
 
-/// What a conversation works with during a poll.
-pub(crate) struct Turn<'a> {
+/// Context of one poll of a connection.
+pub(crate) struct PollCx<'a> {
     pub(super) connection: &'a Arc<Connection>,
     pub(super) stream: &'a TcpStream,
     /// Where the poll takes place if it must not sleep there.
     bh: Option<BhToken<'a>>,
     /// Whether others may have something to say, which is to be looked at.
     pub(super) called: bool,
-    /// With buffers that are made when they are needed, or that an earlier turn has left.
-    pub(super) spare: &'a mut Spare,
+    /// With buffers that are made when they are needed, or that an earlier poll has left.
+    pub(super) scratch: &'a mut Scratch,
     pub(super) pending: Pending,
     /// Whether something may be left in the buffers at the end.
     pub(super) leaves_some: bool,
@@ -60,12 +60,12 @@ pub(crate) struct Turn<'a> {
     pub(super) ending: Option<Ending>,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> PollCx<'a> {
     #[inline]
     pub(crate) fn new(
         connection: &'a Arc<Connection>,
         stream: &'a TcpStream,
-        spare: &'a mut Spare,
+        scratch: &'a mut Scratch,
         bh: Option<BhToken<'a>>,
         called: bool,
     ) -> Self {
@@ -74,7 +74,7 @@ impl<'a> Turn<'a> {
             stream,
             bh,
             called,
-            spare,
+            scratch,
             pending: Pending::default(),
             leaves_some: false,
             ending: None,
@@ -110,19 +110,19 @@ impl<'a> Turn<'a> {
 
     #[inline]
     pub(super) fn input(&mut self) -> Result<&mut Buffer, Stop> {
-        if self.spare.input.is_none() {
-            self.spare.input = Some(self.make(self.config().input)?);
+        if self.scratch.input.is_none() {
+            self.scratch.input = Some(self.make(self.config().input)?);
         }
-        self.spare.input.as_mut().ok_or(Stop::NeedsProcessContext)
+        self.scratch.input.as_mut().ok_or(Stop::NeedsProcessContext)
     }
 
     #[inline]
     pub(super) fn buffers(&mut self) -> Result<(&mut Buffer, &mut Buffer), Stop> {
-        if self.spare.output.is_none() {
-            self.spare.output = Some(self.make(self.config().output)?);
+        if self.scratch.output.is_none() {
+            self.scratch.output = Some(self.make(self.config().output)?);
         }
         self.input()?;
-        match (&mut self.spare.input, &mut self.spare.output) {
+        match (&mut self.scratch.input, &mut self.scratch.output) {
             (Some(input), Some(output)) => Ok((input, output)),
             _ => Err(Stop::NeedsProcessContext),
         }
@@ -139,7 +139,7 @@ impl<'a> Turn<'a> {
 
     #[inline]
     pub(super) fn has_output(&self) -> bool {
-        is_filled(&self.spare.output)
+        is_filled(&self.scratch.output)
     }
 
     /// Whether there is something to see to before anything is received.
@@ -153,7 +153,7 @@ impl<'a> Turn<'a> {
     /// Whether nothing more can be received before the handler consumes something.
     #[inline]
     pub(super) fn is_input_full(&self) -> bool {
-        let input = self.spare.input.as_ref();
+        let input = self.scratch.input.as_ref();
         input.is_some_and(|input| input.room() == 0)
     }
 
@@ -176,7 +176,7 @@ impl<'a> Turn<'a> {
         match input.receive(stream, bh, much) {
             Ok((0, _)) => Ok(Received::End),
             Ok((count, more)) => {
-                self.spare.tally.bytes_in += count;
+                self.scratch.stats.bytes_in += count;
                 trace::receive(self.connection, count);
                 self.pending.received = true;
                 *budget = budget.saturating_sub(count);
@@ -190,19 +190,19 @@ impl<'a> Turn<'a> {
     /// Sends what is in the output, behind which there is `more`; says whether all of it was sent.
     #[inline(always)]
     pub(super) fn flush(&mut self, budget: &mut usize, more: bool) -> Result<bool, Stop> {
-        let Spare {
+        let Scratch {
             output: Some(output),
             fragment,
-            tally,
+            stats,
             ..
-        } = &mut *self.spare
+        } = &mut *self.scratch
         else {
             return Ok(true);
         };
         while !output.is_empty() {
             match output.send(self.stream, fragment, self.bh, more) {
                 Ok(count) => {
-                    tally.bytes_out += count;
+                    stats.bytes_out += count;
                     trace::send(self.connection, count);
                     self.pending.sent = true;
                     *budget = budget.saturating_sub(count);
@@ -231,11 +231,11 @@ impl<'a> Turn<'a> {
         };
         match self
             .stream
-            .send_file(self.bh, &mut self.spare.fragment, piece)
+            .send_file(self.bh, &mut self.scratch.fragment, piece)
         {
             Ok(Sent { count: 0, .. }) => Err(self.end(Ending::reset(CloseReason::Failed(EIO)))),
             Ok(sent) => {
-                self.spare.tally.bytes_out += sent.count;
+                self.scratch.stats.bytes_out += sent.count;
                 trace::send(self.connection, sent.count);
                 self.pending.sent = true;
                 *budget -= sent.count;
