@@ -55,9 +55,9 @@ use crate::{
         StatsBatch, //
     },
     timers::{
+        CloseRequest, //
         Pending,
         Timers,
-        Verdict, //
     }, //
 };
 use core::{
@@ -115,7 +115,7 @@ pub(crate) struct Connection {
     timed: bool,
     /// When they began to run.
     timers: Timers,
-    verdict: Verdict,
+    close_request: CloseRequest,
     #[pin]
     watch: Watch,
     #[pin]
@@ -208,7 +208,7 @@ impl Connection {
                 inner: UnsafeCell::new(Some(Inner { stream, driver })),
                 timed: server.config.timeouts.are_any(),
                 timers: Timers::new(now),
-                verdict: Verdict::new(),
+                close_request: CloseRequest::new(),
                 // SAFETY: The stream is watched only as long as the connection is there. It lives
                 // in the `Arc` that this call makes.
                 watch <- unsafe { Watch::new(this.as_ptr().cast_const()) },
@@ -222,7 +222,7 @@ impl Connection {
         )?;
         // SAFETY: Before `begin`, `inner` is ours.
         if let Some(Inner { stream, .. }) = unsafe { &*connection.inner.get() } {
-            // SAFETY: It is unwatched in `part`, which comes before the end of the connection: by way
+            // SAFETY: It is unwatched in `detach`, which comes before the end of the connection: by way
             // of `abandon`, or of the poll that `begin` makes due.
             if unsafe { stream.watch(&connection.watch) }.is_err() {
                 stream.reset_on_drop();
@@ -235,7 +235,7 @@ impl Connection {
     /// Closes a connection that is not to begin. May sleep.
     pub(crate) fn abandon(&self) {
         // SAFETY: `begin` was not called, so that `inner` is ours.
-        unsafe { self.part(false) };
+        unsafe { self.detach(false) };
     }
 
     /// Queues the connection for its first poll.
@@ -249,9 +249,9 @@ impl Connection {
         self.server.engine.enqueue(self.as_arc_borrow());
     }
 
-    /// Wants a poll that looks at what others have to say: something that the caller has changed.
-    /// Any context.
-    pub(crate) fn call(self: &Arc<Self>) {
+    /// Schedules a poll on the slow path, which sees what the caller has queued or requested before. Any
+    /// context.
+    pub(crate) fn schedule(self: &Arc<Self>) {
         if self.state.request() {
             self.server.engine.enqueue(self.as_arc_borrow());
         }
@@ -350,7 +350,7 @@ impl Connection {
     /// The caller has the right to run, and has it no more after this.
     unsafe fn close(self: &Arc<Self>, reset: bool) {
         // SAFETY: By this function's contract `inner` is ours.
-        unsafe { self.part(reset) };
+        unsafe { self.detach(reset) };
         let mut pushed = self.pushed.lock();
         pushed.closed = true;
         let unsent = pushed.buffer.take();
@@ -370,7 +370,7 @@ impl Connection {
     /// # Safety
     ///
     /// `inner` belongs to the caller.
-    unsafe fn part(&self, reset: bool) {
+    unsafe fn detach(&self, reset: bool) {
         // SAFETY: By this function's contract.
         let inner = unsafe { &mut *self.inner.get() }.take();
         if let Some(Inner { stream, driver }) = inner {
@@ -402,7 +402,7 @@ impl Connection {
         buffer.append(data);
         self.has_pushed.store(!buffer.is_empty(), Relaxed);
         drop(pushed);
-        self.call();
+        self.schedule();
         Ok(())
     }
 
@@ -426,16 +426,16 @@ impl Connection {
         drop(empty);
     }
 
-    /// Decides that the connection is to end for `reason`, unless that is decided already.
-    pub(crate) fn condemn(self: &Arc<Self>, reason: CloseReason) {
-        self.verdict.pass(reason);
-        self.call();
+    /// Requests that the connection ends for `reason`.
+    pub(crate) fn request_close(self: &Arc<Self>, reason: CloseReason) {
+        self.close_request.make(reason);
+        self.schedule();
     }
 
-    /// Why the connection is to end, if somebody has decided so.
+    /// Returns why the connection is to end, if that was requested.
     #[inline]
-    pub(crate) fn verdict(&self) -> Option<CloseReason> {
-        self.verdict.get()
+    pub(crate) fn close_request(&self) -> Option<CloseReason> {
+        self.close_request.get()
     }
 
     /// Returns true if that task is polling it where it may sleep.
@@ -451,7 +451,7 @@ impl Connection {
 
     #[inline]
     pub(crate) fn is_stopping(&self) -> bool {
-        self.server.stopping.is_opened()
+        self.server.stopping.is_opening()
     }
 
     /// Its place in the table of the server.
@@ -504,7 +504,7 @@ impl Connection {
                 .timers
                 .expired(&self.server.clock, &self.config().timeouts)
             {
-                self.condemn(reason);
+                self.request_close(reason);
             }
         }
     }

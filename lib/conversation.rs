@@ -65,13 +65,13 @@ pub(crate) trait Drive: Send {
 }
 
 /// How a conversation ends.
-struct Ending {
+struct CloseAction {
     reason: CloseReason,
     counter: Counter,
     reset: bool,
 }
 
-impl Ending {
+impl CloseAction {
     fn orderly(reason: CloseReason) -> Self {
         Self {
             reason,

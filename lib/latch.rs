@@ -60,10 +60,10 @@ impl Latch {
         unsafe { bindings::complete_all(self.completion.get()) }
     }
 
-    /// Whether somebody has begun to open it, and may still be about it: who wants to free the
-    /// latch has to ask whether it [is open](Self::is_open). Costs a load. Any context.
+    /// Returns true if a task has begun to open it, and may still be about it: only when it
+    /// [is open](Self::is_open) it may be freed. Costs a load. Any context.
     #[inline]
-    pub(crate) fn is_opened(&self) -> bool {
+    pub(crate) fn is_opening(&self) -> bool {
         self.opened.load(Acquire)
     }
 

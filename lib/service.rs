@@ -361,7 +361,7 @@ impl Shared {
             return;
         }
         for entry in self.table.lock().entries.iter() {
-            entry.connection.condemn(CloseReason::Stopped);
+            entry.connection.request_close(CloseReason::Stopped);
         }
         self.interrupt_handlers();
     }
@@ -448,7 +448,7 @@ impl Server {
         self.shared.engine.begin_stop();
         for entry in self.shared.table.lock().entries.iter() {
             // It finds that the server stops.
-            entry.connection.call();
+            entry.connection.schedule();
         }
         self.listening.close();
     }

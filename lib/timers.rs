@@ -163,10 +163,11 @@ impl Timers {
     }
 }
 
-/// What somebody else than the connection's own conversation has decided about it.
-pub(crate) struct Verdict(Atomic<u32>);
+/// A request to end a connection, made by another task than the one that polls it: a timeout, or the stop
+/// of the server.
+pub(crate) struct CloseRequest(Atomic<u32>);
 
-impl Verdict {
+impl CloseRequest {
     const REASONS: [CloseReason; 4] = [
         CloseReason::Idle,
         CloseReason::ReceiveTimeout,
@@ -178,8 +179,8 @@ impl Verdict {
         Self(Atomic::new(0))
     }
 
-    /// Decides for `reason`, one of `REASONS`; the last decision counts.
-    pub(crate) fn pass(&self, reason: CloseReason) {
+    /// Makes the request for `reason`, one of `REASONS`; the last one counts.
+    pub(crate) fn make(&self, reason: CloseReason) {
         let place = Self::REASONS.iter().position(|other| *other == reason);
         self.0
             .store(place.map_or(0, |place| place as u32 + 1), Relaxed);

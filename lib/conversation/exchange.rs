@@ -7,7 +7,7 @@ use super::{
         PollCx,
         Received, //
     },
-    Ending,
+    CloseAction,
     Step,
     Stop, //
 };
@@ -54,9 +54,9 @@ pub(super) struct Exchange<H: Handler> {
     /// The peer has sent its last byte.
     ended: bool,
     /// How to end once the output is sent.
-    ending: Option<Ending>,
+    ending: Option<CloseAction>,
     /// How to end at once: found out by a poll that must not sleep, as ending does.
-    decided: Option<Ending>,
+    decided: Option<CloseAction>,
     /// Whether one of these, or something that others have to say, may have to be seen to before
     /// anything is received.
     unsettled: bool,
@@ -159,7 +159,7 @@ impl<H: Handler> Exchange<H> {
     #[inline(never)]
     fn begin(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
         self.unsettle(cx);
-        if self.decided.is_some() || cx.connection.verdict().is_some() {
+        if self.decided.is_some() || cx.connection.close_request().is_some() {
             let ending = self.decide(cx)?;
             return Err(cx.end(ending));
         }
@@ -228,31 +228,31 @@ impl<H: Handler> Exchange<H> {
             return Ok(None);
         }
         if cx.connection.is_stopping() {
-            return Err(cx.end(Ending::orderly(CloseReason::Stopped)));
+            return Err(cx.end(CloseAction::orderly(CloseReason::Stopped)));
         }
         if cx.is_input_full() {
-            return Err(cx.end(Ending::orderly(CloseReason::InputFull)));
+            return Err(cx.end(CloseAction::orderly(CloseReason::InputFull)));
         }
         Ok(None)
     }
 
     /// How to end, when that is decided.
     #[cold]
-    fn decide(&mut self, cx: &mut PollCx<'_>) -> Result<Ending, Stop> {
+    fn decide(&mut self, cx: &mut PollCx<'_>) -> Result<CloseAction, Stop> {
         if let Some(ending) = self.decided.take() {
             return Ok(ending);
         }
-        match cx.connection.verdict() {
+        match cx.connection.close_request() {
             Some(reason @ (CloseReason::Idle | CloseReason::ReceiveTimeout)) => {
                 self.time_out(reason, cx)
             }
-            Some(reason) => Ok(Ending::reset(reason)),
+            Some(reason) => Ok(CloseAction::reset(reason)),
             None => Err(Stop::NeedsProcessContext),
         }
     }
 
     /// Lets the handler have a last word to a peer that has taken too long.
-    fn time_out(&mut self, reason: CloseReason, cx: &mut PollCx<'_>) -> Result<Ending, Stop> {
+    fn time_out(&mut self, reason: CloseReason, cx: &mut PollCx<'_>) -> Result<CloseAction, Stop> {
         cx.sleep_or_go()?;
         let is_heard = !self.has_output(cx) && !cx.connection.has_pushed();
         if self.session.is_some() && is_heard {
@@ -267,9 +267,9 @@ impl<H: Handler> Exchange<H> {
             self.flush(cx, &mut budget)?;
         }
         Ok(if has_spoken || reason == CloseReason::Idle {
-            Ending::orderly(reason)
+            CloseAction::orderly(reason)
         } else {
-            Ending::reset(reason)
+            CloseAction::reset(reason)
         })
     }
 
@@ -312,7 +312,7 @@ impl<H: Handler> Exchange<H> {
         let bh_disabled = Self::disable_bh(cx.may_sleep());
         let opened = self.handler.open(&peer);
         drop(bh_disabled);
-        let session = opened.map_err(|error| cx.end(Ending::refused(error)))?;
+        let session = opened.map_err(|error| cx.end(CloseAction::refused(error)))?;
         self.session = Some(session);
         Ok(())
     }
@@ -373,7 +373,7 @@ impl<H: Handler> Exchange<H> {
         match next {
             Ok(Next::Receive) if self.short || !self.ended => {}
             Ok(Next::Receive) => self.end_with(CloseReason::Ended),
-            Ok(Next::Reset) => return Err(cx.end(Ending::reset(CloseReason::Handler))),
+            Ok(Next::Reset) => return Err(cx.end(CloseAction::reset(CloseReason::Handler))),
             Ok(Next::Close) => self.end_with(CloseReason::Handler),
             Ok(Next::HalfClose) => (self.short, self.half_closing) = (false, true),
             Err(error) => self.end_with(CloseReason::Failed(error)),
@@ -384,7 +384,7 @@ impl<H: Handler> Exchange<H> {
     /// Sends what is in the output, then ends.
     fn end_with(&mut self, reason: CloseReason) {
         self.short = false;
-        self.ending = Some(Ending::orderly(reason));
+        self.ending = Some(CloseAction::orderly(reason));
     }
 
     /// Calls a method of the handler; says what it returned and whether the output ran short. It is
@@ -397,7 +397,7 @@ impl<H: Handler> Exchange<H> {
     ) -> Result<(T, bool), Stop> {
         let may_sleep = cx.may_sleep();
         let Some(session) = &mut self.session else {
-            return Err(cx.end(Ending::starved(ENOMEM)));
+            return Err(cx.end(CloseAction::starved(ENOMEM)));
         };
         let (input, output) = cx.buffers()?;
         // Behind the buffers, for which there may have to be waited.
@@ -420,7 +420,7 @@ impl<H: Handler> Exchange<H> {
         (!H::MAY_SLEEP && may_sleep).then(BhDisabled::new)
     }
 
-    fn close(&mut self, ending: Ending, cx: &mut PollCx<'_>) -> Step {
+    fn close(&mut self, ending: CloseAction, cx: &mut PollCx<'_>) -> Step {
         // Who learns of the end finds all of it counted.
         cx.connection.settle(&mut cx.scratch.stats);
         if let Some(session) = self.session.take() {

@@ -4,7 +4,7 @@
 
 use super::{
     is_filled,
-    Ending,
+    CloseAction,
     Scratch,
     Stop, //
 };
@@ -57,7 +57,7 @@ pub(crate) struct PollCx<'a> {
     /// Whether something may be left in the buffers at the end.
     pub(super) leaves_some: bool,
     /// How to end, when a step has failed with [`Stop::End`].
-    pub(super) ending: Option<Ending>,
+    pub(super) ending: Option<CloseAction>,
 }
 
 impl<'a> PollCx<'a> {
@@ -103,7 +103,7 @@ impl<'a> PollCx<'a> {
 
     /// Notes how to end, and says so.
     #[cold]
-    pub(super) fn end(&mut self, ending: Ending) -> Stop {
+    pub(super) fn end(&mut self, ending: CloseAction) -> Stop {
         self.ending = Some(ending);
         Stop::End
     }
@@ -131,7 +131,7 @@ impl<'a> PollCx<'a> {
     #[cold]
     fn make(&mut self, size: BufferSize) -> Result<Buffer, Stop> {
         if self.may_sleep() {
-            Buffer::new(size).map_err(|error| self.end(Ending::starved(error)))
+            Buffer::new(size).map_err(|error| self.end(CloseAction::starved(error)))
         } else {
             Buffer::new_atomic(size).map_err(|_| Stop::NeedsProcessContext)
         }
@@ -233,7 +233,9 @@ impl<'a> PollCx<'a> {
             .stream
             .send_file(self.bh, &mut self.scratch.fragment, piece)
         {
-            Ok(Sent { count: 0, .. }) => Err(self.end(Ending::reset(CloseReason::Failed(EIO)))),
+            Ok(Sent { count: 0, .. }) => {
+                Err(self.end(CloseAction::reset(CloseReason::Failed(EIO))))
+            }
             Ok(sent) => {
                 self.scratch.stats.bytes_out += sent.count;
                 trace::send(self.connection, sent.count);
@@ -253,7 +255,7 @@ impl<'a> PollCx<'a> {
     fn broken(&mut self, error: Error) -> Stop {
         match error {
             EBUSY if !self.may_sleep() => Stop::NeedsProcessContext,
-            _ => self.end(Ending::reset(CloseReason::Broken(error))),
+            _ => self.end(CloseAction::reset(CloseReason::Broken(error))),
         }
     }
 }

@@ -141,7 +141,7 @@ MISTAKES = (
         "a latch counts as open while it is being opened",
         _LATCH,
         "unsafe { bindings::completion_done(self.completion.get()) }",
-        "self.is_opened()",
+        "self.is_opening()",
         "latch::an_open_one_can_be_freed",
     ),
 )

@@ -87,7 +87,7 @@ fn waiting_ends_and_the_latch_can_be_freed() {
     with_opener(|shared| {
         shared.latch().wait();
         shared.check();
-        assert!(shared.latch().is_opened());
+        assert!(shared.latch().is_opening());
         shared.free();
     });
 }
@@ -97,7 +97,7 @@ fn an_open_one_can_be_freed() {
     with_opener(|shared| {
         if shared.latch().is_open() {
             shared.check();
-            assert!(shared.latch().is_opened());
+            assert!(shared.latch().is_opening());
             shared.free();
         }
     });
@@ -116,7 +116,7 @@ fn a_wait_without_time_tells_of_an_open_one() {
 #[test]
 fn what_came_before_is_visible_where_it_is_opened() {
     with_opener(|shared| {
-        if shared.latch().is_opened() {
+        if shared.latch().is_opening() {
             shared.check();
         }
     });
