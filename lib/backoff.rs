@@ -5,7 +5,7 @@
 use crate::latch::Latch;
 use kernel::time::Delta;
 
-/// How long to pause before trying again: 1 ms at first, twice as long each time, 1 s at most.
+/// A pause before the next try: 1 ms at first, twice as long each time, 1 s at most.
 pub(crate) struct Backoff {
     millis: i64,
 }

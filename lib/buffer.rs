@@ -98,15 +98,15 @@ pub(crate) struct Queue {
     start: usize,
     here: usize,
     pages: Pages,
-    /// How many times more to copy at once, for somebody has wanted to see what is in the pages.
+    /// Number of receptions that are still copied at once, for a handler has looked at what is in pages.
     seen: u8,
 }
 
-/// What is received at once is much, in bytes, if taking its pages costs less than copying it. In step
+/// The least number of bytes, received at once, that are taken as pages: to copy fewer costs less. In step
 /// with `KTCP_PAGES_LEAST` in shim/pages.c.
 pub(crate) const MUCH: usize = 2048;
 
-/// How many times one copies before trying again whether anybody wants to see what is received.
+/// Number of receptions that are copied before pages are tried again.
 const SEEN: u8 = 100;
 
 impl Buffer {
@@ -176,7 +176,7 @@ impl DerefMut for Buffer {
 }
 
 impl Queue {
-    /// How many bytes are in the queue.
+    /// Returns how many bytes are in the queue.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.here + self.pages.len()
@@ -187,7 +187,7 @@ impl Queue {
         self.here == 0 && self.is_gathered()
     }
 
-    /// How many more bytes fit.
+    /// Returns how many more bytes fit.
     #[inline]
     pub(crate) fn room(&self) -> usize {
         self.memory.len() - self.len()
@@ -199,7 +199,7 @@ impl Queue {
         &self.memory[self.start..][..self.here]
     }
 
-    /// Whether [`filled`](Self::filled) are all bytes.
+    /// Returns true if [`filled`](Self::filled) are all bytes.
     #[inline]
     pub(crate) fn is_gathered(&self) -> bool {
         self.pages.len() == 0

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the `kernel` crate of older kernels lacks, written so that it works on all of them.
+//! Parts that the `kernel` crate of older kernels lacks, written so that it works on all of them.
 //!
 //! Nothing here or elsewhere asks for the version of the kernel: what is missing in one of them is
 //! done without in the others too.

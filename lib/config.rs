@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a server is set up.
+//! Settings of a server.
 
 use crate::{
     buffer::BufferSize,
@@ -32,7 +32,7 @@ use kernel::{
     time::Delta, //
 };
 
-/// How a server runs its connections: who calls the handler when something has come.
+/// The tasks that run the connections of a server, and call the handler when something has come.
 ///
 /// A handler need not know; it works the same on each. An idle connection costs no thread but with
 /// [`Kthread`](Self::Kthread).
@@ -50,7 +50,7 @@ pub enum Executor {
     EventLoop,
 }
 
-/// What every part of a running server looks at.
+/// Settings that the parts of a running server look at.
 pub(crate) struct Config {
     pub(crate) name: Name,
     pub(crate) input: BufferSize,
@@ -196,13 +196,13 @@ impl Builder {
         self
     }
 
-    /// How connections are run.
+    /// Sets how connections are run.
     pub fn executor(mut self, executor: Executor) -> Self {
         self.config.executor = executor;
         self
     }
 
-    /// How many connections may wait to be accepted.
+    /// Sets how many connections may wait to be accepted.
     pub fn backlog(mut self, connections: u16) -> Self {
         self.options = self.options.backlog(connections);
         self
@@ -214,14 +214,14 @@ impl Builder {
         self
     }
 
-    /// Whether several servers, of this kernel or of the user who starts this one, may share the
+    /// Sets whether several servers, of this kernel or of the user who starts this one, may share the
     /// address; see [`ListenOptions::reuse_port`].
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.options = self.options.reuse_port(reuse);
         self
     }
 
-    /// Whether a server on the unspecified IPv6 address is for IPv6 alone; see
+    /// Sets whether a server on the unspecified IPv6 address is for IPv6 alone; see
     /// [`ListenOptions::only_v6`].
     pub fn only_v6(mut self, only: bool) -> Self {
         self.options = self.options.only_v6(only);
@@ -247,7 +247,7 @@ impl Builder {
         self
     }
 
-    /// How long sent bytes may stay unacknowledged, and how long a peer may take none, before its
+    /// Sets how long sent bytes may stay unacknowledged, and how long a peer may take none, before its
     /// connection is reset; see [`ListenOptions::user_timeout`]. The kernel counts this for itself,
     /// and knows more of the peer than [`send_timeout`](Self::send_timeout) does: that one runs from
     /// the last byte that the kernel took.
@@ -256,41 +256,41 @@ impl Builder {
         self
     }
 
-    /// How many bytes the kernel keeps for a connection of what its peer has not yet taken; see
+    /// Sets how many bytes the kernel keeps for a connection of what its peer has not yet taken; see
     /// [`ListenOptions::send_buffer_size`].
     pub fn send_buffer_size(mut self, bytes: u32) -> Self {
         self.options = self.options.send_buffer_size(bytes);
         self
     }
 
-    /// How many bytes the kernel keeps for a connection of what the server has not yet received;
+    /// Sets how many bytes the kernel keeps for a connection of what the server has not yet received;
     /// see [`ListenOptions::receive_buffer_size`].
     pub fn receive_buffer_size(mut self, bytes: u32) -> Self {
         self.options = self.options.receive_buffer_size(bytes);
         self
     }
 
-    /// How much a connection holds that it has received and its handler has not consumed, and so
+    /// Sets how much a connection holds that it has received and its handler has not consumed, and so
     /// how long a message can be.
     pub fn input_buffer(mut self, size: BufferSize) -> Self {
         self.config.input = size;
         self
     }
 
-    /// How much a handler can put into its [`Output`](crate::Output) before it must wait for it to
+    /// Sets how much a handler can put into its [`Output`](crate::Output) before it must wait for it to
     /// be sent.
     pub fn output_buffer(mut self, size: BufferSize) -> Self {
         self.config.output = size;
         self
     }
 
-    /// How many connections there may be at once. One more is reset, and counted.
+    /// Sets how many connections there may be at once. One more is reset, and counted.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.config.limits.connections = connections as usize;
         self
     }
 
-    /// How many connections there may be at once with one peer. One more is reset, and counted.
+    /// Sets how many connections there may be at once with one peer. One more is reset, and counted.
     ///
     /// A peer is an IPv4 address, or 64 bits of an IPv6 address, unless
     /// [`peer_prefix_v4`](Self::peer_prefix_v4) or [`peer_prefix_v6`](Self::peer_prefix_v6) says
@@ -300,14 +300,14 @@ impl Builder {
         self
     }
 
-    /// How many leading bits of an IPv4 address are one peer for [`max_per_peer`](Self::max_per_peer):
+    /// Sets how many leading bits of an IPv4 address are one peer for [`max_per_peer`](Self::max_per_peer):
     /// 1 to 32. With 24, all of 192.0.2.0/24 together have that many connections.
     pub fn peer_prefix_v4(mut self, bits: u8) -> Self {
         self.config.limits.prefixes.v4 = bits;
         self
     }
 
-    /// How many leading bits of an IPv6 address are one peer for [`max_per_peer`](Self::max_per_peer):
+    /// Sets how many leading bits of an IPv6 address are one peer for [`max_per_peer`](Self::max_per_peer):
     /// 1 to 128.
     ///
     /// A host may use all the addresses of its network, which are 2^64 as a rule, so that with more
@@ -339,7 +339,7 @@ impl Builder {
         self
     }
 
-    /// How long dropping the server waits for connections to send what is still to be sent, before
+    /// Sets how long dropping the server waits for connections to send what is still to be sent, before
     /// it resets them.
     pub fn drain(mut self, at_most: Delta) -> Self {
         self.config.drain = at_most;

@@ -83,7 +83,7 @@ use kernel::{
     }, //
 };
 
-/// What only the task that polls the connection touches.
+/// The part of a connection that belongs to the task which polls it.
 struct Inner {
     stream: TcpStream,
     driver: KBox<dyn Drive>,
@@ -102,7 +102,7 @@ struct Inner {
 #[pin_data]
 pub(crate) struct Connection {
     server: DeferredArc<Shared>,
-    /// Whether polls that must not sleep are of any use.
+    /// True if polls that must not sleep are of any use.
     atomic: bool,
     /// Its place in the table of the server.
     number: usize,
@@ -111,9 +111,9 @@ pub(crate) struct Connection {
     /// The task that polls it where it may sleep.
     sleeper: Sleeper,
     inner: UnsafeCell<Option<Inner>>,
-    /// Whether there are timeouts at all.
+    /// True if there are timeouts at all.
     timed: bool,
-    /// When they began to run.
+    /// The times at which they began to run.
     timers: Timers,
     close_request: CloseRequest,
     #[pin]
@@ -167,7 +167,7 @@ impl Watcher for Connection {
     }
 }
 
-/// What there is to do for an executor after a poll.
+/// Result of a poll: what the executor has to do next.
 pub(crate) enum PollResult {
     /// Nothing.
     Idle,
@@ -179,7 +179,7 @@ pub(crate) enum PollResult {
     Closed,
 }
 
-/// What others have pushed and the connection has not yet taken.
+/// Data that other tasks have pushed and the connection has not yet taken.
 struct Pushed {
     buffer: Option<Buffer>,
     closed: bool,
@@ -257,12 +257,12 @@ impl Connection {
         }
     }
 
-    /// Whether a poll is due. Any context.
+    /// Returns true if a poll is due. Any context.
     pub(crate) fn is_queued(&self) -> bool {
         self.state.is_queued()
     }
 
-    /// Whether [`poll_bh`](Self::poll_bh) is of any use. Any context.
+    /// Returns true if [`poll_bh`](Self::poll_bh) is of any use. Any context.
     pub(crate) fn can_poll_bh(&self) -> bool {
         self.atomic
     }
@@ -319,7 +319,7 @@ impl Connection {
         unsafe { self.go_on(step, bh.is_none()) }
     }
 
-    /// What follows a poll after which the connection is not idle; `slept` says that the poll was one
+    /// Ends a poll after which the connection is not idle; `slept` says that the poll was one
     /// that may sleep.
     ///
     /// # Safety
@@ -484,13 +484,13 @@ impl Connection {
         writeln!(f, "{:<48} {state:<8} {idle:>10}", self.peer)
     }
 
-    /// Whether there are timeouts, so that polls are to be [noted](Self::note).
+    /// Returns true if there are timeouts, so that polls are to be [noted](Self::note).
     #[inline]
     pub(crate) fn is_timed(&self) -> bool {
         self.timed
     }
 
-    /// What has moved in a poll, and what is left in the buffers.
+    /// Notes what has moved in a poll, and what is left in the buffers.
     #[inline]
     pub(crate) fn note(&self, pending: Pending) {
         self.timers.note(self.server.clock.now(), pending);

@@ -33,11 +33,11 @@ pub(crate) struct Scratch {
     input: Option<Buffer>,
     output: Option<Buffer>,
     fragment: Fragment,
-    /// What polls have counted and nobody has added to the figures of the server yet.
+    /// Events that polls have counted and that are not yet added to the figures of the server.
     pub(crate) stats: StatsBatch,
 }
 
-/// What is to be done with a conversation after a poll.
+/// Result of driving a conversation: what is to be done with it next.
 pub(crate) enum Step {
     /// Nothing until its stream becomes ready.
     Wait,
@@ -47,14 +47,14 @@ pub(crate) enum Step {
     NeedsProcessContext,
     /// It has ended, and was closed.
     Done {
-        /// Whether the peer is to see a reset instead of the end of the stream.
+        /// True if the peer is to see a reset instead of the end of the stream.
         reset: bool,
     },
 }
 
 /// A conversation whatever its handler is.
 pub(crate) trait Drive: Send {
-    /// Whether polls that must not sleep are of any use.
+    /// Returns true if polls that must not sleep are of any use.
     fn can_poll_bh(&self) -> bool;
 
     /// Does what can be done without waiting for the peer. May sleep where the handler does, unless
@@ -64,7 +64,7 @@ pub(crate) trait Drive: Send {
     fn drive(&mut self, cx: &mut PollCx<'_>) -> Step;
 }
 
-/// How a conversation ends.
+/// The way in which a conversation ends.
 struct CloseAction {
     reason: CloseReason,
     counter: Counter,
@@ -104,14 +104,14 @@ impl CloseAction {
     }
 }
 
-/// Why a poll cannot go on. Small: it comes back from each step of it.
+/// The reason why a poll cannot go on. Small: it comes back from each step of it.
 enum Stop {
     /// The conversation ends, as the context's `ending` says.
     End,
     NeedsProcessContext,
 }
 
-/// Whether polls that must not sleep are of any use to a handler.
+/// Returns true if polls that must not sleep are of any use to a handler.
 pub(crate) const fn can_poll_bh<H: Handler>() -> bool {
     !H::MAY_SLEEP || H::TRIES_FIRST
 }

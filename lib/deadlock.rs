@@ -46,7 +46,7 @@ pub(crate) struct Waiter {
     pub(crate) task: usize,
     /// The server of which it is a thread, if it is.
     pub(crate) server: Option<ServerId>,
-    /// Whether it runs items of workqueues.
+    /// True if it runs items of workqueues.
     pub(crate) is_worker: bool,
 }
 
@@ -64,7 +64,7 @@ pub(crate) trait Awaited: Sync {
 struct Wait {
     waiter: Waiter,
     target: *const dyn Awaited,
-    /// Whether what is asked for depends on it. Used under the lock.
+    /// True if what is asked for depends on it. Used under the lock.
     reached: Atomic<bool>,
 }
 

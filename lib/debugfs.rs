@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is seen of a server under `/sys/kernel/debug/ktcp_server/<name>/`.
+//! Files that show a server under `/sys/kernel/debug/ktcp_server/<name>/`.
 //!
 //! - `stats`: the fields of [`Statistics`](crate::Statistics), one in a line;
 //! - `connections`: a line for each connection;

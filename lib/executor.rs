@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How connections are run: what polls them when they are due.
+//! Executors, which poll the connections that are due.
 
 mod event_loop;
 mod kthread;

@@ -35,7 +35,7 @@ use kernel::{
     str::CString, //
 };
 
-/// Whether a call may wait for the disk, or for the server, on which a file lies.
+/// Permission to wait for the disk, or for the server, on which a file lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// As long as it takes.
@@ -85,7 +85,7 @@ impl Timestamp {
     }
 }
 
-/// What a file is.
+/// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
@@ -96,17 +96,17 @@ pub enum Kind {
     Other,
 }
 
-/// What is known about a file.
+/// Metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
-    /// What it is.
+    /// Its type.
     pub kind: Kind,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub size: u64,
-    /// When its content was last changed.
+    /// The time at which its content was last changed.
     pub modified: Timestamp,
-    /// When its content or anything else about it was last changed. Some file systems keep it to a
-    /// few milliseconds only: what changes just after it was looked at may have the same.
+    /// The time at which its content or anything else about it was last changed. Some file systems keep
+    /// it to a few milliseconds only: what changes just after it was looked at may have the same.
     pub changed: Timestamp,
     /// Its number in its file system.
     pub inode: u64,
@@ -306,7 +306,7 @@ pub struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// What is known about it. May sleep.
+    /// Returns what is known about it. May sleep.
     pub fn metadata(&self, wait: Wait) -> Result<Metadata> {
         wait.check()?;
         let mut raw = RawStat::default();
@@ -444,7 +444,7 @@ impl File {
         self.0.as_ptr()
     }
 
-    /// Whether sockets can take its pages; that of most file systems can.
+    /// Returns true if sockets can take its pages; that of most file systems can.
     pub(crate) fn can_be_sent(&self) -> bool {
         // SAFETY: `self` holds a reference on the file.
         unsafe { shim::ktcp_can_send_file(self.as_ptr()) }

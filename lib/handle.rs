@@ -62,7 +62,7 @@ pub(crate) struct ServerHandle {
     number: SetOnce<usize>,
     /// Once it runs.
     shared: SetOnce<DeferredArc<Shared>>,
-    /// How long its owner lets connections drain, if that was said.
+    /// The time that its owner gives connections to drain, if that was said.
     within: SetOnce<Delta>,
     /// The owner has dropped it, or shut it down.
     closed: Atomic<bool>,
@@ -168,7 +168,7 @@ impl ServerHandle {
         }
     }
 
-    /// What the tasks of the server share, once it has started.
+    /// Returns what the tasks of the server share, once it has started.
     pub(crate) fn shared(&self) -> Option<&DeferredArc<Shared>> {
         self.shared.as_ref()
     }

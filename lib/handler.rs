@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the author of a service writes.
+//! The trait that a service implements, and the values that its methods are given.
 
 use crate::{
     buffer::Buffer,
@@ -68,10 +68,10 @@ use kernel::prelude::*;
 /// }
 /// ```
 pub trait Handler: Send + Sync + 'static {
-    /// What belongs to one connection.
+    /// The data of one connection.
     type Session: Send + 'static;
 
-    /// Whether a method of the handler may sleep: takes a mutex, allocates with `GFP_KERNEL`,
+    /// True if a method of the handler may sleep: takes a mutex, allocates with `GFP_KERNEL`,
     /// reads a file, waits.
     ///
     /// With `false`, an [event loop](crate::Executor::EventLoop) may call the handler where the
@@ -84,7 +84,7 @@ pub trait Handler: Send + Sync + 'static {
     /// handlers that may sleep.
     const MAY_SLEEP: bool = true;
 
-    /// Whether a handler that may sleep has a [`try_receive`](Self::try_receive), to be called
+    /// True if a handler that may sleep has a [`try_receive`](Self::try_receive), to be called
     /// before [`receive`](Self::receive) is.
     const TRIES_FIRST: bool = false;
 
@@ -198,7 +198,7 @@ pub trait Handler: Send + Sync + 'static {
     fn close(&self, _session: Self::Session, _reason: CloseReason) {}
 }
 
-/// What a connection does after a call of [`Handler::receive`].
+/// The next step of a connection after a call of [`Handler::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Send what is in the output, and receive on.
@@ -215,7 +215,7 @@ pub enum Next {
     Reset,
 }
 
-/// Why a connection was closed.
+/// The reason why a connection was closed.
 ///
 /// # Examples
 ///
@@ -253,7 +253,7 @@ pub enum CloseReason {
     Stopped,
 }
 
-/// What a connection has received and its handler has not consumed: a slice of bytes.
+/// Bytes that a connection has received and its handler has not consumed.
 ///
 /// What is not consumed is shown again, together with what comes next. So a handler that waits for
 /// a whole message needs no buffer of its own; it leaves the start of it here. If nothing more
@@ -294,7 +294,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// How many bytes there are.
+    /// Returns how many bytes there are.
     #[inline]
     pub fn len(&self) -> usize {
         // SAFETY: The reference is not kept, and while it is there nobody mutates the buffer: an
@@ -302,7 +302,7 @@ impl<'a> Input<'a> {
         unsafe { (*self.buffer.get()).len() }
     }
 
-    /// Whether there are none.
+    /// Returns true if there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -333,7 +333,7 @@ impl Deref for Input<'_> {
     }
 }
 
-/// Where a handler puts what is to be sent.
+/// The output of a handler: bytes that are to be sent.
 ///
 /// It has room for a bounded number of bytes. A handler that runs short of room is called again
 /// when what it wrote has been sent; a connection whose peer does not read is not read from
@@ -361,7 +361,7 @@ impl Deref for Input<'_> {
 /// ```
 pub struct Output<'a> {
     buffer: &'a mut Buffer,
-    /// What is to be sent behind the buffer.
+    /// A part of a file that is to be sent behind the buffer.
     file: &'a mut Option<FilePart>,
     short: bool,
 }
@@ -411,7 +411,7 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// How many more bytes it takes.
+    /// Returns how many more bytes it takes.
     #[inline]
     pub fn room(&self) -> usize {
         match self.file {
@@ -473,7 +473,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Whether the handler wanted to put more here than there was room for.
+    /// Returns true if the handler wanted to put more here than there was room for.
     #[inline]
     pub(crate) fn ran_short(&self) -> bool {
         self.short

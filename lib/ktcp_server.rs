@@ -144,5 +144,5 @@ pub use self::{
 #[doc(no_inline)]
 pub use core::net::SocketAddr;
 
-/// What the `pr_` macros put before each line; modules get theirs from `module!`.
+/// The prefix that the `pr_` macros put before each line; modules get theirs from `module!`.
 const __LOG_PREFIX: &[u8] = b"ktcp_server\0";

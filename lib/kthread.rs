@@ -199,7 +199,7 @@ pub(crate) fn current_waiter() -> Option<Waiter> {
     })
 }
 
-/// What a thread does, whatever its closure is.
+/// The body of a thread, whatever the type of its closure.
 trait Body: Send {
     /// Calls the closure and passes on what it returns. Called once.
     fn run(&mut self, stop: &Stop);
@@ -265,7 +265,7 @@ unsafe extern "C" fn main(data: *mut c_void) -> c_int {
     0
 }
 
-/// How a thread learns that it is to end.
+/// The request to a thread that it ends.
 ///
 /// Once it has been asked to, calls that wait for a peer or another event in a way that signals can
 /// interrupt fail in it, at once and from then on: [`TcpStream::read`] with `ERESTARTSYS` or `EINTR`,
@@ -275,7 +275,7 @@ unsafe extern "C" fn main(data: *mut c_void) -> c_int {
 pub struct Stop(Arc<Thread>);
 
 impl Stop {
-    /// Whether the thread has been asked to end. Any context.
+    /// Returns true if the thread has been asked to end. Any context.
     pub fn is_requested(&self) -> bool {
         self.0.stop.is_open()
     }
@@ -349,7 +349,7 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Whether the closure has returned. Any context.
+    /// Returns true if the closure has returned. Any context.
     pub fn is_finished(&self) -> bool {
         self.receiver.is_settled()
     }
@@ -565,7 +565,7 @@ impl Thread {
         Ok(())
     }
 
-    /// What the thread itself does last.
+    /// Ends the thread, by itself, as the last that it does.
     fn end(self: &Arc<Self>) {
         self.ended.open();
         if self.fate.fetch_add(ENDED, Full) & LEFT != 0 {

@@ -67,7 +67,7 @@ impl Latch {
         self.opened.load(Acquire)
     }
 
-    /// Whether it is open. Any context.
+    /// Returns true if it is open. Any context.
     pub(crate) fn is_open(&self) -> bool {
         // SAFETY: The completion was initialised by `new`.
         unsafe { bindings::completion_done(self.completion.get()) }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many connections a server takes in.
+//! Limits on the number of connections.
 
 use core::net::IpAddr;
 use kernel::{
@@ -20,7 +20,7 @@ pub(crate) struct Limits {
     pub(crate) prefixes: PeerPrefixes,
 }
 
-/// How many leading bits of an address tell one peer from another.
+/// Number of leading bits of an address that tell one peer from another.
 ///
 /// A host has a single IPv4 address as a rule, but as many IPv6 addresses as it likes: all those of its
 /// network, 2^64.
@@ -53,7 +53,7 @@ impl PeerPrefixes {
     }
 }
 
-/// Why a newcomer is not taken in.
+/// The reason why a newcomer is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The server has as many connections as it may have.
@@ -72,7 +72,7 @@ impl<E: Into<Error>> From<E> for Refusal {
     }
 }
 
-/// How many connections each peer has.
+/// Number of connections that each peer has.
 pub(crate) struct Shares {
     prefixes: PeerPrefixes,
     /// Empty unless there is a limit for each peer.
@@ -127,7 +127,7 @@ impl Shares {
 mod tests {
     use super::*;
 
-    /// Whether two peers are the same one, with those prefixes.
+    /// Returns true if two peers are the same one, with those prefixes.
     fn are_one(v4: u8, v6: u8, one: &str, other: &str) -> Result<bool> {
         let limits = Limits {
             connections: 10,

@@ -13,12 +13,12 @@ use kernel::prelude::*;
 #[derive(Clone, Copy)]
 pub(crate) struct Name {
     bytes: [u8; Self::MAX + 1],
-    /// How long the name was that it was made of.
+    /// Length of the name that it was made of.
     given: usize,
 }
 
 impl Name {
-    /// How many bytes are kept, without the NUL.
+    /// Number of bytes that are kept, without the NUL.
     pub(crate) const MAX: usize = 63;
 
     /// The name, or as much of it as is kept. Any context.
@@ -34,7 +34,7 @@ impl Name {
         }
     }
 
-    /// How long the name was that it was made of, in bytes.
+    /// Returns how long the name was that it was made of, in bytes.
     pub(crate) fn given_len(&self) -> usize {
         self.given
     }

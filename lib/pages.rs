@@ -8,7 +8,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// How many pieces a queue holds: with pieces of 4 KiB, what one packet has.
+/// Number of pieces that a queue holds: with pieces of 4 KiB, what one packet has.
 const PIECES: usize = 17;
 
 /// A queue of bytes in pages, in which they stay as they are.

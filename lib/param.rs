@@ -36,7 +36,7 @@ use kernel::{
     str::BStr, //
 };
 
-/// What can be the type of a [parameter](crate::parameters).
+/// A type of a [parameter](crate::parameters).
 ///
 /// Integers, `bool`, the addresses of [`core::net`], [`Executor`](crate::Executor),
 /// [`BufferSize`](crate::BufferSize) and [`Text`] can; it is implemented here for what else an
@@ -85,7 +85,7 @@ use kernel::{
 /// assert_eq!(Mood::parse("so-so"), None);
 /// ```
 pub trait Parameter: Copy + Sync + 'static {
-    /// What `modinfo` says of the type.
+    /// The type as `modinfo` shows it.
     const KIND: &'static str;
 
     /// The value that the operator means, if there is one.
@@ -94,7 +94,7 @@ pub trait Parameter: Copy + Sync + 'static {
     /// started here: each is as far as it was set by then.
     fn parse(text: &str) -> Option<Self>;
 
-    /// What the name of the parameter means without a value, as in `insmod foo.ko verbose`; nothing
+    /// Returns what the name of the parameter means without a value, as in `insmod foo.ko verbose`; nothing
     /// unless it is a `bool`.
     fn parse_nothing() -> Option<Self> {
         None
@@ -192,7 +192,7 @@ macro_rules! parameters {
             )+
 
             impl $Name {
-                /// What the operator has set; `EINVAL` if some of it was refused, which a line in
+                /// Returns what the operator has set; `EINVAL` if some of it was refused, which a line in
                 /// the log has told. Any context but a non-maskable interrupt.
                 $visibility fn read() -> ::kernel::error::Result<Self> {
                     Ok(Self {
@@ -275,7 +275,7 @@ pub struct Range<T: 'static> {
     pub contains: fn(&T) -> bool,
 }
 
-/// What was made of a parameter.
+/// The state of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State<T> {
     Untouched,
@@ -384,7 +384,7 @@ impl<T: Parameter> Place<T> {
         is_within.then_some(value)
     }
 
-    /// What becomes of a parameter that is given another time.
+    /// Returns the state of a parameter that is given another time.
     fn next(&self, before: State<T>, given: Option<&[u8]>) -> State<T> {
         match (before, self.parse(given)) {
             // The module does not load anyway.
@@ -449,7 +449,7 @@ impl<T: Parameter> Place<T> {
     }
 }
 
-/// What a value looks like, for `{:?}`.
+/// A value as `{:?}` shows it.
 pub(crate) struct Value<T>(pub(crate) T);
 
 impl<T: Parameter> Debug for Value<T> {
@@ -458,7 +458,7 @@ impl<T: Parameter> Debug for Value<T> {
     }
 }
 
-/// What a parameter accepts, for `{:?}`.
+/// The values that a parameter accepts, as `{:?}` shows them.
 struct Accepted<'a, T: 'static>(&'a Place<T>);
 
 impl<T: Parameter> Debug for Accepted<'_, T> {

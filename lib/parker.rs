@@ -15,7 +15,7 @@ use kernel::{
     task::Task, //
 };
 
-/// Where one task sleeps and others wake it.
+/// A place where one task sleeps and others wake it.
 pub(crate) struct Parker {
     /// The sleeper, once it has come here.
     task: SetOnce<ARef<Task>>,

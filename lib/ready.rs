@@ -37,7 +37,7 @@ impl<T> Link<T> {
     }
 }
 
-/// What can be pushed to a [`RunQueue`].
+/// A value that can be pushed to a [`RunQueue`].
 ///
 /// # Safety
 ///

@@ -81,7 +81,7 @@ impl KernelTcpServer {
         self.shared.local_addr()
     }
 
-    /// What the server has counted so far.
+    /// Returns what the server has counted so far.
     ///
     /// May sleep.
     pub fn statistics(&self) -> Statistics {

@@ -117,9 +117,9 @@ struct Table {
     draining: bool,
 }
 
-/// What all tasks of a server share.
+/// State that all tasks of a server share.
 ///
-/// Dropping the last reference sleeps; see [`DeferredArc`].
+/// Dropping the last reference sleeps; see [`DeferredArc`](crate::cleanup::DeferredArc).
 #[pin_data]
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -155,7 +155,7 @@ impl WorkItem for Shared {
 }
 
 impl Shared {
-    /// What the tasks of a server with these settings share. May sleep.
+    /// Creates the state that the tasks of a server with these settings share. May sleep.
     ///
     /// Not inlined: what runs as its work item is to be code of the library.
     #[inline(never)]
@@ -251,7 +251,7 @@ impl Shared {
         }
     }
 
-    /// What the accepting thread does.
+    /// Accepts connections until the server stops: the body of the accepting thread.
     fn accept(self: &Arc<Self>, listening: &Listening, service: &dyn Service) {
         let mut backoff = Backoff::new();
         let mut listener = listening.current();
@@ -339,7 +339,7 @@ impl Shared {
         added
     }
 
-    /// What the thread does that keeps the time.
+    /// Advances the clock until the server stops: the body of the timer thread.
     fn keep_time(&self) {
         while !self.stopping.wait_timeout(self.clock.tick()) {
             self.clock.advance();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel offers to C modules and `kernel::bindings` does not declare.
+//! Functions that the kernel offers to C modules and `kernel::bindings` does not declare.
 //!
 //! The `ktcp_` functions are inline functions or macros in C, for which `shim/shim.c` gives a
 //! symbol; the others are exported by the kernel itself. Keep in step with `shim/shim.h`.

@@ -112,7 +112,7 @@ impl<P: Poll> Pollers<P> {
         }
     }
 
-    /// When this returns, no item is called any more, nor will be. Sleeps.
+    /// Stops calling items: when this returns, none is called any more, nor will be. Sleeps.
     pub(crate) fn stop(&self) {
         if !self.stopped.xchg(true, Full) {
             // INVARIANT: `stopped` is true.

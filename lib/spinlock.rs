@@ -55,10 +55,10 @@ macro_rules! new_spinlock_bh {
 /// ```
 pub type SpinLockBh<T> = Lock<T, SpinLockBhBackend>;
 
-/// What one holds that has locked a [`SpinLockBh`].
+/// The guard of a [`SpinLockBh`].
 pub type SpinLockBhGuard<'a, T> = Guard<'a, T, SpinLockBhBackend>;
 
-/// How a [`SpinLockBh`] works.
+/// The lock backend of a [`SpinLockBh`].
 pub struct SpinLockBhBackend;
 
 // SAFETY: The lock is that of `SpinLockBackend`, which excludes everybody else while it is held.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a server counts.
+//! Statistics of a server.
 
 use crate::handler::CloseReason;
 use kernel::{
@@ -90,7 +90,7 @@ counters! {
     OutOfMemory => out_of_memory,
     /// Failed attempts to accept, or to listen again, after each of which the server pauses.
     AcceptErrors => accept_errors,
-    /// How often the server has listened again, after its listener was closed under it.
+    /// Times that the server has listened again, after its listener was closed under it.
     ListenerRestarts => listener_restarts,
     /// Bytes that were received.
     BytesIn => bytes_in,
@@ -119,7 +119,7 @@ counters! {
 }
 
 impl Counter {
-    /// What a connection that ends for `reason` is counted as.
+    /// Returns the counter of connections that end for `reason`.
     pub(crate) fn of(reason: CloseReason) -> Self {
         match reason {
             CloseReason::Ended => Self::Ended,
@@ -135,7 +135,7 @@ impl Counter {
     }
 }
 
-/// What is counted most, before it is added to the [`Counters`].
+/// The events that are counted most, before it is added to the [`Counters`].
 #[derive(Default)]
 pub(crate) struct StatsBatch {
     pub(crate) bytes_in: usize,
@@ -144,7 +144,7 @@ pub(crate) struct StatsBatch {
 }
 
 impl StatsBatch {
-    /// How many bytes have moved.
+    /// Returns how many bytes have moved.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes_in + self.bytes_out

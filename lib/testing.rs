@@ -26,7 +26,7 @@ use kernel::{
     }, //
 };
 
-/// How long nothing may happen.
+/// The longest time in which nothing may happen.
 const PATIENCE: Delta = Delta::from_secs(10);
 const PAUSE: Delta = Delta::from_micros(100);
 

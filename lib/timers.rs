@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long a connection may keep a server waiting.
+//! Timeouts of a connection.
 //!
 //! Time is counted in ticks of a clock that one thread of the server advances, so that noting the
 //! time costs a connection no more than a store.
@@ -77,7 +77,7 @@ impl Clock {
     }
 }
 
-/// What a poll has moved, and what it has left in the buffers.
+/// Bytes that a poll has moved, and that it has left in the buffers.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Pending {
     /// Bytes were received.

@@ -14,7 +14,7 @@ use crate::{
 use core::net::SocketAddr;
 use kernel::prelude::*;
 
-/// What C does when an event is on.
+/// The part of an event that C does when it is on.
 #[cfg(CONFIG_TRACEPOINTS)]
 mod raw {
     use kernel::{

@@ -105,7 +105,7 @@ struct Closure<F, T> {
     call: Option<Call<F, T>>,
 }
 
-/// What the item of a closure does.
+/// The closure of an item, and where its result goes.
 struct Call<F, T> {
     function: F,
     sender: oneshot::Sender<T>,
@@ -194,8 +194,8 @@ impl RawQueue {
     }
 }
 
-/// How many items of a queue [with](RawQueue::with_max_active) `max_active` run at once, whichever CPUs
-/// they are queued on: with several NUMA nodes each node has a share of these only. May sleep.
+/// Returns how many items of a queue [with](RawQueue::with_max_active) `max_active` run at once, whichever
+/// CPUs they are queued on: with several NUMA nodes each node has a share of these only. May sleep.
 pub(crate) fn surely_active(max_active: u32) -> u32 {
     // SAFETY: Any number may be asked for.
     unsafe { shim::ktcp_surely_active(max_active) }
@@ -234,7 +234,7 @@ impl Drop for RawQueue {
 pub struct OwnedQueue(Arc<Listed>);
 
 impl OwnedQueue {
-    /// How many closures at most are on a queue and have not returned, so that all of them run at once
+    /// The most closures that are on a queue and have not returned, so that all of them run at once
     /// if each waits for the others. Fewer on a machine with several memory nodes, among which the
     /// kernel shares out how many items run.
     pub const MAX_UNFINISHED: u32 = 1024;
@@ -381,7 +381,7 @@ impl Drop for OwnedQueue {
     }
 }
 
-/// Whether the current task runs an item of some queue.
+/// Returns true if the current task runs an item of some queue.
 fn is_in_item() -> bool {
     // SAFETY: May be called from any context.
     unsafe { shim::ktcp_in_worker() }
@@ -406,7 +406,7 @@ impl<T> Pending<T> {
         self.0.take(kthread::current_waiter())?.ok_or(ESRCH)
     }
 
-    /// Whether the closure has returned. Any context.
+    /// Returns true if the closure has returned. Any context.
     pub fn is_finished(&self) -> bool {
         self.0.is_settled()
     }
@@ -456,7 +456,7 @@ struct Listed {
     number: SetOnce<usize>,
     /// Takes no more items.
     closed: Atomic<bool>,
-    /// How many [`Unfinished`] there are, and how many there may be.
+    /// Number of [`Unfinished`] that there are, and that there may be.
     unfinished: Atomic<u32>,
     most: u32,
     /// The tasks that run closures of it.

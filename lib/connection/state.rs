@@ -26,12 +26,12 @@ const CLOSED: u32 = 4;
 /// the next poll takes the slow path.
 const SLOW_PATH: u32 = 8;
 
-/// What a poll has to look at.
+/// The path that a poll takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
     /// The stream alone.
     Fast,
-    /// What other tasks have queued or requested, then the stream.
+    /// Looks at what other tasks have queued or requested, then at the stream.
     Slow,
 }
 

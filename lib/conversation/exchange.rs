@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a handler and its peer have to say to each other.
+//! Per-connection state machine: receives, calls the handler, sends, until the socket would block.
 
 use super::{
     poll_cx::{
@@ -31,7 +31,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// How much one poll receives and sends before it lets others have their turn. What is left over
+/// Number of bytes that one poll receives and sends before it lets others have their turn. What is left over
 /// after a whole number of packets travels in a small one, so more polls would cost more of these.
 const BUDGET: usize = 1 << 20;
 
@@ -39,7 +39,7 @@ const BUDGET: usize = 1 << 20;
 pub(super) struct Exchange<H: Handler> {
     handler: Arc<H>,
     session: Option<H::Session>,
-    /// What is to be sent behind the output.
+    /// A part of a file that is to be sent behind the output.
     file: Option<FilePart>,
     /// The handler wanted to write more than there was room for: it is to be called again when the
     /// output is sent.
@@ -48,16 +48,16 @@ pub(super) struct Exchange<H: Handler> {
     left: bool,
     /// The peer is to be told that nothing more comes, once the output is sent.
     half_closing: bool,
-    /// How many times more much is expected to be received at once: until it was not twice in a row,
+    /// Number of receptions for which much is still expected at once: until it was not so twice in a row,
     /// for the last packet of much is a small one.
     much: u8,
     /// The peer has sent its last byte.
     ended: bool,
-    /// How to end once the output is sent.
+    /// The end that follows once the output is sent.
     ending: Option<CloseAction>,
-    /// How to end at once: found out by a poll that must not sleep, as ending does.
+    /// The end that follows at once: found out by a poll that must not sleep, as ending does.
     decided: Option<CloseAction>,
-    /// Whether one of these, or something that others have to say, may have to be seen to before
+    /// True if one of these, or something that others have to say, may have to be seen to before
     /// anything is received.
     unsettled: bool,
 }
@@ -79,7 +79,7 @@ impl<H: Handler> Exchange<H> {
         }
     }
 
-    /// Whether there may be something to see to before anything is received.
+    /// Returns true if there may be something to see to before anything is received.
     #[inline]
     pub(super) fn is_unsettled(&self) -> bool {
         self.unsettled
@@ -236,7 +236,7 @@ impl<H: Handler> Exchange<H> {
         Ok(None)
     }
 
-    /// How to end, when that is decided.
+    /// Returns how to end, when that is decided.
     #[cold]
     fn decide(&mut self, cx: &mut PollCx<'_>) -> Result<CloseAction, Stop> {
         if let Some(ending) = self.decided.take() {
@@ -294,7 +294,7 @@ impl<H: Handler> Exchange<H> {
         Ok(true)
     }
 
-    /// Whether there is anything that the peer has not taken.
+    /// Returns true if there is anything that the peer has not taken.
     fn has_output(&self, cx: &PollCx<'_>) -> bool {
         cx.has_output() || self.has_file()
     }
@@ -414,7 +414,7 @@ impl<H: Handler> Exchange<H> {
         Ok((result, short))
     }
 
-    /// What lets a handler that does not sleep find the same context in each call: with another it
+    /// Lets a handler that does not sleep find the same context in each call: with another it
     /// could not share a spinlock.
     fn disable_bh(may_sleep: bool) -> Option<BhDisabled> {
         (!H::MAY_SLEEP && may_sleep).then(BhDisabled::new)
@@ -439,7 +439,7 @@ impl<H: Handler> Exchange<H> {
     }
 }
 
-/// What a handler wants next, if it is not just receiving.
+/// Returns what a handler wants next, if it is not just receiving.
 #[inline]
 fn unusual(next: Result<Next>) -> Option<Result<Next>> {
     match next {

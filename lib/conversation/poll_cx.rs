@@ -32,11 +32,11 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What receiving has brought.
+/// Result of receiving.
 pub(super) enum Received {
     Bytes {
         count: usize,
-        /// Whether there is more to receive at once.
+        /// True if there is more to receive at once.
         more: bool,
     },
     End,
@@ -47,16 +47,16 @@ pub(super) enum Received {
 pub(crate) struct PollCx<'a> {
     pub(super) connection: &'a Arc<Connection>,
     pub(super) stream: &'a TcpStream,
-    /// Where the poll takes place if it must not sleep there.
+    /// The token of a poll that must not sleep.
     bh: Option<BhToken<'a>>,
-    /// Whether others may have something to say, which is to be looked at.
+    /// True if others may have something to say, which is to be looked at.
     pub(super) called: bool,
     /// With buffers that are made when they are needed, or that an earlier poll has left.
     pub(super) scratch: &'a mut Scratch,
     pub(super) pending: Pending,
-    /// Whether something may be left in the buffers at the end.
+    /// True if something may be left in the buffers at the end.
     pub(super) leaves_some: bool,
-    /// How to end, when a step has failed with [`Stop::End`].
+    /// The end, when a step has failed with [`Stop::End`].
     pub(super) ending: Option<CloseAction>,
 }
 
@@ -142,7 +142,7 @@ impl<'a> PollCx<'a> {
         is_filled(&self.scratch.output)
     }
 
-    /// Whether there is something to see to before anything is received.
+    /// Returns true if there is something to see to before anything is received.
     pub(super) fn is_unsettled(&self) -> bool {
         self.has_output()
             || self.is_input_full()
@@ -150,7 +150,7 @@ impl<'a> PollCx<'a> {
             || self.connection.is_stopping()
     }
 
-    /// Whether nothing more can be received before the handler consumes something.
+    /// Returns true if nothing more can be received before the handler consumes something.
     #[inline]
     pub(super) fn is_input_full(&self) -> bool {
         let input = self.scratch.input.as_ref();
@@ -251,7 +251,7 @@ impl<'a> PollCx<'a> {
         }
     }
 
-    /// What an error of the socket means.
+    /// Returns what an error of the socket means.
     fn broken(&mut self, error: Error) -> Stop {
         match error {
             EBUSY if !self.may_sleep() => Stop::NeedsProcessContext,

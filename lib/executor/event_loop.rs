@@ -54,15 +54,15 @@ use kernel::{
     }, //
 };
 
-/// How many polls that must not sleep a thread makes before it lets softirqs run: the answers of
+/// Number of polls that must not sleep which a thread makes before it lets softirqs run: the answers of
 /// all of them are delivered at once then.
 const BATCH: usize = 64;
 
-/// How many bytes they move. Until softirqs run, what is sent to this machine itself waits in a queue
+/// Number of bytes that they move. Until softirqs run, what is sent to this machine itself waits in a queue
 /// of a thousand packets (`net.core.netdev_max_backlog`), and what it does not take is lost.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// What is "the last moment", in jiffies.
+/// Length of "the last moment", in jiffies.
 const MOMENT: usize = 1;
 
 /// The thread's half of a loop, in cache lines of its own.
@@ -70,14 +70,14 @@ const MOMENT: usize = 1;
 #[repr(align(64))]
 struct Loop {
     counters: Arc<Counters>,
-    /// What runs it, until it is joined.
+    /// The thread that runs it, until it is joined.
     #[pin]
     thread: Mutex<Option<JoinHandle<()>>>,
     ready: RunQueue<Connection>,
     parker: Parker,
     /// The connection that has become due last on the CPU of this loop. Only compared.
     last: Atomic<*const Connection>,
-    /// When that was, in jiffies.
+    /// The time of that, in jiffies.
     last_time: Atomic<usize>,
     #[pin]
     stop: Latch,
@@ -143,7 +143,7 @@ impl Loop {
         same || now.wrapping_sub(then) > MOMENT
     }
 
-    /// Whether something has arrived on the loop's CPU in the last moment.
+    /// Returns true if something has arrived on the loop's CPU in the last moment.
     fn has_arrivals(&self) -> bool {
         kthread::jiffies().wrapping_sub(self.last_time.load(Relaxed)) <= MOMENT
     }
@@ -210,7 +210,7 @@ impl Loop {
     }
 }
 
-/// What only the poller itself touches.
+/// The part of a poller that it alone touches.
 #[derive(Default)]
 struct Own {
     batch: Batch<Connection>,

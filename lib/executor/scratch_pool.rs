@@ -18,7 +18,7 @@ use kernel::{
     }, //
 };
 
-/// How many pairs of buffers are kept. More polls at a time than that get theirs from the
+/// Number of pairs of buffers that are kept. More polls at a time than that get theirs from the
 /// allocator, and an idle task has none.
 const POOLED: usize = 16;
 

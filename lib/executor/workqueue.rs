@@ -28,7 +28,7 @@ use kernel::{
     }, //
 };
 
-/// How many items a workqueue runs at once: `WQ_MAX_ACTIVE` of
+/// Number of items that a workqueue runs at once: `WQ_MAX_ACTIVE` of
 /// [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h), the most there is. So few where
 /// the suites run that these have more sleepers than that.
 const MAX_ACTIVE: u32 = if cfg!(CONFIG_KTCP_KUNIT_TEST) {

@@ -68,7 +68,7 @@ impl RawAddr {
         }
     }
 
-    /// Where C finds it: valid for reads of the largest address.
+    /// The pointer to it for C: valid for reads of the largest address.
     pub(crate) fn as_ptr<T>(&self) -> *const T {
         core::ptr::from_ref(self).cast()
     }

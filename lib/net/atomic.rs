@@ -50,21 +50,21 @@ impl Drop for Fragment {
     }
 }
 
-/// What is to be sent of a file.
+/// A piece of a file that is to be sent.
 pub(crate) struct FilePiece<'a> {
     pub(crate) file: &'a File,
     pub(crate) position: u64,
     /// At least 1.
     pub(crate) len: usize,
-    /// Whether more follows at once, so that what does not fill a packet may wait for it.
+    /// True if more follows at once, so that what does not fill a packet may wait for it.
     pub(crate) more: bool,
 }
 
-/// What was sent of a file.
+/// Result of sending a piece of a file.
 pub(crate) struct Sent {
-    /// How many bytes; 0 is the end of the file.
+    /// Number of bytes; 0 is the end of the file.
     pub(crate) count: usize,
-    /// Whether the socket has no room for more, and will tell when it has.
+    /// True if the socket has no room for more, and will tell when it has.
     pub(crate) is_full: bool,
 }
 

@@ -21,7 +21,7 @@ use kernel::{
     time::Delta, //
 };
 
-/// How a [`TcpStream`] connects; made by [`TcpStream::options`].
+/// Options with which a [`TcpStream`] connects; made by [`TcpStream::options`].
 ///
 /// Options may be set in any context; what is out of range is found by [`connect`](Self::connect),
 /// which sleeps.
@@ -60,7 +60,7 @@ impl ConnectOptions {
         self
     }
 
-    /// How long to wait for the peer to answer; by default as long as the kernel goes on asking
+    /// Sets how long to wait for the peer to answer; by default as long as the kernel goes on asking
     /// (sysctl `net.ipv4.tcp_syn_retries`), some two minutes.
     pub fn timeout(mut self, timeout: Delta) -> Self {
         self.timeout = Some(timeout);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many bytes a call of C moves.
+//! Numbers of bytes that a call of C moves.
 
 use kernel::{
     bindings,
     prelude::*, //
 };
 
-/// How many bytes one call moves at most: C counts them in an `int`.
+/// The most bytes that one call moves: C counts them in an `int`.
 const MOST: usize = c_int::MAX as usize;
 
-/// What C is asked to move: the `len` bytes at `start`, or as many of them as it can count. A slice
+/// Returns what C is asked to move: the `len` bytes at `start`, or as many of them as it can count. A slice
 /// may be longer, for vmalloc() has room for that; TCP's count would overflow.
 #[inline]
 pub(super) fn countable(start: *const u8, len: usize) -> bindings::kvec {

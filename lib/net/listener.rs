@@ -28,7 +28,7 @@ use kernel::{
     time::Delta, //
 };
 
-/// How a [`TcpListener`] listens; made by [`TcpListener::options`].
+/// Options with which a [`TcpListener`] listens; made by [`TcpListener::options`].
 ///
 /// The address may be bound again at once after an earlier listener has gone
 /// (`SO_REUSEADDR`), as for every server in `std::net`; a second listener on the address of one
@@ -64,21 +64,21 @@ pub struct ListenOptions {
 impl ListenOptions {
     common_options! {}
 
-    /// How many connections may wait for [`accept`](TcpListener::accept); 128 by default. The
+    /// Sets how many connections may wait for [`accept`](TcpListener::accept); 128 by default. The
     /// sysctl `net.core.somaxconn` is a further limit.
     pub fn backlog(mut self, connections: u16) -> Self {
         self.backlog = connections;
         self
     }
 
-    /// Whether several listeners of one user may share the address, all of which must want it
+    /// Sets whether several listeners of one user may share the address, all of which must want it
     /// (`SO_REUSEPORT`); not by default. The kernel spreads newcomers over them.
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.common.reuse_port = reuse;
         self
     }
 
-    /// Whether a listener on the unspecified IPv6 address is for IPv6 alone (`IPV6_V6ONLY`), or
+    /// Sets whether a listener on the unspecified IPv6 address is for IPv6 alone (`IPV6_V6ONLY`), or
     /// dual; see the [module](super#families). By default as the sysctl `net.ipv6.bindv6only` says.
     pub fn only_v6(mut self, only: bool) -> Self {
         self.only_v6 = Some(only);

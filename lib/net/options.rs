@@ -8,7 +8,7 @@ use kernel::{
     time::Delta, //
 };
 
-/// When a silent peer is asked whether it is still there, and when it is given up
+/// Times at which a silent peer is asked whether it is still there, and when it is given up
 /// (RFC 9293, section 3.8.4).
 ///
 /// A dead peer is noticed after `idle + interval * probes` seconds; the connection then fails with
@@ -75,7 +75,7 @@ impl Keepalive {
         self.interval
     }
 
-    /// How many probes stay unanswered before the peer is given up. Any context.
+    /// Returns how many probes stay unanswered before the peer is given up. Any context.
     pub const fn probes(&self) -> u8 {
         self.probes
     }
@@ -145,7 +145,7 @@ pub(super) enum Protocol {
     Mptcp,
 }
 
-/// What can be set for every socket before it is bound.
+/// Options of every socket, which are set before it is bound.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Options {
     pub(super) protocol: Protocol,
@@ -189,7 +189,7 @@ impl Options {
 /// [`ConnectOptions`](super::ConnectOptions) have in common.
 macro_rules! common_options {
     () => {
-        /// Whether small segments are sent at once; see
+        /// Sets whether small segments are sent at once; see
         /// [`TcpStream::set_nodelay`](super::TcpStream::set_nodelay). Not by default.
         pub fn nodelay(mut self, nodelay: bool) -> Self {
             self.common.nodelay = nodelay;
@@ -203,7 +203,7 @@ macro_rules! common_options {
             self
         }
 
-        /// How long sent bytes may stay unacknowledged; see
+        /// Sets how long sent bytes may stay unacknowledged; see
         /// [`TcpStream::set_user_timeout`](super::TcpStream::set_user_timeout). By default as long
         /// as the retransmissions of the kernel take, a quarter of an hour or so.
         pub fn user_timeout(mut self, timeout: Delta) -> Self {
@@ -211,7 +211,7 @@ macro_rules! common_options {
             self
         }
 
-        /// How many bytes the kernel keeps of what is to be sent; see
+        /// Sets how many bytes the kernel keeps of what is to be sent; see
         /// [`TcpStream::set_send_buffer_size`](super::TcpStream::set_send_buffer_size). By default
         /// the kernel finds a size by itself (sysctl `net.ipv4.tcp_wmem`).
         pub fn send_buffer_size(mut self, bytes: u32) -> Self {
@@ -219,7 +219,7 @@ macro_rules! common_options {
             self
         }
 
-        /// How many bytes the kernel keeps of what was received and is not read yet; see
+        /// Sets how many bytes the kernel keeps of what was received and is not read yet; see
         /// [`TcpStream::set_receive_buffer_size`](super::TcpStream::set_receive_buffer_size). By
         /// default the kernel finds a size by itself (sysctl `net.ipv4.tcp_rmem`).
         ///

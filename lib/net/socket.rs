@@ -47,7 +47,7 @@ const TCP_USER_TIMEOUT: u32 = 18;
 /// Which direction of a connection to shut down, as in `std::net`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// What the peer sends from now on is not read any more.
+    /// The direction from the peer: what it sends from now on is not read any more.
     Read,
     /// The peer reads the end of the stream after what was sent so far.
     Write,
@@ -55,7 +55,7 @@ pub enum Shutdown {
     Both,
 }
 
-/// Whether a call may wait for the peer.
+/// Permission to wait for the peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
     /// Until it can be done, or until the timeout of the socket.
@@ -72,7 +72,7 @@ impl Wait {
         }
     }
 
-    /// What C reports as `EAGAIN` is the end of the socket's timeout to a caller who waited.
+    /// Translates an error: for a caller that waited, `EAGAIN` of C is the end of the socket's timeout.
     fn error(self, error: Error) -> Error {
         match self {
             Wait::Block if error == EAGAIN => ETIMEDOUT,

@@ -201,7 +201,7 @@ impl TcpStream {
         self.socket.peer_addr()
     }
 
-    /// Whether small segments are sent at once (`TCP_NODELAY`) instead of waiting for the
+    /// Sets whether small segments are sent at once (`TCP_NODELAY`) instead of waiting for the
     /// acknowledgement of those before (RFC 896).
     ///
     /// May sleep.
@@ -209,7 +209,7 @@ impl TcpStream {
         self.socket.set_nodelay(nodelay)
     }
 
-    /// What [`set_nodelay`](Self::set_nodelay) has set. `EOPNOTSUPP` for MPTCP.
+    /// Returns what [`set_nodelay`](Self::set_nodelay) has set. `EOPNOTSUPP` for MPTCP.
     ///
     /// May sleep.
     pub fn nodelay(&self) -> Result<bool> {
@@ -224,14 +224,14 @@ impl TcpStream {
         self.socket.set_keepalive(keepalive)
     }
 
-    /// What [`set_keepalive`](Self::set_keepalive) has set. `EOPNOTSUPP` for MPTCP.
+    /// Returns what [`set_keepalive`](Self::set_keepalive) has set. `EOPNOTSUPP` for MPTCP.
     ///
     /// May sleep.
     pub fn keepalive(&self) -> Result<Option<Keepalive>> {
         self.socket.keepalive()
     }
 
-    /// How long sent bytes may stay unacknowledged, and how long a peer may take none, before the
+    /// Sets how long sent bytes may stay unacknowledged, and how long a peer may take none, before the
     /// connection fails with `ETIMEDOUT` (`TCP_USER_TIMEOUT`, RFC 5482). `None`, the default, is
     /// as long as the retransmissions of the kernel take.
     ///
@@ -243,14 +243,14 @@ impl TcpStream {
         self.socket.set_user_timeout(timeout)
     }
 
-    /// What [`set_user_timeout`](Self::set_user_timeout) has set. `EOPNOTSUPP` for MPTCP.
+    /// Returns what [`set_user_timeout`](Self::set_user_timeout) has set. `EOPNOTSUPP` for MPTCP.
     ///
     /// May sleep.
     pub fn user_timeout(&self) -> Result<Option<Delta>> {
         self.socket.user_timeout()
     }
 
-    /// How many bytes the kernel keeps of what is to be sent (`SO_SNDBUF`). It uses twice as much
+    /// Sets how many bytes the kernel keeps of what is to be sent (`SO_SNDBUF`). It uses twice as much
     /// memory for them at most. Larger sizes than the sysctl `net.core.wmem_max` and smaller ones
     /// than some 2 KiB are taken for those.
     ///
@@ -261,14 +261,14 @@ impl TcpStream {
         self.socket.set_send_buffer(bytes)
     }
 
-    /// How many bytes the kernel keeps of what is to be sent.
+    /// Returns how many bytes the kernel keeps of what is to be sent.
     ///
     /// May sleep.
     pub fn send_buffer_size(&self) -> Result<u32> {
         self.socket.send_buffer()
     }
 
-    /// How many bytes the kernel keeps of what was received and is not read yet (`SO_RCVBUF`). It
+    /// Sets how many bytes the kernel keeps of what was received and is not read yet (`SO_RCVBUF`). It
     /// uses twice as much memory for them at most. Larger sizes than the sysctl
     /// `net.core.rmem_max` and smaller ones than some 1 KiB are taken for those.
     ///
@@ -279,14 +279,14 @@ impl TcpStream {
         self.socket.set_receive_buffer(bytes)
     }
 
-    /// How many bytes the kernel keeps of what was received and is not read yet.
+    /// Returns how many bytes the kernel keeps of what was received and is not read yet.
     ///
     /// May sleep.
     pub fn receive_buffer_size(&self) -> Result<u32> {
         self.socket.receive_buffer()
     }
 
-    /// How long [`read`](Self::read) waits at most; `None`, the default, is for ever. `EINVAL` for
+    /// Sets how long [`read`](Self::read) waits at most; `None`, the default, is for ever. `EINVAL` for
     /// less than a microsecond.
     ///
     /// May sleep.
@@ -294,7 +294,7 @@ impl TcpStream {
         self.socket.set_timeout(bindings::SO_RCVTIMEO_NEW, timeout)
     }
 
-    /// How long [`write`](Self::write) waits at most; `None`, the default, is for ever. What was sent
+    /// Sets how long [`write`](Self::write) waits at most; `None`, the default, is for ever. What was sent
     /// by then is sent: `write` says how much, or `ETIMEDOUT` if it is nothing. The stream can be
     /// used on. `EINVAL` for less than a microsecond.
     ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel's side of parameters is made of.
+//! The kernel's side of parameters.
 
 use super::{
     Parameter,
@@ -15,7 +15,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// What is written for sysfs.
+/// A line for sysfs.
 ///
 /// # Invariants
 ///
@@ -39,7 +39,7 @@ impl Line {
         Self { start, length: 0 }
     }
 
-    /// How many bytes were written.
+    /// Returns how many bytes were written.
     pub(super) fn length(&self) -> usize {
         self.length
     }
@@ -97,7 +97,7 @@ impl RawParameter {
     }
 }
 
-/// How long the parts are together.
+/// Returns how long the parts are together.
 #[doc(hidden)]
 pub const fn length(parts: &[&[u8]]) -> usize {
     let (mut sum, mut part) = (0, 0);
@@ -134,7 +134,7 @@ pub const fn terminated(bytes: &'static [u8]) -> &'static CStr {
     }
 }
 
-/// What is before the NUL at the end.
+/// Returns what is before the NUL at the end.
 #[doc(hidden)]
 pub const fn unterminated(bytes: &[u8]) -> &[u8] {
     match bytes {

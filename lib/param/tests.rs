@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What becomes of the words of an operator. (What the kernel makes of the parameters is tested end
+//! Tests of what becomes of the words of an operator. (What the kernel makes of the parameters is tested end
 //! to end.)
 
 use super::*;
