@@ -100,3 +100,24 @@ def test_outside_of_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(lint, "CHECKOUT", tmp_path)
     with pytest.raises(ui.Fail, match="not a git checkout"):
         lint.files()
+
+
+def test_first_lines_are_those_of_each_piece_of_documentation() -> None:
+    source = """//! Whether it is so.
+//! More of that.
+
+/// A thing.
+///
+/// What it does not count.
+pub fn thing() {
+    //// No documentation.
+    // Nor this.
+}
+    /// How it is made.
+    field: u8,
+"""
+    assert lint.first_lines(source) == [
+        (1, "Whether it is so."),
+        (4, "A thing."),
+        (11, "How it is made."),
+    ]

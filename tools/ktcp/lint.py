@@ -17,6 +17,8 @@ from .lab import programs
 
 CHECKOUT = module.CHECKOUT
 SHELL = re.compile(rb"#! ?/(usr/)?bin/(env |busybox )?(ba|da)?sh\b")
+DOCUMENTATION = re.compile(r"//[/!] ")
+QUESTION = re.compile(r"(?:What|Whether|How|Who|Whoever)\b")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 # With literals, which may look like the start of one another
 TEXT = re.compile(COMMENT.pattern + r"""|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])'""", re.DOTALL)
@@ -158,6 +160,31 @@ def _safe_examples() -> str:
     )
 
 
+def first_lines(source: str) -> list[tuple[int, str]]:
+    """The first line of each piece of documentation in Rust code, with its number."""
+    lines = ["", *(line.lstrip() for line in source.splitlines())]
+    return [
+        (number, line[4:])
+        for number, line in enumerate(lines)
+        if DOCUMENTATION.match(line) and not lines[number - 1].startswith(line[:3])
+    ]
+
+
+def _prose() -> str:
+    # A noun phrase or a verb says at once what is documented.
+    found = [
+        (path.relative_to(CHECKOUT), number, line)
+        for path in _suffix(".rs")
+        if path.is_relative_to(CHECKOUT / "lib")
+        for number, line in first_lines(path.read_text())
+    ]
+    questions = [place for place in found if QUESTION.match(place[2])]
+    if len(questions) * 100 <= len(found):
+        return ""
+    listed = [f"{path}:{number}: {line}" for path, number, line in questions]
+    return "\n".join([*listed, f"{len(listed)} of {len(found)} first lines ask; 1 % may"])
+
+
 def unimported_errors(source: str, known: frozenset[str]) -> list[tuple[int, str]]:
     """The error codes of `known` that Rust code names and older preludes lack, with their lines.
 
@@ -201,6 +228,7 @@ LINTS = (
     Lint("black", "the formatting of Python", _black),
     Lint("mypy", "the types of Python", _mypy),
     Lint("spdx", "a licence line in every source file", _spdx),
+    Lint("prose", "first lines of documentation that say what something is", _prose),
     Lint("safe-examples", "no `unsafe` in examples/, nor in perverse programs", _safe_examples),
 )
 
