@@ -85,7 +85,7 @@ pub(crate) struct Buffer(KBox<Queue>);
 /// The memory is zeroed when it is allocated and wiped before it is freed; in between only bytes
 /// that were put into the queue can come out of it.
 ///
-/// What is received may stay in the pages in which it came until somebody wants to see it: much that
+/// What is received may stay in the pages in which it came until the handler looks at it: much that
 /// is sent on unseen is not copied.
 ///
 /// # Invariants

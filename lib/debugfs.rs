@@ -25,7 +25,7 @@ use kernel::{
     time::Delta, //
 };
 
-/// The files of a server. Dropping it removes them, and waits for whoever is reading.
+/// The files of a server. Dropping it removes them, and waits for readers.
 pub(crate) type Files = Pin<KBox<Scope<Arc<Shared>>>>;
 
 /// Makes the files of a server in its folder `name`. May sleep.

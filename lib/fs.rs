@@ -378,7 +378,7 @@ impl Names {
     ///
     /// # Safety
     ///
-    /// `this` points to a `Names` that nobody else uses, and `name` to `len` bytes.
+    /// `this` points to a `Names` that nothing else uses, and `name` to `len` bytes.
     unsafe extern "C" fn add(this: *mut c_void, name: *const c_char, len: c_int) -> bool {
         // SAFETY: By this function's contract.
         let this = unsafe { &mut *this.cast::<Self>() };

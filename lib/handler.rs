@@ -105,7 +105,7 @@ pub trait Handler: Send + Sync + 'static {
         output: &mut Output<'_>,
     ) -> Result<Next>;
 
-    /// Like [`receive`](Self::receive), where the bytes have arrived and nobody may sleep. `None`
+    /// Like [`receive`](Self::receive), where the bytes have arrived and one must not sleep. `None`
     /// says that to go on one may have to: then [`receive`](Self::receive) is called soon, where it
     /// may, with what is left in `input` and room for more in `output`. What was consumed and
     /// written before stays so.
@@ -297,7 +297,7 @@ impl<'a> Input<'a> {
     /// Returns how many bytes there are.
     #[inline]
     pub fn len(&self) -> usize {
-        // SAFETY: The reference is not kept, and while it is there nobody mutates the buffer: an
+        // SAFETY: The reference is not kept, and while it is there the buffer is not mutated: an
         // `Input` cannot be used by two tasks at once.
         unsafe { (*self.buffer.get()).len() }
     }
@@ -328,7 +328,7 @@ impl Deref for Input<'_> {
             // borrowed. An `Input` cannot be used by two tasks at once.
             unsafe { (*buffer).gather_to_see() };
         }
-        // SAFETY: As long as this is borrowed, so is `self`, and nobody mutates the buffer.
+        // SAFETY: As long as this is borrowed, so is `self`, and the buffer is not mutated.
         unsafe { (*buffer).filled() }
     }
 }

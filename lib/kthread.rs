@@ -388,7 +388,7 @@ impl<T> Drop for JoinHandle<T> {
 ///
 /// # Invariants
 ///
-/// `0` is a kernel thread on which this value owns a reference; nobody else calls `kthread_stop` on
+/// `0` is a kernel thread on which this value owns a reference; nothing else calls `kthread_stop` on
 /// it.
 struct Joinable(NonNull<bindings::task_struct>);
 
@@ -399,7 +399,7 @@ impl Drop for Joinable {
     /// Waits until the thread has exited. One that was not yet woken exits without having run.
     fn drop(&mut self) {
         // SAFETY: By the type invariant this is a kernel thread on which we own a reference, which
-        // this call releases, and nobody else stops it.
+        // this call releases, and nothing else stops it.
         unsafe { bindings::kthread_stop_put(self.0.as_ptr()) };
     }
 }

@@ -60,7 +60,7 @@ pub(crate) enum Refusal {
     Full,
     /// The peer has as many as it may have.
     PeerFull,
-    /// Somebody else watches the socket already.
+    /// The socket is watched already.
     InUse,
     /// Something else that the newcomer needs is not to be had.
     Failed(Error),

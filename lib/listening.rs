@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(renewed.local_addr()?, addr);
         assert_eq!(renewed.try_accept().err(), Some(EAGAIN));
 
-        // Whoever stops the server finds the new one, and nothing follows it.
+        // The task that stops the server finds the new one, and nothing follows it.
         listening.close();
         assert_eq!(renewed.try_accept().err(), Some(EINVAL));
         assert!(listening.renew()?.is_none());

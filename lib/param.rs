@@ -40,7 +40,7 @@ use kernel::{
 ///
 /// Integers, `bool`, the addresses of [`core::net`], [`Executor`](crate::Executor),
 /// [`BufferSize`](crate::BufferSize) and [`Text`] can; it is implemented here for what else an
-/// operator is to choose. It is `Copy` because nobody drops a parameter.
+/// operator is to choose. It is `Copy` because a parameter is never dropped.
 ///
 /// All methods are called in any context, and may not sleep: what is built into the kernel gets its
 /// parameters before there is memory to allocate.

@@ -55,7 +55,7 @@ impl Parker {
     /// Has the sleeper look at its condition again. The caller has made it true before, by an
     /// atomic operation with full ordering. Any context.
     pub(crate) fn unpark(&self) {
-        // If nobody has come yet, whoever comes will look at the condition first.
+        // If the sleeper has not come yet, it will look at the condition first.
         if let Some(task) = self.task.as_ref() {
             task.wake_up();
         }

@@ -110,10 +110,10 @@ struct Table {
     entries: Slab<Entry>,
     shares: Shares,
     /// The thread that left the table last. Each that leaves joins the one before it: a thread
-    /// cannot join itself, and there is nobody else who would do it soon.
+    /// cannot join itself, and no other task would do it soon.
     finished: Option<JoinHandle<()>>,
     most_open: usize,
-    /// Nothing is added any more, and whoever leaves the table empty opens `drained`.
+    /// Nothing is added any more, and the connection that leaves the table empty opens `drained`.
     draining: bool,
 }
 
@@ -442,7 +442,7 @@ impl Server {
         &self.shared
     }
 
-    /// Stops listening and receiving, without waiting for anybody. May sleep.
+    /// Stops listening and receiving, without waiting for any task. May sleep.
     pub(crate) fn begin_stop(&self) {
         self.shared.stopping.open();
         self.shared.engine.begin_stop();

@@ -125,7 +125,7 @@ impl<P: Poll> Pollers<P> {
 impl<P: Poll> Drop for Pollers<P> {
     fn drop(&mut self) {
         self.stop();
-        // SAFETY: By the type invariant `raw` is valid, and it is stopped now. Nobody uses it after
+        // SAFETY: By the type invariant `raw` is valid, and it is stopped now. It is not used after
         // this, for `self` goes.
         unsafe { shim::ktcp_pollers_free(self.raw.as_ptr()) };
     }

@@ -61,7 +61,7 @@ pub type SpinLockBhGuard<'a, T> = Guard<'a, T, SpinLockBhBackend>;
 /// The lock backend of a [`SpinLockBh`].
 pub struct SpinLockBhBackend;
 
-// SAFETY: The lock is that of `SpinLockBackend`, which excludes everybody else while it is held.
+// SAFETY: The lock is that of `SpinLockBackend`, which excludes all others while it is held.
 unsafe impl Backend for SpinLockBhBackend {
     type State = bindings::spinlock_t;
     type GuardState = ();
@@ -93,7 +93,7 @@ unsafe impl Backend for SpinLockBhBackend {
     unsafe fn unlock(ptr: *mut Self::State, guard_state: &Self::GuardState) {
         // SAFETY: By this function's contract, which is the same.
         unsafe { SpinLockBackend::unlock(ptr, guard_state) };
-        // SAFETY: Whoever has locked it has put them off, on this task.
+        // SAFETY: The task that has locked it has put them off, on this task.
         unsafe { shim::ktcp_softirqs_on() };
     }
 

@@ -82,7 +82,7 @@ counters! {
     RefusedByLimit => refused_by_limit,
     /// Newcomers that were reset because their address had its share of connections.
     RefusedByPeerLimit => refused_by_peer_limit,
-    /// Newcomers that were reset because somebody else watches their sockets, such as a BPF sockmap.
+    /// Newcomers that were reset because their sockets are watched already, as by a BPF sockmap.
     RefusedInUse => refused_in_use,
     /// Newcomers that the handler refused.
     RefusedByHandler => refused_by_handler,

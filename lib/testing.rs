@@ -38,7 +38,7 @@ static NO_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut
 /// returns all that comes back until the server closes the connection. The server is gone then.
 ///
 /// The peer it plays is a good one: it reads while it writes. The loopback device is brought up, for
-/// nobody else does so where there is no user space.
+/// where there is no user space nothing else does so.
 ///
 /// # Errors
 ///

@@ -99,7 +99,7 @@ pub(crate) struct Timers {
     send: Atomic<u32>,
 }
 
-/// Written only when it changes, for a connection's cache line that nobody else writes stays where
+/// Written only when it changes, for a connection's cache line that no other task writes stays where
 /// it is.
 #[inline]
 fn set(timer: &Atomic<u32>, value: u32) {

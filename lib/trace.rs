@@ -2,7 +2,7 @@
 
 //! Trace events: what happens to each connection, for `perf`, `bpftrace` and tracefs.
 //!
-//! As long as nobody looks, each costs a branch that is patched out. The events themselves are in
+//! As long as no tool looks, each costs a branch that is patched out. The events themselves are in
 //! `shim/trace.h`; [`declare_trace!`](kernel::tracepoint::declare_trace) finds only those of the
 //! kernel.
 
@@ -66,7 +66,7 @@ mod raw {
     }
 }
 
-/// Calls `$slow` when somebody looks at the event `$event`.
+/// Calls `$slow` when a tool looks at the event `$event`.
 macro_rules! when_on {
     ($event:ident, $slow:expr) => {{
         #[cfg(CONFIG_TRACEPOINTS)]

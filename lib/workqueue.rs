@@ -25,7 +25,7 @@
 //!         let large = queue.spawn(|| (1..=1000).sum::<u64>())?;
 //!         pr_info!("{} and {}\n", small.join()?, large.join()?);
 //!
-//!         // Nobody waits for this one, but the queue when it is dropped.
+//!         // Only the queue waits for this one, when it is dropped.
 //!         queue.spawn(|| pr_info!("done\n"))?;
 //!         Ok(Self { _queue: queue })
 //!     }
@@ -212,7 +212,7 @@ impl Deref for RawQueue {
 
 impl Drop for RawQueue {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the queue is ours, and nobody borrows it any more.
+        // SAFETY: By the type invariant the queue is ours, and it is not borrowed any more.
         unsafe { bindings::destroy_workqueue(self.0.as_ptr()) }
     }
 }

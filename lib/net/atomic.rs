@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receiving and sending where nobody may sleep, and in whole pages.
+//! Receiving and sending where the caller must not sleep, and in whole pages.
 
 use super::{
     count::length,
@@ -45,7 +45,7 @@ impl Default for Fragment {
 
 impl Drop for Fragment {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, and nobody uses it after this.
+        // SAFETY: By the type invariant, and it is not used after this.
         unsafe { shim::ktcp_page_frag_free(&raw mut self.0) }
     }
 }
@@ -128,7 +128,7 @@ impl Socket {
             (used as usize, received, (received, more))
         };
         // SAFETY: C gives each piece a reference, and what is in it was received. What TCP has
-        // received in a page nobody writes to as long as that has references.
+        // received in a page to which nothing is written as long as that has references.
         unsafe { pages.append_with(GFP_NOWAIT | __GFP_NOWARN, fill) }
     }
 

@@ -71,8 +71,8 @@ impl ConnectOptions {
     ///
     /// # Errors
     ///
-    /// - `ECONNREFUSED`: nobody listens there.
-    /// - `ETIMEDOUT`: nobody has answered in [time](Self::timeout).
+    /// - `ECONNREFUSED`: no socket listens there.
+    /// - `ETIMEDOUT`: the peer has not answered in [time](Self::timeout).
     /// - `EHOSTUNREACH`, `ENETUNREACH`: there is no way to go.
     /// - `EADDRINUSE`, `EADDRNOTAVAIL`: the [local address](Self::local_addr) is in use, or is not
     ///   of this machine.

@@ -16,7 +16,7 @@ use kernel::{
 /// Holds a reference for as long as it lives, and each socket holds one of its own: a namespace
 /// cannot vanish under a socket. Conversely a namespace whose last process is gone lives on until
 /// the last socket in it is closed: a server that was started in one serves there until it stops, even
-/// when nobody else can reach or name the namespace any more.
+/// when nothing else can reach or name the namespace any more.
 ///
 /// # Examples
 ///
@@ -24,7 +24,7 @@ use kernel::{
 /// use kernel::prelude::*;
 /// use ktcp_server::{net::Namespace, Builder};
 ///
-/// /// Has a server listen where the machine's own services are, whoever loads the module.
+/// /// Has a server listen where the machine's own services are, whichever process loads the module.
 /// fn at_home(builder: Builder) -> Builder {
 ///     builder.namespace(Namespace::initial())
 /// }

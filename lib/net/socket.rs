@@ -125,12 +125,12 @@ impl Socket {
             )
         })?;
 
-        // SAFETY: `sock_create_kern` succeeded, so `raw` is a socket that nobody else knows. The
+        // SAFETY: `sock_create_kern` succeeded, so `raw` is a socket that no other code knows. The
         // kernel made it without a reference on the namespace; `sk_net_refcnt_upgrade` adds it
         // once, outside the socket lock. Accepted sockets inherit that.
         unsafe { shim::sk_net_refcnt_upgrade((*raw).sk) };
         if protocol == IPPROTO_MPTCP {
-            // SAFETY: As above: nobody else knows the socket.
+            // SAFETY: As above: no other code knows the socket.
             unsafe { shim::ktcp_mptcp_lock_class(raw) };
         }
 
@@ -253,7 +253,7 @@ impl Socket {
     /// Has `watch` told from now on of whatever happens to the socket. What was there before is not
     /// told.
     ///
-    /// Fails with `EBUSY` when the socket is somebody else's to watch; `watch` is not used then.
+    /// Fails with `EBUSY` when the socket is watched already; `watch` is not used then.
     ///
     /// # Safety
     ///
@@ -295,7 +295,7 @@ impl Socket {
         length(sent).map_err(|error| wait.error(error))
     }
 
-    /// Shuts down a direction; wakes whoever waits in it. A listening socket stops listening.
+    /// Shuts down a direction; wakes the tasks that wait in it. A listening socket stops listening.
     pub(super) fn shutdown(&self, how: Shutdown) -> Result {
         let how = match how {
             Shutdown::Read => bindings::sock_shutdown_cmd_SHUT_RD,

@@ -78,7 +78,7 @@ impl TcpStream {
 
     /// Has `watch` told of whatever happens to the connection, until [`unwatch`](Self::unwatch).
     ///
-    /// Fails with `EBUSY` when somebody else watches it already, such as a BPF sockmap.
+    /// Fails with `EBUSY` when it is watched already, as by a BPF sockmap.
     ///
     /// # Safety
     ///
@@ -162,7 +162,7 @@ impl TcpStream {
         Ok(())
     }
 
-    /// Shuts down one direction or both. Whoever waits in that direction, in this task or another,
+    /// Shuts down one direction or both. A task that waits in that direction
     /// is woken: readers find what had come and then the end of the stream, writers `EPIPE`.
     ///
     /// # Errors

@@ -75,6 +75,6 @@ impl Watch {
 ///
 /// `data` points to a valid `W` that is the content of an `Arc`.
 unsafe extern "C" fn event<W: Watcher>(data: *const c_void) {
-    // SAFETY: By this function's contract. Nobody has a mutable reference to what is in an `Arc`.
+    // SAFETY: By this function's contract. There is no mutable reference to what is in an `Arc`.
     W::ready(unsafe { ArcBorrow::from_raw(data.cast::<W>()) });
 }

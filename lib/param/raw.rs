@@ -19,7 +19,7 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// From `start` on, `SIZE` bytes can be written, and nobody else does; `length` is at most that.
+/// From `start` on, `SIZE` bytes can be written, by this value alone; `length` is at most that.
 pub(super) struct Line {
     start: *mut u8,
     length: usize,
@@ -33,7 +33,7 @@ impl Line {
     ///
     /// # Safety
     ///
-    /// `SIZE` bytes from `start` on can be written for as long as the line is there, by nobody else.
+    /// `SIZE` bytes from `start` on can be written for as long as the line is there, by it alone.
     pub(super) unsafe fn new(start: *mut u8) -> Self {
         // INVARIANT: By the safety requirements.
         Self { start, length: 0 }
@@ -70,7 +70,7 @@ impl Write for Line {
 #[repr(transparent)]
 pub struct RawParameter(pub(super) bindings::kernel_param);
 
-// SAFETY: Only C looks into it, and nobody writes.
+// SAFETY: Only C looks into it, and nothing is written.
 unsafe impl Sync for RawParameter {}
 
 impl RawParameter {

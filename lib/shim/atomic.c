@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Receiving and sending where nobody may sleep: with softirqs off. -EBUSY means:
+ * Receiving and sending where one must not sleep: with softirqs off. -EBUSY means:
  * not here. A task that may sleep has to do it.
  */
 
@@ -159,7 +159,7 @@ int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len, bool *mor
 EXPORT_SYMBOL_GPL(ktcp_receive_atomic);
 
 /*
- * Gives TCP what it needs to send where nobody may sleep. The task that was
+ * Gives TCP what it needs to send where one must not sleep. The task that was
  * interrupted may be using its own fragment, and a fragment for each socket
  * would take 32 KiB of memory: *frag is where bytes are copied to.
  */

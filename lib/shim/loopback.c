@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For tests: without user space nobody brings the loopback device up, and suites that are
+ * For tests: without user space nothing brings the loopback device up, and suites that are
  * modules play the end of a module.
  */
 

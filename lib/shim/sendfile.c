@@ -46,7 +46,7 @@ EXPORT_SYMBOL_GPL(ktcp_can_send_file);
  */
 static bool ktcp_is_all_cached(const struct file *file)
 {
-	/* Somebody wants to allow each read, or to fill the file only then (fanotify). */
+	/* A listener wants to allow each read, or to fill the file only then (fanotify). */
 	if (FMODE_FSNOTIFY_HSM(file->f_mode))
 		return false;
 	if (file->f_op->splice_read == filemap_splice_read ||

@@ -19,7 +19,7 @@
  * one of a kernel socket, too, lockdep takes them for one and the same. This one gets a subclass
  * that MPTCP does not use. A class of our own (see mptcp_pm_nl_create_listen_socket()) would have
  * the socket hold the module until it is gone, a minute after it was closed.
- * To be called before anybody else knows of the socket.
+ * To be called before other code knows of the socket.
  */
 void ktcp_mptcp_lock_class(struct socket *sock)
 {

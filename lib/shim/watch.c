@@ -44,7 +44,7 @@ static void ktcp_watch_write_space(struct sock *sk)
 
 /*
  * What was there before this call is not told: look for it afterwards. -EBUSY when
- * somebody else has claimed the socket, as a BPF sockmap does.
+ * the socket was claimed before, as a BPF sockmap does.
  */
 int ktcp_watch(struct socket *sock, struct ktcp_watch *watch)
 {
@@ -68,7 +68,7 @@ int ktcp_watch(struct socket *sock, struct ktcp_watch *watch)
 EXPORT_SYMBOL_GPL(ktcp_watch);
 
 /*
- * As long as the watch is there, nobody else claims the socket: they look, as we do.
+ * As long as the watch is there, the socket is not claimed: all that claim one look, as we do.
  * When this returns, no callback uses the watch any more.
  */
 void ktcp_unwatch(struct socket *sock, struct ktcp_watch *watch)
