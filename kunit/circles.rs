@@ -190,7 +190,8 @@ fn a_handler_that_joins_what_drops_its_server_goes_on(executor: Executor) -> Res
         let server = take(&from_shelf)?;
         let dropping = kthread::spawn(&THIS_MODULE, c"ktcp-dropping", move |_| drop(server))?;
         // Whichever of the two would close the circle does not wait.
-        result.with(|slot| *slot = Some(dropping.join()));
+        let ended = dropping.join();
+        result.with(|slot| *slot = Some(ended));
         Ok(())
     })?;
     let (server, addr) = serve(executor, handler)?;
@@ -270,6 +271,22 @@ fn a_test_server_in_a_handler_is_refused(executor: Executor) -> Result {
     Ok(())
 }
 
+fn a_shutdown_takes_any_time(executor: Executor) -> Result {
+    for within in [i64::MIN, -1, 0] {
+        let (handler, dropped) = Acting::new(|| Ok(()))?;
+        let (server, addr) = serve(executor, handler)?;
+        let client = connect(addr)?;
+        exchange(&client, b"x")?;
+        server.shutdown(Delta::from_nanos(within));
+        assert_eq!(dropped.load(Relaxed), 1);
+    }
+    let (handler, dropped) = Acting::new(|| Ok(()))?;
+    let (server, _) = serve(executor, handler)?;
+    server.shutdown(Delta::from_nanos(i64::MAX));
+    assert_eq!(dropped.load(Relaxed), 1);
+    Ok(())
+}
+
 suites! {
     ktcp_circles_kthread, ktcp_circles_workqueue, ktcp_circles_event_loop;
     a_handler_may_own_its_server,
@@ -277,6 +294,7 @@ suites! {
     a_handler_that_joins_what_drops_its_server_goes_on,
     a_handler_that_waits_for_a_peer_does_not_hold_up_the_stop,
     a_shutdown_in_a_handler_keeps_its_deadline,
+    a_shutdown_takes_any_time,
     a_test_server_in_a_handler_is_refused,
 }
 
@@ -372,6 +390,56 @@ fn all_items_that_a_queue_takes_run_at_once() -> Result {
     queue.spawn(|| ())?.join()
 }
 
+/// The thread that plays the client is joined by the handler that is tested.
+fn a_handler_does_not_join_the_task_that_tests_it() -> Result {
+    let handle: Shelf<JoinHandle<Result>> = shelf()?;
+    let joined = shelf()?;
+    let (from_shelf, result) = (handle.clone(), joined.clone());
+    let (handler, dropped) = Acting::new(move || {
+        let thread = take(&from_shelf)?;
+        let ended = thread.join().map(|_| ());
+        result.with(|slot| *slot = Some(ended));
+        Ok(())
+    })?;
+    let ended = shelf()?;
+    let on_shelf = ended.clone();
+    let thread = kthread::spawn(&THIS_MODULE, c"ktcp-client", move |_| {
+        let said = testing::converse(handler, b"x").map(|_| ());
+        on_shelf.with(|slot| *slot = Some((said, dropped.load(Relaxed))));
+        Ok(())
+    })?;
+    handle.with(|slot| *slot = Some(thread));
+    assert_eq!(take(&joined)?, Err(EDEADLK));
+    // The server has ended when the test has.
+    assert_eq!(take(&ended)?, (Ok(()), 1));
+    Ok(())
+}
+
+/// Threads that end when a server has ended, all of it dropped where one must not sleep: more than a
+/// workqueue has workers.
+fn what_is_dropped_anywhere_waits_for_no_place_on_a_queue() -> Result {
+    let (handler, dropped) = Acting::new(|| Ok(()))?;
+    let gate = Arc::new(Atomic::new(false), GFP_KERNEL)?;
+    let (server, _) = serve(Executor::Kthread, handler)?;
+    let place = shelf::<()>()?;
+    for _ in 0..2100 {
+        let (dropped, gate) = (dropped.clone(), gate.clone());
+        let thread = kthread::spawn(&THIS_MODULE, c"ktcp-waits", move |_| {
+            while dropped.load(Relaxed) == 0 && !gate.load(Relaxed) {
+                fsleep(Delta::from_millis(200));
+            }
+        })?;
+        // Under a spinlock.
+        place.with(|_| drop(thread));
+    }
+    place.with(|_| drop(server));
+    let ended = eventually(|| dropped.load(Relaxed) == 1);
+    gate.store(true, Relaxed);
+    assert!(ended);
+    assert!(eventually(|| crate::fault::tasks(c"ktcp-waits") == 0));
+    Ok(())
+}
+
 /// Two locks, always taken in one order.
 #[pin_data]
 struct Locks {
@@ -432,6 +500,11 @@ mod once {
     }
 
     #[test]
+    fn a_handler_does_not_join_the_task_that_tests_it() -> Result {
+        super::a_handler_does_not_join_the_task_that_tests_it()
+    }
+
+    #[test]
     fn a_bh_lock_may_be_taken_with_interrupts_disabled() -> Result {
         super::a_bh_lock_may_be_taken_with_interrupts_disabled()
     }
@@ -445,5 +518,10 @@ mod many {
     #[test]
     fn all_items_that_a_queue_takes_run_at_once() -> Result {
         super::all_items_that_a_queue_takes_run_at_once()
+    }
+
+    #[test]
+    fn what_is_dropped_anywhere_waits_for_no_place_on_a_queue() -> Result {
+        super::what_is_dropped_anywhere_waits_for_no_place_on_a_queue()
     }
 }

@@ -7,7 +7,8 @@
 //! a kernel thread or work item for something that runs code of a module is noted here for as long as
 //! it lasts, and one that would close a circle is refused.
 //!
-//! What code of modules waits for by other means (a lock, a condition variable) is not seen.
+//! What code of modules waits for by other means (a lock, a condition variable) is not seen. A queue that
+//! is flushed counts as waiting for all of its items, those that were queued later as well.
 
 use crate::{
     error::EDEADLK,
@@ -44,7 +45,7 @@ impl ServerId {
 pub(crate) struct Waiter {
     /// Only compared.
     pub(crate) task: usize,
-    /// The server of which it is a thread, if it is.
+    /// The server of which it is a thread, or whose connection it polls.
     pub(crate) server: Option<ServerId>,
     /// True if it runs items of workqueues.
     pub(crate) is_worker: bool,
@@ -56,6 +57,13 @@ pub(crate) trait Awaited: Sync {
     fn depends_on(&self, waiter: Waiter) -> bool;
 }
 
+/// Not known to be depended on.
+const UNREACHED: u32 = 0;
+/// Depended on, and what it depends on itself is still to be looked at.
+const REACHED: u32 = 1;
+/// Depended on, and looked at.
+const SEEN: u32 = 2;
+
 /// A wait that lasts.
 ///
 /// # Invariants
@@ -64,8 +72,8 @@ pub(crate) trait Awaited: Sync {
 struct Wait {
     waiter: Waiter,
     target: *const dyn Awaited,
-    /// True if what is asked for depends on it. Used under the lock.
-    reached: Atomic<bool>,
+    /// Whether what is asked for depends on it: one of the constants below. Used under the lock.
+    reached: Atomic<u32>,
 }
 
 // SAFETY: What `target` points to is `Sync`, and by the type invariant it is there.
@@ -94,22 +102,32 @@ pub(crate) unsafe fn init() {
 }
 
 /// Returns true if `target`, or what it depends on by way of tasks that wait, depends on `waiter`.
+///
+/// Looks at each wait once for each target that is reached: mostly that is `target` alone.
 fn would_deadlock(waits: &StackList<Wait>, waiter: Waiter, target: &dyn Awaited) -> bool {
     if target.depends_on(waiter) {
         return true;
     }
     for wait in waits.iter() {
-        wait.reached.store(false, Relaxed);
+        wait.reached.store(UNREACHED, Relaxed);
     }
-    let is_next = |wait: &&Wait| {
-        let by = |other: &Wait| other.reached.load(Relaxed) && other.depends_on(wait.waiter);
-        !wait.reached.load(Relaxed) && (target.depends_on(wait.waiter) || waits.iter().any(by))
+    let reach = |from: &dyn Fn(Waiter) -> bool| {
+        for wait in waits.iter() {
+            if wait.reached.load(Relaxed) == UNREACHED && from(wait.waiter) {
+                wait.reached.store(REACHED, Relaxed);
+            }
+        }
     };
-    while let Some(next) = waits.iter().find(is_next) {
-        next.reached.store(true, Relaxed);
+    reach(&|other| target.depends_on(other));
+    while let Some(next) = waits
+        .iter()
+        .find(|wait| wait.reached.load(Relaxed) == REACHED)
+    {
+        next.reached.store(SEEN, Relaxed);
         if next.depends_on(waiter) {
             return true;
         }
+        reach(&|other| next.depends_on(other));
     }
     false
 }
@@ -138,7 +156,7 @@ pub(crate) fn wait_for<'a, R>(
     let wait = Wait {
         waiter,
         target: erased,
-        reached: Atomic::new(false),
+        reached: Atomic::new(UNREACHED),
     };
     let check = |waits: &StackList<Wait>, _: &Wait| {
         if would_deadlock(waits, waiter, target) {

@@ -54,6 +54,13 @@ use kernel::{
     }, //
 };
 
+/// The longest time that connections are given to drain, as the builder has it.
+const LONGEST_DRAIN: Delta = Delta::from_secs(24 * 60 * 60);
+
+/// The longest time that they are given when the module has left its server: the task that unloads the
+/// module waits in a way that the kernel takes for a fault after two minutes.
+const LONGEST_DRAIN_OF_LEFT: Delta = Delta::from_secs(60);
+
 /// A server that was started, or is being.
 #[pin_data]
 pub(crate) struct ServerHandle {
@@ -66,6 +73,8 @@ pub(crate) struct ServerHandle {
     within: SetOnce<Delta>,
     /// The owner has dropped it, or shut it down.
     closed: Atomic<bool>,
+    /// The module goes.
+    leaving: Atomic<bool>,
     /// Taken by the task that stops the server. Not held while that is done, nor while it starts: the
     /// handler may own a server, even this one.
     #[pin]
@@ -105,7 +114,12 @@ impl ServerHandle {
         match handle.start(first, start) {
             Ok(server) => {
                 handle.shared.populate(DeferredArc::new(server.shared()));
-                *handle.running.lock() = Some(server);
+                let mut running = handle.running.lock();
+                if handle.leaving.load(Relaxed) {
+                    server.begin_stop();
+                }
+                *running = Some(server);
+                drop(running);
                 handle.started.open();
                 Ok(handle)
             }
@@ -128,6 +142,7 @@ impl ServerHandle {
                 shared: SetOnce::new(),
                 within: SetOnce::new(),
                 closed: Atomic::new(false),
+                leaving: Atomic::new(false),
                 running <- new_mutex!(None),
                 started <- Latch::new(),
                 stopped <- Latch::new(),
@@ -179,7 +194,8 @@ impl ServerHandle {
     pub(crate) fn close(self: &Arc<Self>, within: Option<Delta>) {
         self.closed.store(true, Relaxed);
         if let Some(within) = within {
-            self.within.populate(within);
+            self.within
+                .populate(within.clamp(Delta::ZERO, LONGEST_DRAIN));
         }
         if context::must_not_sleep() {
             return cleanup::defer(self.clone());
@@ -188,7 +204,9 @@ impl ServerHandle {
         let waits = !runs_code_of_a_server();
         if !waits || deadlock::wait_for(kthread::current_waiter(), &**self, || self.stop()).is_err()
         {
-            self.request_stop();
+            if let Some(running) = &*self.running.lock() {
+                running.begin_stop();
+            }
             cleanup::defer(self.clone());
         }
     }
@@ -209,15 +227,14 @@ impl ServerHandle {
 /// a task that may sleep.
 pub(crate) fn runs_code_of_a_server() -> bool {
     // SAFETY: Only reads flags of the current task.
-    kthread::is_of_a_server() || unsafe { shim::ktcp_in_worker() } && registry::runs_a_handler()
+    kthread::is_of_a_server()
+        || unsafe { shim::ktcp_in_worker() } && registry::polled_by_current().is_some()
 }
 
 impl Awaited for ServerHandle {
     fn depends_on(&self, waiter: Waiter) -> bool {
-        self.shared().is_some_and(|shared| {
-            waiter.server == Some(ServerId::of(&*shared.counters))
-                || waiter.is_worker && shared.runs(waiter.task)
-        })
+        let shared = self.shared();
+        shared.is_some_and(|shared| waiter.server == Some(shared.id()))
     }
 }
 
@@ -230,18 +247,26 @@ impl ModuleResource for ServerHandle {
         Some(&self.name)
     }
 
-    fn runs_current(&self) -> bool {
-        self.shared().is_some_and(|shared| shared.runs_current())
+    fn polled_by_current(&self) -> Option<ServerId> {
+        let shared = self.shared()?;
+        shared.is_polled_by_current().then(|| shared.id())
     }
 
     fn request_stop(&self) {
-        if let Some(running) = &*self.running.lock() {
+        let running = self.running.lock();
+        // For a start that is under way.
+        self.leaving.store(true, Relaxed);
+        if let Some(running) = &*running {
             running.begin_stop();
         }
     }
 
     fn shutdown(&self) {
         self.started.wait();
+        // Unless its owner has said something else.
+        let drain = self.shared().map(|shared| shared.config.drain);
+        self.within
+            .populate(drain.unwrap_or(Delta::ZERO).min(LONGEST_DRAIN_OF_LEFT));
         if !self.closed.load(Relaxed) {
             let name: &CStr = &self.name;
             pr_warn!("{name}: the module goes without having dropped its server: stopping it\n");

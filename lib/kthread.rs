@@ -191,11 +191,18 @@ pub(crate) fn is_of_a_server() -> bool {
 /// of the library depends on such a one. In a task that may sleep.
 pub(crate) fn current_waiter() -> Option<Waiter> {
     // SAFETY: Only reads flags of the current task.
-    unsafe { shim::ktcp_in_kernel_thread() }.then(|| Waiter {
-        task: Task::current_raw().addr(),
-        server: Thread::with_current(|thread| thread.server).flatten(),
+    unsafe { shim::ktcp_in_kernel_thread() }.then(|| {
         // SAFETY: As above.
-        is_worker: unsafe { shim::ktcp_in_worker() },
+        let is_worker = unsafe { shim::ktcp_in_worker() };
+        Waiter {
+            task: Task::current_raw().addr(),
+            server: if is_worker {
+                registry::polled_by_current()
+            } else {
+                Thread::with_current(|thread| thread.server).flatten()
+            },
+            is_worker,
+        }
     })
 }
 
@@ -456,11 +463,13 @@ impl WorkItem for Thread {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        if this.stop.is_open() {
-            // By a handle that was dropped where one must not sleep.
+        if this.ended.is_open() {
+            this.finish();
+        } else {
+            // Its handle was dropped where one must not sleep. When it ends it has itself joined: a worker
+            // that waited for that would be missing where others wait for workers.
             this.request_stop();
         }
-        this.finish();
     }
 }
 
@@ -588,7 +597,7 @@ impl Thread {
         if context::must_not_sleep() {
             self.stop.open();
             self.leave();
-            // Beside what `leave` may defer: it has the thread woken, and joins it as well.
+            // Beside what `leave` may defer: it has the thread interrupted.
             cleanup::defer(self.clone());
             return;
         }
@@ -650,7 +659,8 @@ impl Thread {
 
 impl Awaited for Thread {
     fn depends_on(&self, waiter: Waiter) -> bool {
-        self.task_id.load(Relaxed) == waiter.task
+        // Once it has ended its task may be gone, and another have the same address.
+        self.task_id.load(Relaxed) == waiter.task && !self.ended.is_open()
     }
 }
 

@@ -20,6 +20,7 @@
 
 use crate::{
     cleanup,
+    deadlock::ServerId,
     error::ESHUTDOWN,
     lock_class::new_work,
     shim,
@@ -57,9 +58,10 @@ pub(crate) trait ModuleResource: Send + Sync {
         None
     }
 
-    /// Returns true if the current task runs the handler of this server. May sleep.
-    fn runs_current(&self) -> bool {
-        false
+    /// Returns which server it is, if the current task polls a connection of it where it may sleep. May
+    /// sleep.
+    fn polled_by_current(&self) -> Option<ServerId> {
+        None
     }
 
     /// Asks it to end, without waiting for code of the module. May sleep.
@@ -227,22 +229,28 @@ fn next(from: usize, wanted: impl Fn(&Record) -> bool) -> Option<(usize, Arc<dyn
         .map(|record| (record.number, record.resource.clone()))
 }
 
-/// Calls `f` for all that is recorded and that is wanted, until it says that this was enough; says
-/// whether it has.
-fn find(wanted: impl Fn(&Record) -> bool, f: impl Fn(&dyn ModuleResource) -> bool) -> bool {
+/// Calls `f` for all that is recorded and that is wanted, until it returns something.
+fn find<T>(
+    wanted: impl Fn(&Record) -> bool,
+    f: impl Fn(&dyn ModuleResource) -> Option<T>,
+) -> Option<T> {
     let mut from = 0;
     while let Some((number, resource)) = next(from, &wanted) {
-        if f(&*resource) {
-            return true;
+        let found = f(&*resource);
+        if found.is_some() {
+            return found;
         }
         from = number + 1;
     }
-    false
+    None
 }
 
-/// Returns true if the current task runs the handler of some server. May sleep.
-pub(crate) fn runs_a_handler() -> bool {
-    find(|_| true, |resource| resource.runs_current())
+/// Returns the server of which the current task, a worker, polls a connection. May sleep.
+pub(crate) fn polled_by_current() -> Option<ServerId> {
+    find(
+        |record| record.resource.server_name().is_some(),
+        |resource| resource.polled_by_current(),
+    )
 }
 
 /// Calls `f` for all of that kind that is recorded of `module`.
@@ -251,7 +259,7 @@ fn for_each(module: *mut bindings::module, kind: Kind, f: impl Fn(&dyn ModuleRes
         |record| record.is_of(module, kind),
         |resource| {
             f(resource);
-            false
+            None::<()>
         },
     );
 }
@@ -276,7 +284,7 @@ extern "C" fn ktcp_module_going(module: *mut bindings::module) {
     // SAFETY: The caller, the kernel, has the module, and does not free it before its notifiers return.
     if unsafe { shim::ktcp_hold_module(module) } {
         // A module goes once, so the item is not queued now.
-        cleanup::defer(owner);
+        cleanup::defer_module_end(owner);
     } else {
         ktcp_module_shutdown(module);
     }

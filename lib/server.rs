@@ -18,6 +18,11 @@ use crate::{
     },
     stats::Statistics, //
 };
+#[cfg(CONFIG_KUNIT = "y")]
+use crate::{
+    deadlock,
+    kthread, //
+};
 use core::net::SocketAddr;
 use kernel::{
     prelude::*,
@@ -88,6 +93,12 @@ impl KernelTcpServer {
         self.shared.statistics()
     }
 
+    /// Calls `f`, noted as waiting for the end of the server: `EDEADLK` if that waits for the caller.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn while_waited_for<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
+        deadlock::wait_for(kthread::current_waiter(), &*self.handle, f)
+    }
+
     /// Stops the server as dropping it does, but waits `within` at most for connections to send
     /// what is to be sent.
     ///
@@ -95,7 +106,8 @@ impl KernelTcpServer {
     /// they wait for fails, as [`TcpStream::read`](crate::net::TcpStream::read) with `ERESTARTSYS`. One
     /// that does not return all the same delays this; the log says so every ten seconds.
     ///
-    /// Waits as dropping the server does, and is told of `within` where it does not wait.
+    /// Waits as dropping the server does, and is told of `within` where it does not wait. Less than nothing
+    /// counts as nothing, and more than a day as a day.
     pub fn shutdown(self, within: Delta) {
         self.handle.close(Some(within));
     }

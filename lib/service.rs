@@ -61,7 +61,8 @@ use kernel::{
     str::CString,
     sync::{
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
     task::Task,
     time::{
@@ -130,6 +131,8 @@ pub(crate) struct Shared {
     /// Opened when the server begins to stop.
     #[pin]
     pub(crate) stopping: Latch,
+    /// The time of that.
+    stop_began: SetOnce<Instant<Monotonic>>,
     /// Opened when the last connection has left the table of a server that stops.
     #[pin]
     drained: Latch,
@@ -170,6 +173,7 @@ impl Shared {
                 config,
                 addr,
                 stopping <- Latch::new(),
+                stop_began: SetOnce::new(),
                 drained <- Latch::new(),
                 table <- new_mutex!(Table {
                     entries: Slab::new(),
@@ -216,22 +220,22 @@ impl Shared {
         connections.try_for_each(|connection| f(connection))
     }
 
-    /// Returns true if the current task runs the handler in a poll that may sleep. May sleep.
-    pub(crate) fn runs_current(&self) -> bool {
-        self.runs(Task::current_raw().addr())
+    /// Returns true if the current task polls a connection where it may sleep. May sleep.
+    pub(crate) fn is_polled_by_current(&self) -> bool {
+        let task = Task::current_raw().addr();
+        let table = self.table.lock();
+        let mut connections = table.entries.iter().map(|entry| &entry.connection);
+        connections.any(|connection| connection.is_polled_by(task))
     }
 
-    /// Returns true if that task runs the handler in a poll that may sleep. May sleep.
-    pub(crate) fn runs(&self, task: usize) -> bool {
-        let found = self.for_each(|connection| match connection.is_polled_by(task) {
-            true => Err(()),
-            false => Ok(()),
-        });
-        found.is_err()
+    /// Returns for how long the server has been stopping.
+    fn draining_for(&self) -> Delta {
+        let began = self.stop_began.as_ref();
+        began.map_or(Delta::ZERO, |began| began.elapsed())
     }
 
-    /// Which server it is.
-    fn id(&self) -> ServerId {
+    /// Returns the identity of the server.
+    pub(crate) fn id(&self) -> ServerId {
         ServerId::of(&*self.counters)
     }
 
@@ -444,6 +448,8 @@ impl Server {
 
     /// Stops listening and receiving, without waiting for any task. May sleep.
     pub(crate) fn begin_stop(&self) {
+        // The first counts: servers that are asked to stop together drain at the same time.
+        self.shared.stop_began.populate(Instant::now());
         self.shared.stopping.open();
         self.shared.engine.begin_stop();
         for entry in self.shared.table.lock().entries.iter() {
@@ -459,16 +465,16 @@ impl Server {
     pub(crate) fn stop(&mut self, within: Option<Delta>) {
         self.begin_stop();
         let within = within.unwrap_or(self.shared.config.drain);
-        let begin = Instant::<Monotonic>::now();
+        let left = || within - self.shared.draining_for();
         if let Some(acceptor) = self.acceptor.take() {
             // It has the one reference to the handler beside those of the connections, and so may drop it,
             // which takes as long as the handler likes.
-            acceptor.join_by(within);
+            acceptor.join_by(left());
         }
         if let Some(timekeeper) = self.timekeeper.take() {
-            timekeeper.join_by(within);
+            timekeeper.join_by(left());
         }
-        self.shared.drain(within - begin.elapsed());
+        self.shared.drain(left());
         // A `Sender` may keep what is shared for longer: it is to hold no more than it must.
         let mut table = self.shared.table.lock();
         let last = table.finished.take();

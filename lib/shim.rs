@@ -46,9 +46,6 @@ extern "C" {
         name: c_int,
         value: *mut c_int,
     ) -> c_int;
-    pub(crate) fn ktcp_alloc_unbound_workqueue(
-        name: *const c_char,
-    ) -> *mut bindings::workqueue_struct;
     pub(crate) fn ktcp_alloc_wide_workqueue(
         name: *const c_char,
         max_active: c_int,

@@ -82,7 +82,9 @@ pub fn converse<H: Handler>(handler: H, said: &[u8]) -> Result<KVVec<u8>> {
     to_result(unsafe { shim::ktcp_kunit_loopback_up() })?;
     let server = KernelTcpServer::builder(c"kunit").start_unchecked(&NO_MODULE, handler)?;
     let client = TcpStream::connect(&Namespace::current()?, server.local_addr())?;
-    exchange(&client, said)
+    // Noted as a wait for the server, whose end is waited for before this returns: the handler cannot join
+    // the task that plays the client.
+    server.while_waited_for(|| exchange(&client, said))?
 }
 
 /// Says `said` and hears the answer, without either waiting for the other.

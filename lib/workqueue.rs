@@ -58,11 +58,7 @@ use crate::{
         Kind,
         ModuleResource, //
     },
-    shim,
-    stack_list::{
-        self,
-        StackList, //
-    }, //
+    shim, //
 };
 use core::{
     mem::ManuallyDrop,
@@ -135,8 +131,10 @@ where
     }
 }
 
+const WORK_CPU_UNBOUND: c_int = bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int;
+
 /// `WQ_MAX_ACTIVE`, the most items that a workqueue runs at once.
-const MAX_ACTIVE: u32 = 2048;
+pub(crate) const MAX_ACTIVE: u32 = 2048;
 
 /// A workqueue of the library, which sees to it that it is dropped in time. That sleeps until every
 /// item on it has run.
@@ -153,14 +151,6 @@ unsafe impl Send for RawQueue {}
 unsafe impl Sync for RawQueue {}
 
 impl RawQueue {
-    /// A queue whose items run on any CPU, each as soon as it is queued. May sleep.
-    pub(crate) fn unbound(name: &CStr) -> Result<Self> {
-        // SAFETY: `name` is copied.
-        let queue = unsafe { shim::ktcp_alloc_unbound_workqueue(name.as_char_ptr()) };
-        // INVARIANT: The queue is new, so it is ours.
-        NonNull::new(queue).map(Self).ok_or(ENOMEM)
-    }
-
     /// Gives the queue up to the caller, who has to call [`from_raw`](Self::from_raw).
     pub(crate) fn into_raw(self) -> *mut bindings::workqueue_struct {
         ManuallyDrop::new(self).0.as_ptr()
@@ -177,8 +167,8 @@ impl RawQueue {
         Self(unsafe { NonNull::new_unchecked(raw) })
     }
 
-    /// Like [`unbound`](Self::unbound), but at most `max_active` items run at once; see
-    /// [`surely_active`]. May sleep.
+    /// A queue whose items run on any CPU, each as soon as it is queued, but at most `max_active` at once;
+    /// see [`surely_active`]. May sleep.
     pub(crate) fn with_max_active(name: &CStr, max_active: u32) -> Result<Self> {
         // SAFETY: `name` is copied, and C brings any number into its range.
         let queue =
@@ -301,7 +291,8 @@ impl OwnedQueue {
     /// # Errors
     ///
     /// The item itself when the queue was dropped or its module is about to go; and when the item is not
-    /// code of the module whose queue this is, with a line in the log.
+    /// code of the module whose queue this is, with a line in the log. A generic item that another
+    /// module has made is not run and not returned, either, but leaked.
     ///
     /// Any context.
     ///
@@ -429,8 +420,16 @@ impl Unfinished {
     /// Calls `function` as an item of the queue.
     fn run(self, function: impl FnOnce()) {
         let task = Task::current_raw().addr();
-        // Nothing is checked, so nothing fails.
-        let _ = stack_list::with(|| self.0.running.lock(), task, |_, _| Ok(()), function);
+        // There is room: no more run than are unfinished. A panic ends the task without unwinding, so that
+        // what is kept of it is a number and nothing on its stack.
+        let _ = self.0.running.lock().push_within_capacity(task);
+        function();
+        let mut running = self.0.running.lock();
+        if let Some(index) = running.iter().position(|&other| other == task) {
+            let last = running.len() - 1;
+            running.swap(index, last);
+            running.truncate(last);
+        }
     }
 }
 
@@ -459,9 +458,9 @@ struct Listed {
     /// Number of [`Unfinished`] that there are, and that there may be.
     unfinished: Atomic<u32>,
     most: u32,
-    /// The tasks that run closures of it.
+    /// The tasks that run closures of it, with room for all that there may be.
     #[pin]
-    running: SpinLock<StackList<usize>>,
+    running: SpinLock<KVec<usize>>,
     raw: NonNull<bindings::workqueue_struct>,
     /// Taken when it is destroyed. Locked as long as a task waits for the items.
     #[pin]
@@ -497,6 +496,8 @@ impl Listed {
     fn new(module: &'static ThisModule, name: &CStr) -> Result<Arc<Self>> {
         let queue = RawQueue::with_max_active(name, MAX_ACTIVE)?;
         let name = CString::try_from(name)?;
+        let most = OwnedQueue::MAX_UNFINISHED.min(surely_active(MAX_ACTIVE));
+        let running = KVec::with_capacity(most as usize, GFP_KERNEL)?;
         let listed = Arc::pin_init(
             pin_init!(Self {
                 name,
@@ -504,8 +505,8 @@ impl Listed {
                 number: SetOnce::new(),
                 closed: Atomic::new(false),
                 unfinished: Atomic::new(0),
-                most: OwnedQueue::MAX_UNFINISHED.min(surely_active(MAX_ACTIVE)),
-                running <- new_spinlock!(StackList::new()),
+                most,
+                running <- new_spinlock!(running),
                 raw: queue.0,
                 queue <- new_mutex!(Some(queue)),
                 work <- new_work!("ktcp_server::OwnedQueue"),
@@ -548,9 +549,26 @@ impl Listed {
         if self.closed.load(Relaxed) {
             return Err(item);
         }
-        // SAFETY: It is not closed, so that by the type invariant the queue is there until the end of
-        // the critical section.
-        Ok(unsafe { Queue::from_raw(self.raw.as_ptr()) }.enqueue(item))
+        let raw = self.raw.as_ptr();
+        let name: &CStr = &self.name;
+        let module = self.module;
+        // SAFETY: `item` is `Send` and `'static`, as `__enqueue` wants it, and false is returned only if
+        // the item is in a queue already. An item that is kept out is never run, so that it may be
+        // forgotten. The queue is not closed, so that by the type invariant it is there until the end of
+        // the critical section, and with it the module.
+        Ok(unsafe {
+            item.__enqueue(move |work| {
+                // Of a generic item, the crate that has made it has chosen the instance that runs.
+                let runs = (*work)
+                    .func
+                    .map_or(core::ptr::null(), |func| func as *const ());
+                if !registry::is_code_of(module, runs) {
+                    pr_err!("{name}: was to run an item for a module whose code it is not\n");
+                    return true;
+                }
+                bindings::queue_work_on(WORK_CPU_UNBOUND, raw, work)
+            })
+        })
     }
 
     /// Calls `block`, which waits for the items; fails with `EDEADLK` when one of them waits for the

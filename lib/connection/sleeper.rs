@@ -4,6 +4,7 @@
 
 use crate::shim;
 use kernel::{
+    bindings,
     sync::{
         atomic::{
             Atomic,
@@ -26,9 +27,16 @@ pub(crate) type InterruptLock = SpinLock<()>;
 /// # Invariants
 ///
 /// `task` is 0, or the task that is between [`enter`](Self::enter) and [`leave`](Self::leave), with or
-/// without `INTERRUPTED`. With it, that task is still there, and `leave` waits for the lock.
+/// without `INTERRUPTED`. Of a worker this value has a reference meanwhile: one whose handler panics
+/// exits and never leaves. The other tasks that poll are threads, of which the server has references.
 pub(crate) struct Sleeper {
     task: Atomic<usize>,
+}
+
+#[inline]
+fn is_worker() -> bool {
+    // SAFETY: Only reads flags of the current task.
+    unsafe { shim::ktcp_in_worker() }
 }
 
 impl Sleeper {
@@ -42,7 +50,11 @@ impl Sleeper {
     /// Begins a poll by the current task, which has the right to run.
     #[inline]
     pub(crate) fn enter(&self) {
-        // INVARIANT: The right to run makes it the only one.
+        if is_worker() {
+            // SAFETY: The current task is valid.
+            unsafe { bindings::get_task_struct(Task::current_raw()) };
+        }
+        // INVARIANT: The right to run makes it the only one, and a worker has its reference.
         self.task.store(Task::current_raw().addr(), Relaxed);
     }
 
@@ -54,6 +66,11 @@ impl Sleeper {
         // INVARIANT: There is none any more.
         if self.task.cmpxchg(task, 0, Full).is_err() {
             self.leave_interrupted(lock);
+        }
+        if is_worker() {
+            // SAFETY: `enter` took a reference of this task, and by the type invariant it is not used any
+            // more.
+            unsafe { bindings::put_task_struct(Task::current_raw()) };
         }
     }
 
@@ -80,11 +97,10 @@ impl Sleeper {
         if task == 0 || task & INTERRUPTED != 0 {
             return;
         }
-        // INVARIANT: If the exchange succeeds the task has not left, and waits for the lock before it
-        // does.
+        // INVARIANT: If the exchange succeeds the task has not left, and takes the lock before it does.
         if self.task.cmpxchg(task, task | INTERRUPTED, Full).is_ok() {
-            // SAFETY: By the type invariants the task is there as long as we have the lock. The address
-            // is that of `current`, which C has given out.
+            // SAFETY: By the type invariants there is a reference of the task, which it gives up behind the
+            // lock only. The address is that of `current`, which C has given out.
             unsafe { shim::ktcp_interrupt_kthread(core::ptr::with_exposed_provenance_mut(task)) };
         }
     }

@@ -111,14 +111,14 @@ EXPORT_SYMBOL_GPL(ktcp_module_is_live);
 /*
  * Keeps the memory of a module that is going until ktcp_release_module(): in
  * free_module(), before anything of it is freed, mod_kobject_put() waits for the
- * last reference on its kobject. False where modules have none: then the caller
- * has to be done before it lets the module go on.
+ * last reference on its kobject. False where there is none, be it that modules
+ * have no kobjects or that this one has failed to load: load_module() frees it then
+ * without waiting, and the caller has to be done before it lets the module go on.
  */
 bool ktcp_hold_module(struct module *module)
 {
 #if defined(CONFIG_MODULES) && defined(CONFIG_SYSFS)
-	kobject_get(&module->mkobj.kobj);
-	return true;
+	return kobject_get_unless_zero(&module->mkobj.kobj);
 #else
 	return false;
 #endif
@@ -141,7 +141,7 @@ EXPORT_SYMBOL_GPL(ktcp_release_module);
 bool ktcp_module_has(const struct module *module, const void *code)
 {
 	if (module)
-		return within_module((unsigned long)code, module);
+		return within_module_core((unsigned long)code, module);
 #ifdef MODULE
 	return false;
 #else
@@ -214,12 +214,6 @@ void ktcp_param_copy(void *to, const void *from, size_t len)
 EXPORT_SYMBOL_GPL(ktcp_param_copy);
 
 /* alloc_workqueue() is a macro. */
-struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name)
-{
-	return alloc_workqueue("%s", WQ_UNBOUND, 0, name);
-}
-EXPORT_SYMBOL_GPL(ktcp_alloc_unbound_workqueue);
-
 struct workqueue_struct *ktcp_alloc_wide_workqueue(const char *name, int max_active)
 {
 	return alloc_workqueue("%s", WQ_UNBOUND, max_active, name);

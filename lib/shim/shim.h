@@ -67,7 +67,6 @@ void ktcp_unbind_kthread(struct task_struct *task);
 void ktcp_sched_batch(void);
 void ktcp_wipe(void *memory, size_t len);
 void ktcp_param_copy(void *to, const void *from, size_t len);
-struct workqueue_struct *ktcp_alloc_unbound_workqueue(const char *name);
 struct workqueue_struct *ktcp_alloc_wide_workqueue(const char *name, int max_active);
 unsigned int ktcp_surely_active(unsigned int max_active);
 

@@ -18,7 +18,8 @@ def leaks(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A lab whose guests have modules that leak."""
     folder = tmp_path_factory.mktemp("modules")
     modules = [
-        build_module(lab.kernel, name, folder) for name in ("leaky", "leaky_threads", "torn")
+        build_module(lab.kernel, name, folder)
+        for name in ("leaky", "leaky_threads", "torn", "doomed")
     ]
     own = Lab(lab.kernel, [*lab.modules, *modules], lab.accel, "misuse")
     yield own
@@ -85,3 +86,12 @@ def test_what_outlives_a_module_is_none_of_its_code(lab: Lab) -> None:
     symbols = subprocess.run(["nm", kecho], check=True, capture_output=True, text=True).stdout
     assert "ktcp_server" in symbols
     assert "WorkItemPointer" not in symbols
+
+
+def test_a_thread_of_a_module_that_does_not_load_ends_before_it(machine: vm.Guest) -> None:
+    for _ in range(5):
+        outcome = machine.run("insmod /modules/doomed.ko go=1 number=300")
+        assert outcome.status != 0
+        names = machine.must("cat /proc/[0-9]*/comm 2>/dev/null; true")
+        assert "doomed/thread" not in names
+    assert machine.dmesg().count("doomed: the thread ends") == 5

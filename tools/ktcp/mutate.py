@@ -200,8 +200,8 @@ MUTATIONS = (
     Mutation(
         "a handler waits for its own server, as far as a circle is not seen",
         "lib/handle.rs",
-        "kthread::is_of_a_server() || ",
-        "false && ",
+        "    kthread::is_of_a_server()\n",
+        "    kthread::is_of_a_server() && false\n",
         "ktcp_circles_event_loop",
     ),
     Mutation(
@@ -214,8 +214,8 @@ MUTATIONS = (
     Mutation(
         "a server does not know its own threads",
         "lib/handle.rs",
-        "waiter.server == Some(ServerId::of(&*shared.counters))",
-        "waiter.server.is_some_and(|_| false)",
+        "shared.is_some_and(|shared| waiter.server == Some(shared.id()))",
+        "shared.is_some_and(|_| waiter.is_worker && !waiter.is_worker)",
         "ktcp_circles_event_loop",
     ),
     Mutation(
@@ -228,8 +228,8 @@ MUTATIONS = (
     Mutation(
         "a deadline that was given in a handler is forgotten",
         "lib/handle.rs",
-        "            self.within.populate(within);\n",
-        "            let _ = within;\n",
+        "                .populate(within.clamp(Delta::ZERO, LONGEST_DRAIN));\n",
+        "                .populate(LONGEST_DRAIN.max(within));\n",
         "ktcp_circles_kthread",
     ),
     Mutation(
