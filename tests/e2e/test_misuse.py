@@ -94,4 +94,6 @@ def test_a_thread_of_a_module_that_does_not_load_ends_before_it(machine: vm.Gues
         assert outcome.status != 0
         names = machine.must("cat /proc/[0-9]*/comm 2>/dev/null; true")
         assert "doomed/thread" not in names
-    assert machine.dmesg().count("doomed: the thread ends") == 5
+    # Some insmod try twice.
+    log = machine.dmesg()
+    assert log.count("doomed: the thread ends") == log.count("invalid for parameter `number'") >= 5
