@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ktcp import accel, debug, kernel, module, run, vm
+from ktcp import accel, debug, distribution, kernel, module, run, vm
 from ktcp.conversation import Address
 from tests.e2e.lab import Lab, build_module, crowd_program, serve
 from .leaks import INTENDED, leaks
@@ -50,7 +50,7 @@ NO_SHEAVES = "slab_debug=F"
 
 @pytest.fixture(scope="session")
 def lab(debug_kernel: kernel.Kernel, modules: list[Path]) -> Iterator[Lab]:
-    chosen = accel.choose(kernel.prepare())
+    chosen = accel.choose(distribution.prepare())
     files = crowd_program()
     lab = Lab(debug_kernel, modules, chosen, "debug", files=files, **options(NO_SHEAVES))
     yield lab

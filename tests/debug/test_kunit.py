@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import accel, kernel, splat, ui, vm
+from ktcp import accel, distribution, kernel, splat, ui, vm
 from ktcp.module import CHECKOUT
 from tests.e2e.lab import Lab, build_module
 from .conftest import options
@@ -55,7 +55,7 @@ def machine(
 ) -> Iterator[vm.Guest]:
     """A guest of its own, with the suites: some of them leak on purpose."""
     mistaken = build_module(debug_kernel, "mistaken", tmp_path_factory.mktemp("modules"))
-    chosen = accel.choose(kernel.prepare())
+    chosen = accel.choose(distribution.prepare())
     # Those leaks are not looked for.
     no_leaks = options("kmemleak=off")
     own = Lab(debug_kernel, [*modules, mistaken], chosen, "suites", **no_leaks)

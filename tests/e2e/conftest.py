@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import accel, kernel, module, run, vm
+from ktcp import accel, distribution, module, run, vm
 from ktcp.conversation import Address
 from . import web
 from .lab import Lab, build_module
@@ -17,7 +17,7 @@ from .web import Web
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    chosen = kernel.prepare()
+    chosen = distribution.prepare()
     modules = module.build(chosen, quiet=True)
     lab = Lab(chosen, modules.glob("*.ko"), accel.choose(chosen))
     yield lab

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import apt, index, kernel, ui
+from ktcp import apt, distribution, host_crates, image, index, kconfig, kernel, symbols, ui
 
 CANDIDATE = index.Candidate(
     "7.3", "cloud-amd64", "7.3.4-1", "7.3.4+deb13-cloud-amd64", ("linux-binary", "linux-modules")
@@ -31,17 +31,17 @@ SYMVERS = """\
 
 def test_the_symbols_are_those_of_the_image(tmp_path: Path) -> None:
     (tmp_path / "exports_core_generated.h").write_text(EXPORTS)
-    ours = kernel.generated_symbols(tmp_path)
-    theirs = kernel.exported_symbols(SYMVERS)
+    ours = symbols.generated(tmp_path)
+    theirs = symbols.exported(SYMVERS)
     assert theirs == {"_RNvCs1_4core1a", "_RNvCs1_6kernel1b"}
-    kernel.compare_symbols(ours, theirs, {}, "rustc 1.85.1")
+    symbols.compare(ours, theirs, {}, "rustc 1.85.1")
 
 
 @pytest.mark.parametrize("theirs", [{"_R1"}, {"_R1", "_R2", "_R3"}, {"_R8", "_R9"}, set()])
 def test_other_symbols_stop_it(theirs: set[str]) -> None:
     config = {"CONFIG_RUSTC_VERSION_TEXT": "rustc 1.99.0"}
     with pytest.raises(ui.Fail) as failure:
-        kernel.compare_symbols({"_R1", "_R2"}, theirs, config, "rustc 1.85.1")
+        symbols.compare({"_R1", "_R2"}, theirs, config, "rustc 1.85.1")
     assert "would not load" in failure.value.message
     assert "rustc 1.99.0" in failure.value.message and "rustc 1.85.1" in failure.value.message
     assert "make clean-cache" in failure.value.hint
@@ -49,15 +49,15 @@ def test_other_symbols_stop_it(theirs: set[str]) -> None:
 
 def test_no_symbols_at_all_are_no_match() -> None:
     with pytest.raises(ui.Fail):
-        kernel.compare_symbols(set(), set(), {}, "rustc 1.85.1")
+        symbols.compare(set(), set(), {}, "rustc 1.85.1")
 
 
 def test_configurations() -> None:
     theirs = '# Linux/x86 7.3.4\nCONFIG_CC_VERSION_TEXT="gcc-14 (19)"\nCONFIG_RUST=y\nCONFIG_A=m\n'
     same = theirs.replace("(19)", "(20)")
-    assert kernel.compare_configs(theirs, same) == ""
+    assert kconfig.compare(theirs, same) == ""
     other = theirs.replace("CONFIG_RUST=y", "# CONFIG_RUST is not set")
-    assert kernel.compare_configs(theirs, other) == "-CONFIG_RUST=y\n+# CONFIG_RUST is not set"
+    assert kconfig.compare(theirs, other) == "-CONFIG_RUST=y\n+# CONFIG_RUST is not set"
 
 
 @pytest.mark.parametrize("program", ["zstd", "xz"])
@@ -65,13 +65,13 @@ def test_an_image_is_unpacked(program: str) -> None:
     elf = b"\x7fELF" + bytes(range(256)) * 64
     packed = subprocess.run([program, "-c"], input=elf, check=True, capture_output=True).stdout
     packed += len(elf).to_bytes(4, "little")
-    image = bytearray(3 * 512)
-    image[0x1F1] = 2
-    struct.pack_into("<II", image, 0x248, 100, len(packed))
-    assert kernel.unpacked(bytes(image) + bytes(100) + packed + bytes(1000)) == elf
+    packed_image = bytearray(3 * 512)
+    packed_image[0x1F1] = 2
+    struct.pack_into("<II", packed_image, 0x248, 100, len(packed))
+    assert image.unpacked(bytes(packed_image) + bytes(100) + packed + bytes(1000)) == elf
     # Of what is packed in another way nothing is known.
-    image[0x1F1] = 1
-    assert kernel.unpacked(bytes(image) + bytes(5000)) is None
+    packed_image[0x1F1] = 1
+    assert image.unpacked(bytes(packed_image) + bytes(5000)) is None
 
 
 def _serve_headers(monkeypatch: pytest.MonkeyPatch, config: str) -> list[str]:
@@ -88,7 +88,7 @@ def _serve_headers(monkeypatch: pytest.MonkeyPatch, config: str) -> list[str]:
         (files / "Module.symvers").write_text(SYMVERS)
 
     monkeypatch.setattr(apt, "unpack", unpack)
-    monkeypatch.setattr(kernel, "resolve", lambda: CANDIDATE)
+    monkeypatch.setattr(distribution, "resolve", lambda: CANDIDATE)
     return fetched
 
 
@@ -97,7 +97,7 @@ def test_a_kernel_without_rust_is_told_before_anything_large_is_fetched(
 ) -> None:
     fetched = _serve_headers(monkeypatch, "CONFIG_MODULES=y\n# CONFIG_RUST is not set\n")
     with pytest.raises(ui.Fail) as failure:
-        kernel.prepare()
+        distribution.prepare()
     assert "built without Rust" in failure.value.message
     assert fetched == [CANDIDATE.headers_package]
     assert not list(folder.glob("kernels/*/packages"))
@@ -109,16 +109,16 @@ def test_a_fetch_that_fails_leaves_nothing_and_is_tried_again(
     fetched = _serve_headers(monkeypatch, "CONFIG_RUST=y\n")
     for attempt in (1, 2):
         with pytest.raises(ui.Fail, match="the archive is gone"):
-            kernel.prepare()
+            distribution.prepare()
         assert fetched.count(CANDIDATE.headers_package) == attempt
         assert not list(folder.glob("kernels/*/packages"))
 
 
 def test_too_little_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched = _serve_headers(monkeypatch, "CONFIG_RUST=y\n")
-    monkeypatch.setattr(kernel, "NEEDED_GIB", 1 << 20)
+    monkeypatch.setattr(distribution, "NEEDED_GIB", 1 << 20)
     with pytest.raises(ui.Fail) as failure:
-        kernel.prepare()
+        distribution.prepare()
     assert "MiB are free" in failure.value.message
     assert "KTCP_CACHE=" in failure.value.hint
     assert not fetched
@@ -143,7 +143,7 @@ def no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_no_network_and_nothing_prepared(no_network: Path) -> None:
     with pytest.raises(ui.Fail) as failure:
-        kernel.resolve()
+        distribution.resolve()
     assert "does not answer" in failure.value.message
     assert "check the network" in failure.value.hint
 
@@ -155,10 +155,10 @@ def test_no_network_but_a_prepared_kernel(
     build = folder / f"build-{kernel.compilers()}"
     build.mkdir(parents=True)
     with pytest.raises(ui.Fail):
-        kernel.resolve()  # It is not complete.
-    key = f"{kernel.LAYOUT} {CANDIDATE.version} {CANDIDATE.release}"
+        distribution.resolve()  # It is not complete.
+    key = f"{distribution.LAYOUT} {CANDIDATE.version} {CANDIDATE.release}"
     (build / ".complete").write_text(key)
-    assert kernel.resolve().release == CANDIDATE.release
+    assert distribution.resolve().release == CANDIDATE.release
     assert "in the cache" in capsys.readouterr().err
 
 
@@ -186,7 +186,7 @@ def test_crates_are_lent_with_their_commands(
     with ui.Progress("lend") as progress:
         arguments = (tmp_path / "tree", ours, ["touch", str(configured)], progress)
         (tmp_path / "tree").mkdir()
-        kernel.lend_host_crates(lender, *arguments)
+        host_crates.lend(lender, *arguments)
         lent = {path.name: path for path in (ours / "rust/host").iterdir()}
         assert lent["liba.rlib"].read_text() == (host / "liba.rlib").read_text()
         assert lent[".liba.rlib.cmd"].read_text() == f"{ours}/rust/host {tmp_path}/tree/rust"
@@ -196,5 +196,5 @@ def test_crates_are_lent_with_their_commands(
         assert times == sorted(times)
         # Once a build has begun, they are its own.
         lent["liba.rlib"].write_text("made here")
-        kernel.lend_host_crates(lender, *arguments)
+        host_crates.lend(lender, *arguments)
         assert lent["liba.rlib"].read_text() == "made here"

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import time
 from pathlib import Path
 
-from . import cache, index, ui
+from . import cache, cli, index, ui
 
 # In the build root, for the index is its own.
 UPDATED = Path("/var/lib/apt/ktcp-updated")
@@ -109,3 +110,16 @@ def unpack(packages: list[str], version: str, into: Path, progress: ui.Progress)
         subprocess.run(["dpkg-deb", "-x", str(deb), str(into)], check=True)
         deb.unlink()
     debs.rmdir()
+
+
+# --- The command line ---
+
+
+def _update_command(_arguments: argparse.Namespace) -> int:
+    update()
+    return 0
+
+
+def register(subparsers: cli.Subparsers) -> None:
+    command = subparsers.add_parser("update", help="refresh the package index")
+    command.set_defaults(call=_update_command)

@@ -12,7 +12,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from . import cache, cli, kernel, kunit, module, ui
+from . import cache, cli, distribution, kernel, kunit, module, ui
 
 OBJECT = re.compile(r"^obj-\S.*:?\+?= *(\w+)\.o *$", re.MULTILINE)
 
@@ -65,7 +65,7 @@ def build(prepared: kernel.Kernel, folder: Path) -> Path:
 
 def _build_command(arguments: argparse.Namespace) -> int:
     name_of(arguments.folder)
-    print(build(kernel.prepare(), arguments.folder))
+    print(build(distribution.prepare(), arguments.folder))
     return 0
 
 

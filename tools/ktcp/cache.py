@@ -38,6 +38,17 @@ def log(name: str) -> Path:
     return root() / "log" / f"{name}.log"
 
 
+def check_disk(needed_gib: int) -> None:
+    """Raises `Fail` unless there is that much room for a kernel."""
+    free = shutil.disk_usage(root()).free
+    if free < needed_gib << 30:
+        raise ui.Fail(
+            f"only {free >> 20} MiB are free in {root()}, and a kernel needs "
+            f"{needed_gib << 10} MiB",
+            "free some space, or set KTCP_CACHE= to a folder on a larger disk",
+        )
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Holds the lock file `path`, so that two runs at once take turns."""

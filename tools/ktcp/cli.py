@@ -21,9 +21,9 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 # The module of each command; it is imported only when its command is called.
 COMMANDS = {
-    "prepare": "kernel",
+    "prepare": "distribution",
     "prepare-debug": "debug",
-    "update": "kernel",
+    "update": "apt",
     "modules": "module",
     "rust-analyzer": "module",
     "build-module": "author",

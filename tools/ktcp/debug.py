@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-from . import cache, cli, kernel, lanes, ui
+from . import cache, cli, distribution, host_crates, kernel, lanes, ui
 
 # Part of the key: raise it when what is made below changes.
 LAYOUT = "1"
@@ -54,7 +54,7 @@ def _build(build: Path, progress: ui.Progress) -> None:
 
 def prepare() -> kernel.Kernel:
     """The debug kernel of the newest version, made if need be."""
-    stock = kernel.prepare()
+    stock = distribution.prepare()
     config = hashlib.sha256(CONFIG.read_bytes()).hexdigest()[:8]
     folder = cache.root() / "kernels" / f"debug_{stock.version}-{config}"
     build = folder / f"build-{kernel.compilers()}"
@@ -62,11 +62,11 @@ def prepare() -> kernel.Kernel:
     steps = ui.Steps(2)
     with cache.once(build, key) as needed:
         if needed:
-            kernel.check_disk(NEEDED_GIB)
+            cache.check_disk(NEEDED_GIB)
             with steps.step("configure the debug kernel") as progress:
                 _configure(stock.source, build, progress)
                 make = kernel.run_make(build, *TOOLCHAIN)
-                kernel.lend_host_crates(stock, stock.source, build, make, progress)
+                host_crates.lend(stock, stock.source, build, make, progress)
             with steps.step("build it, once: some ten minutes on two cores") as progress:
                 _build(build, progress)
     return dataclasses.replace(

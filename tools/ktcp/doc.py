@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import cli, kernel, module, ui
+from . import cli, distribution, kernel, module, ui
 
 CRATE = "ktcp_server"
 OUTPUT = module.BUILD / "doc"
@@ -108,7 +108,7 @@ def build(prepared: kernel.Kernel) -> Path:
 
 
 def _doc_command(_arguments: argparse.Namespace) -> int:
-    page = build(kernel.prepare())
+    page = build(distribution.prepare())
     print(page.relative_to(module.CHECKOUT))
     return 0
 

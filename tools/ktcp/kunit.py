@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import cache, cli, join, kernel, lanes, splat, ui
+from . import cache, cli, distribution, host_crates, join, kernel, lanes, splat, ui
 
 # Seconds after which a kernel that hangs is ended.
 TIMEOUT = int(os.environ.get("KTCP_KUNIT_SECONDS", "300"))
@@ -97,7 +97,7 @@ def _build(prepared: kernel.Kernel, tree: Path, build: Path) -> None:
     with steps.step("configure user-mode Linux") as progress:
         command = _kunit_py("config", tree, build)
         ui.run_logged(command, cache.log("kunit-config"), progress, cwd=tree)
-        kernel.lend_host_crates(prepared, tree, build, make, progress)
+        host_crates.lend(prepared, tree, build, make, progress)
     # `kunit.py run` would build too, but without a sign of life.
     with steps.step("build user-mode Linux with the library and its suites") as progress:
         command, log = lanes.yielding(make, lanes.NICE_FIRST), cache.log("kunit-build")
@@ -174,7 +174,7 @@ def runs(case: str | None = None, times: int = 1, user: Path | None = None) -> I
 
     With `user`, the module in that folder is built in as well.
     """
-    prepared = kernel.prepare()
+    prepared = distribution.prepare()
     folder = _folder(prepared)
     build = folder / "build"
     with cache.locked(folder.with_name(f".{folder.name}.lock")):

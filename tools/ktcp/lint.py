@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, cli, doc, kernel, model, module, ui
+from . import cache, cli, distribution, doc, kernel, model, module, ui
 from .lab import programs
 
 CHECKOUT = module.CHECKOUT
@@ -100,7 +100,7 @@ def _said(command: list[str], folder: Path) -> str:
 
 @functools.cache
 def _kernel() -> kernel.Kernel:
-    return kernel.prepare()
+    return distribution.prepare()
 
 
 def _rustfmt_command() -> list[str]:

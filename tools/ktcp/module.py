@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from . import analyzer, cache, cli, crates, kernel, ui
+from . import analyzer, cache, cli, crates, distribution, kernel, ui
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD = CHECKOUT / "build"
@@ -93,7 +93,7 @@ def clippy(prepared: kernel.Kernel) -> subprocess.CompletedProcess[str]:
 
 
 def _modules_command(_arguments: argparse.Namespace) -> int:
-    prepared = kernel.prepare()
+    prepared = distribution.prepare()
     output = build(prepared)
     RELEASE_FILE.write_text(prepared.release + "\n")
     hand_over(BUILD)
@@ -103,7 +103,7 @@ def _modules_command(_arguments: argparse.Namespace) -> int:
 
 
 def _rust_analyzer_command(_arguments: argparse.Namespace) -> int:
-    prepared = kernel.prepare()
+    prepared = distribution.prepare()
     output = build(prepared, quiet=True)
     run(external(prepared, output, "-s", "rust-analyzer"))
     project = CHECKOUT / "rust-project.json"

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from . import accel, cli, conversation, kernel, module, terminal, ui, vm
+from . import accel, cli, conversation, distribution, module, terminal, ui, vm
 from .conversation import Address
 
 # kecho's own default; it is the port of this machine that can be chosen.
@@ -95,7 +95,7 @@ def run() -> None:
     address = (vm.LOCALHOST, port())
     vm.check_port(address[1])
     with times.stage("kernel"):
-        chosen = kernel.prepare()
+        chosen = distribution.prepare()
     with times.stage("modules"):
         modules = module.build(chosen, quiet=True)
     with times.stage("choice of KVM or TCG"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import accel, kernel, module, ui, vm
+from .. import accel, distribution, kernel, module, ui, vm
 from . import programs, servers, web
 from .servers import Server
 
@@ -39,7 +39,7 @@ class Laboratory:
     @staticmethod
     def prepare() -> Laboratory:
         """Builds everything that the guests need."""
-        chosen = kernel.prepare()
+        chosen = distribution.prepare()
         modules = module.build(chosen, quiet=True)
         return Laboratory(chosen, tuple(modules.glob("*.ko")), {**programs.files(), **web.files()})
 
