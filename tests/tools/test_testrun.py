@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import lanes, testrun, ui
-from ktcp.testrun import Counts, Ring
+from ktcp import lanes, pytest_run, testrun, ui
+from ktcp.counts import Counts
+from ktcp.rings import Ring
 
 SUITE = """
 import pytest
@@ -47,7 +48,7 @@ def suite(folder: Path) -> Path:
 
 @pytest.mark.parametrize("workers", WORKERS)
 def test_counts_of_pytest(suite: Path, workers: int, capsys: pytest.CaptureFixture[str]) -> None:
-    counts = testrun.pytest("small", str(suite), "", workers)
+    counts = pytest_run.run("small", str(suite), "", workers)
     assert (counts.passed, counts.failed, counts.skipped) == (3, 4, 1)
     assert counts.log is not None and "one is not two" in counts.log.read_text()
     shown = capsys.readouterr().out
@@ -57,34 +58,34 @@ def test_counts_of_pytest(suite: Path, workers: int, capsys: pytest.CaptureFixtu
 
 
 def test_one_case(suite: Path) -> None:
-    counts = testrun.pytest("small", str(suite), "good")
+    counts = pytest_run.run("small", str(suite), "good")
     assert (counts.passed, counts.failed, counts.skipped) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("workers", WORKERS)
 def test_no_such_case(suite: Path, workers: int) -> None:
     with pytest.raises(ui.Fail, match="no test of .* matches CASE=nothing"):
-        testrun.pytest("small", str(suite), "nothing", workers)
+        pytest_run.run("small", str(suite), "nothing", workers)
 
 
 @pytest.mark.parametrize("workers", WORKERS)
 def test_suite_that_cannot_be_read(suite: Path, workers: int) -> None:
     (suite / "test_small.py").write_text("import nothing_of_that_name")
-    assert testrun.pytest("small", str(suite), "", workers).failed == 1
+    assert pytest_run.run("small", str(suite), "", workers).failed == 1
 
 
 @pytest.mark.parametrize("workers", WORKERS)
 def test_share_of_the_whole(suite: Path, workers: int) -> None:
-    counts = testrun.pytest("small", str(suite), "", workers)
+    counts = pytest_run.run("small", str(suite), "", workers)
     assert counts.log is not None
-    shares = [testrun.PROGRESS.search(line) for line in counts.log.read_text().splitlines()]
+    shares = [pytest_run.PROGRESS.search(line) for line in counts.log.read_text().splitlines()]
     found = [int(share[1] or share[2]) for share in shares if share]
     assert len(found) >= 8 and found[-1] == 100
 
 
 def test_pytest_that_does_not_start(folder: Path) -> None:
     with pytest.raises(ui.Fail, match="pytest ended with status 4"):
-        testrun.pytest("small", str(folder / "none"), "")
+        pytest_run.run("small", str(folder / "none"), "")
 
 
 def test_closing_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +144,7 @@ def test_number_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def small_rings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+def small_rings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Ring]:
     """A `python3 -m ktcp` with rings of its own: `good` passes, `bad` fails, `dead` dies."""
     program = folder / "python"
     program.write_text(
@@ -158,13 +159,13 @@ def small_rings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     )
     program.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(program))
-    rings = {name: ring(name, lambda _: Counts(0, 0)) for name in ("good", "bad", "dead")}
-    monkeypatch.setattr(testrun, "RINGS", rings)
-    return program
+    return [ring(name, lambda _: Counts(0, 0)) for name in ("good", "bad", "dead")]
 
 
-def test_rings_beside_each_other(small_rings: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    good, bad, dead = testrun.RINGS.values()
+def test_rings_beside_each_other(
+    small_rings: list[Ring], capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, dead = small_rings
     assert testrun.run_beside([good, dead, bad]) == 1
     shown = capsys.readouterr()
     assert shown.out.splitlines()[-1] == "4 passed, 3 failed"
