@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import accel, distribution, module, run, vm
+from ktcp import accel, distribution, module, run, vm, wires
 from ktcp.conversation import Address
 from . import web
 from .lab import Lab, build_module
@@ -48,7 +48,7 @@ def kecho(lab: Lab, guest: vm.Guest) -> Address:
 @pytest.fixture(scope="module")
 def server(lab: Lab) -> Iterator[Web]:
     """A guest of its own, with the library and a tree that khttpd can give out."""
-    address = (vm.LOCALHOST, vm.free_port())
+    address = (wires.LOCALHOST, wires.free_port())
     with web.new_guest(lab, address[1]) as guest:
         guest.must(web.SETUP)
         guest.must("insmod /modules/ktcp_server.ko")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ktcp import author, conversation, module, run, vm
+from ktcp import author, conversation, module, run, vm, wires
 from ktcp.conversation import Address
 from ktcp.kernel import Kernel
 from ktcp.lab import programs
@@ -82,11 +82,11 @@ class Lab:
         self.accel = accel
         self.name = name
         self.options = options
-        self.address: Address = (vm.LOCALHOST, 0)
+        self.address: Address = (wires.LOCALHOST, 0)
         self._guest: vm.Guest | None = None
 
     def new_guest(self, name: str, port: int) -> vm.Guest:
-        forwards = [vm.Forward(port, PORT)]
+        forwards = [wires.Forward(port, PORT)]
         return vm.Guest(
             self.kernel,
             self.modules,
@@ -98,7 +98,7 @@ class Lab:
 
     def lend(self) -> vm.Guest:
         if self._guest is None:
-            self.address = (vm.LOCALHOST, vm.free_port())
+            self.address = (wires.LOCALHOST, wires.free_port())
             self._guest = self.new_guest(self.name, self.address[1]).__enter__()
         return self._guest
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import conversation, userland, vm
+from ktcp import conversation, userland, vm, wires
 from .lab import PORT, Lab
 
 PROGRAMS = {
@@ -35,12 +35,12 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=30) as co
         sys.stdout.buffer.write(received)
 """
 
-CABLE = vm.Tap("ktcp-test", "cable")
+CABLE = wires.Tap("ktcp-test", "cable")
 OUTSIDE, INSIDE = "fd09::1", "fd09::2"
 
 
 @pytest.fixture(scope="module")
-def cable() -> Iterator[vm.Tap | None]:
+def cable() -> Iterator[wires.Tap | None]:
     """A cable whose end outside is in a network namespace of its own; none where none can be."""
     if not Path("/dev/net/tun").exists():
         yield None
@@ -59,7 +59,7 @@ def cable() -> Iterator[vm.Tap | None]:
 
 
 @pytest.fixture(scope="module")
-def people(lab: Lab, cable: vm.Tap | None) -> Iterator[Lab]:
+def people(lab: Lab, cable: wires.Tap | None) -> Iterator[Lab]:
     """A lab whose guests have the programs of the build root, and the cable."""
     files = {
         **userland.programs(["nc", "socat", "telnet"]),
@@ -100,7 +100,7 @@ def test_program_in_the_guest(machine: vm.Guest, program: str, host: str) -> Non
     ids=lambda command: command[0],
 )
 def test_program_outside_by_ipv6(
-    cable: vm.Tap | None, machine: vm.Guest, command: list[str]
+    cable: wires.Tap | None, machine: vm.Guest, command: list[str]
 ) -> None:
     if cable is None:
         pytest.skip("this machine has no /dev/net/tun")

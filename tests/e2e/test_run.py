@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import conversation, vm
+from ktcp import conversation, wires
 from .lab import Lab, eventually
 from .pseudo import CTRL_C, CTRL_D, Terminal
 
@@ -23,7 +23,7 @@ READY_SECONDS = 60
 @pytest.fixture
 def port(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A free port for `make run`; the laboratory has built what it needs."""
-    number = vm.free_port()
+    number = wires.free_port()
     monkeypatch.setenv("PORT", str(number))
     yield number
 
@@ -36,7 +36,7 @@ def virtual_machines(port: int) -> list[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue  # it has just ended
-        if f"hostfwd=tcp:{vm.LOCALHOST}:{port}-".encode() in command:
+        if f"hostfwd=tcp:{wires.LOCALHOST}:{port}-".encode() in command:
             found.append(int(folder.name))
     return found
 

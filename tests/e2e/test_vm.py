@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import control, ui, vm
+from ktcp import control, qemu, ui, vm, wires
 from .lab import Lab, eventually
 
 EVERY_VALUE = bytes(range(256))
@@ -65,7 +65,7 @@ def test_failed_command_says_why(guest: vm.Guest) -> None:
 def test_complaint_of_the_kernel_fails_the_block(lab: Lab) -> None:
     word = secrets.token_hex(4)
     with pytest.raises(ui.Fail, match=f"(?s)the guest's kernel complains.*{word}"):
-        with lab.new_guest("complaint", vm.free_port()) as guest:
+        with lab.new_guest("complaint", wires.free_port()) as guest:
             guest.must(f"echo 'BUG: this is a test {word}' >/dev/kmsg")
 
 
@@ -114,11 +114,11 @@ def test_guest_that_boots_badly_is_started_again(
     fault: str,
     times: int,
 ) -> None:
-    qemu = tmp_path / "qemu"
+    program = tmp_path / "qemu"
     script = QEMU.format(count=str(tmp_path / "count"), times=times, fault=FAULTS[fault])
-    qemu.write_text(f"#!{sys.executable}\n{script}")
-    qemu.chmod(0o755)
-    monkeypatch.setattr(vm, "QEMU", str(qemu))
+    program.write_text(f"#!{sys.executable}\n{script}")
+    program.chmod(0o755)
+    monkeypatch.setattr(qemu, "QEMU", str(program))
     with pytest.raises(ui.Fail, match=fault) if times == vm.STARTS else nullcontext():
         with vm.Guest(lab.kernel, accel="tcg", name="again"):
             pass
@@ -130,6 +130,6 @@ def test_guest_that_boots_badly_is_started_again(
 def test_guest_that_crashes_fails_with_its_last_words(lab: Lab) -> None:
     # Twice: at the command that it was busy with, and at the end of the block.
     with pytest.raises(ui.Fail, match="(?s)the guest has ended.*sysrq triggered crash"):
-        with lab.new_guest("crash", vm.free_port()) as guest:
+        with lab.new_guest("crash", wires.free_port()) as guest:
             with pytest.raises(ui.Fail, match="(?s)the guest ended during.*sysrq triggered crash"):
                 guest.must("echo c >/proc/sysrq-trigger; sleep 60", timeout=60)

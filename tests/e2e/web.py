@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ktcp import run, userland, vm
+from ktcp import run, userland, vm, wires
 from ktcp.conversation import Address
 from .lab import Lab, loaded
 
@@ -68,7 +68,7 @@ def new_guest(lab: Lab, port: int) -> vm.Guest:
         lab.modules,
         accel=lab.accel,
         name="http",
-        forwards=[vm.Forward(port, PORT)],
+        forwards=[wires.Forward(port, PORT)],
         files={**files, **userland.programs(PROGRAMS)},
     )
 

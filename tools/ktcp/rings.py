@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import browser, cache, debug, index, kunit, lint, model, pytest_run, ui, vm
+from . import browser, cache, debug, index, kunit, lint, model, pytest_run, ui, wires
 from .counts import Counts
 from .lab import programs
 from .module import CHECKOUT
@@ -77,7 +77,7 @@ def _kernels(_case: str) -> Counts:
     for series in index.KNOWN_SERIES:
         # Everything that is built, without a warning, and the conversation of `make run`
         verdicts.append(_works(series, "lint", LINT="clippy"))
-        verdicts.append(_works(series, "run", PORT=str(vm.free_port())))
+        verdicts.append(_works(series, "run", PORT=str(wires.free_port())))
     return Counts(verdicts.count(True), verdicts.count(False))
 
 

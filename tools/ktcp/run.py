@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from . import accel, cli, conversation, distribution, module, terminal, ui, vm
+from . import accel, cli, conversation, distribution, module, terminal, ui, vm, wires
 from .conversation import Address
 
 # kecho's own default; it is the port of this machine that can be chosen.
@@ -92,8 +92,8 @@ def finish(guest: vm.Guest) -> None:
 
 def run() -> None:
     times = Times()
-    address = (vm.LOCALHOST, port())
-    vm.check_port(address[1])
+    address = (wires.LOCALHOST, port())
+    wires.check_port(address[1])
     with times.stage("kernel"):
         chosen = distribution.prepare()
     with times.stage("modules"):
@@ -108,7 +108,7 @@ def run() -> None:
                     modules.glob("*.ko"),
                     accel=accelerator,
                     name="run",
-                    forwards=[vm.Forward(address[1], GUEST_PORT)],
+                    forwards=[wires.Forward(address[1], GUEST_PORT)],
                 )
             )
         with times.stage("load and first echo"):

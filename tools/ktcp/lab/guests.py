@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import accel, distribution, kernel, module, ui, vm
+from .. import accel, distribution, kernel, module, qemu, ui, vm
 from . import programs, servers, web
 from .servers import Server
 
@@ -60,7 +60,7 @@ class Laboratory:
             files=self.programs,
             cpus=1 if icount else CPUS,
             # As a kernel copies where it is used
-            cpu=vm.MAX_CPU,
+            cpu=qemu.MAX_CPU,
             memory=MEMORY,
             boot_seconds=BOOT_SECONDS,
             icount=icount,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import accel, cache, kernel, module, ui, vm
+from .. import accel, cache, kernel, module, qemu, ui
 
 # Raise it when a figure changes its meaning: results of another format are not compared.
 FORMAT = 1
@@ -58,7 +58,7 @@ def _processor() -> str:
 
 
 def _qemu() -> str:
-    output = subprocess.run([vm.QEMU, "--version"], capture_output=True, text=True).stdout
+    output = subprocess.run([qemu.QEMU, "--version"], capture_output=True, text=True).stdout
     return output.partition("\n")[0]
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .. import ui, vm
+from .. import ui, vm, wires
 
 START_SECONDS = 60.0
 DESCRIPTORS = 200_000
@@ -33,7 +33,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        return f"{vm.LOCALHOST}:{self.port}"
+        return f"{wires.LOCALHOST}:{self.port}"
 
     def start(self, guest: vm.Guest, cpus: int) -> None:
         guest.must(self.command.format(port=self.port, cpus=cpus), timeout=START_SECONDS)
@@ -79,7 +79,7 @@ KILL_PEERS = (
 
 
 def _peer(name: str, port: int, way: str, colour: int) -> Server:
-    listen = f"--listen {vm.LOCALHOST}:{{port}} --threads {{cpus}}"
+    listen = f"--listen {wires.LOCALHOST}:{{port}} --threads {{cpus}}"
     command = f"ulimit -n {DESCRIPTORS}; exec ktcp-peer {way} {listen} >/run/{name}.log 2>&1"
     return Server(name, port, "ktcp-peer", f"( {command} ) &", colour, KILL_PEERS)
 
