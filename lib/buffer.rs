@@ -102,9 +102,8 @@ pub(crate) struct Queue {
     seen: u8,
 }
 
-/// The least number of bytes, received at once, that are taken as pages: to copy fewer costs less. In step
-/// with `KTCP_PAGES_LEAST` in shim/pages.c.
-pub(crate) const MUCH: usize = 2048;
+/// The least number of bytes, received at once, that are taken as pages: to copy fewer costs less.
+pub(crate) const MUCH: usize = crate::shim::layout::KTCP_PAGES_LEAST;
 
 /// Number of receptions that are copied before pages are tried again.
 const SEEN: u8 = 100;

@@ -2,9 +2,9 @@
 
 //! The cleanup workqueue: work that callers which must not wait have left to be done.
 
-use crate::workqueue::{
-    RawQueue,
-    MAX_ACTIVE, //
+use crate::{
+    shim::layout::WQ_MAX_ACTIVE,
+    workqueue::RawQueue, //
 };
 use core::{
     mem::ManuallyDrop,
@@ -60,7 +60,7 @@ impl LibraryQueue {
     }
 
     fn init(&self, name: &CStr) -> Result {
-        let queue = RawQueue::with_max_active(name, MAX_ACTIVE)?;
+        let queue = RawQueue::with_max_active(name, WQ_MAX_ACTIVE)?;
         self.0.store(queue.into_raw(), Release);
         Ok(())
     }

@@ -19,7 +19,10 @@
 
 use crate::{
     context,
-    shim, //
+    shim::{
+        self,
+        layout::assert_layout, //
+    }, //
 };
 use core::{
     mem::MaybeUninit,
@@ -114,7 +117,7 @@ pub struct Metadata {
     pub device: u32,
 }
 
-/// In step with `struct ktcp_stat` in `shim/shim.h`.
+/// `struct ktcp_stat` of `shim/shim.h`.
 #[repr(C)]
 #[derive(Default)]
 pub(crate) struct RawStat {
@@ -127,6 +130,21 @@ pub(crate) struct RawStat {
     device: u32,
     mode: u32,
 }
+
+assert_layout!(
+    RawStat,
+    ktcp_stat,
+    [
+        size,
+        inode,
+        modified_seconds,
+        changed_seconds,
+        modified_nanos,
+        changed_nanos,
+        device,
+        mode,
+    ]
+);
 
 impl From<RawStat> for Metadata {
     fn from(raw: RawStat) -> Self {

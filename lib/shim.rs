@@ -3,7 +3,10 @@
 //! Functions that the kernel offers to C modules and `kernel::bindings` does not declare.
 //!
 //! The `ktcp_` functions are inline functions or macros in C, for which `shim/shim.c` gives a
-//! symbol; the others are exported by the kernel itself. Keep in step with `shim/shim.h`.
+//! symbol; the others are exported by the kernel itself. `shim/shim.h` declares all of them, too: a
+//! test of the tools compares the two.
+
+pub(crate) mod layout;
 
 use crate::{
     fs::RawStat,

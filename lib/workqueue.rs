@@ -58,7 +58,10 @@ use crate::{
         Kind,
         ModuleResource, //
     },
-    shim, //
+    shim::{
+        self,
+        layout::WQ_MAX_ACTIVE, //
+    }, //
 };
 use core::{
     mem::ManuallyDrop,
@@ -132,9 +135,6 @@ where
 }
 
 const WORK_CPU_UNBOUND: c_int = bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int;
-
-/// `WQ_MAX_ACTIVE`, the most items that a workqueue runs at once.
-pub(crate) const MAX_ACTIVE: u32 = 2048;
 
 /// A workqueue of the library, which sees to it that it is dropped in time. That sleeps until every
 /// item on it has run.
@@ -494,9 +494,9 @@ impl Listed {
     /// library, for it may outlive the module.
     #[inline(never)]
     fn new(module: &'static ThisModule, name: &CStr) -> Result<Arc<Self>> {
-        let queue = RawQueue::with_max_active(name, MAX_ACTIVE)?;
+        let queue = RawQueue::with_max_active(name, WQ_MAX_ACTIVE)?;
         let name = CString::try_from(name)?;
-        let most = OwnedQueue::MAX_UNFINISHED.min(surely_active(MAX_ACTIVE));
+        let most = OwnedQueue::MAX_UNFINISHED.min(surely_active(WQ_MAX_ACTIVE));
         let running = KVec::with_capacity(most as usize, GFP_KERNEL)?;
         let listed = Arc::pin_init(
             pin_init!(Self {

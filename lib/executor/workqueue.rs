@@ -15,6 +15,7 @@ use crate::{
         PollResult, //
     },
     name::Name,
+    shim::layout::WQ_MAX_ACTIVE,
     workqueue::{
         self,
         RawQueue, //
@@ -34,7 +35,7 @@ use kernel::{
 const MAX_ACTIVE: u32 = if cfg!(CONFIG_KTCP_KUNIT_TEST) {
     64
 } else {
-    2048
+    WQ_MAX_ACTIVE
 };
 
 /// The workqueues, and scratch buffers for their workers.

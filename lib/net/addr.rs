@@ -5,16 +5,16 @@
 //! C headers: [`include/uapi/linux/in.h`](srctree/include/uapi/linux/in.h),
 //! [`include/uapi/linux/in6.h`](srctree/include/uapi/linux/in6.h)
 
-use crate::error::EAFNOSUPPORT;
-use core::{
-    mem::offset_of,
-    net::{
-        Ipv4Addr,
-        Ipv6Addr,
-        SocketAddr,
-        SocketAddrV4,
-        SocketAddrV6, //
-    },
+use crate::{
+    error::EAFNOSUPPORT,
+    shim::layout::assert_layout, //
+};
+use core::net::{
+    Ipv4Addr,
+    Ipv6Addr,
+    SocketAddr,
+    SocketAddrV4,
+    SocketAddrV6, //
 };
 use kernel::{
     bindings,
@@ -32,9 +32,7 @@ struct SockaddrIn {
     zero: [u8; 8],
 }
 
-static_assert!(size_of::<SockaddrIn>() == size_of::<bindings::sockaddr>());
-static_assert!(offset_of!(SockaddrIn, sin_port) == 2);
-static_assert!(offset_of!(SockaddrIn, sin_addr) == 4);
+assert_layout!(SockaddrIn, sockaddr_in, [sin_family, sin_port, sin_addr]);
 
 /// A socket address as C lays it out, with room for the largest family.
 ///

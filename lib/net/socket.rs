@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one layer that touches raw sockets.
+//! A TCP socket of the kernel: making, binding, connecting, sending and receiving.
 //!
 //! C header: [`include/linux/net.h`](srctree/include/linux/net.h)
 
@@ -21,7 +21,18 @@ use super::{
 use crate::{
     compat::millis_ceil,
     error::EINPROGRESS,
-    shim, //
+    shim::{
+        self,
+        layout::{
+            IPPROTO_MPTCP,
+            IPPROTO_TCP,
+            TCP_KEEPCNT,
+            TCP_KEEPIDLE,
+            TCP_KEEPINTVL,
+            TCP_NODELAY,
+            TCP_USER_TIMEOUT, //
+        }, //
+    }, //
 };
 use core::{
     net::SocketAddr,
@@ -33,16 +44,6 @@ use kernel::{
     prelude::*,
     time::Delta, //
 };
-
-/// C header: [`include/uapi/linux/in.h`](srctree/include/uapi/linux/in.h)
-const IPPROTO_TCP: c_int = 6;
-const IPPROTO_MPTCP: c_int = 262;
-/// C header: [`include/uapi/linux/tcp.h`](srctree/include/uapi/linux/tcp.h)
-const TCP_NODELAY: u32 = 1;
-const TCP_KEEPIDLE: u32 = 4;
-const TCP_KEEPINTVL: u32 = 5;
-const TCP_KEEPCNT: u32 = 6;
-const TCP_USER_TIMEOUT: u32 = 18;
 
 /// Which direction of a connection to shut down, as in `std::net`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

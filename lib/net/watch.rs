@@ -2,6 +2,7 @@
 
 //! Being told when a stream becomes ready, instead of waiting for it.
 
+use crate::shim::layout::assert_layout;
 use kernel::{
     bindings,
     prelude::*,
@@ -20,6 +21,12 @@ pub(crate) struct RawWatch {
     write_space: Callback,
     state_change: Callback,
 }
+
+assert_layout!(
+    RawWatch,
+    ktcp_watch,
+    [event, data, data_ready, write_space, state_change]
+);
 
 /// Something that wants to know when a stream becomes ready.
 pub(crate) trait Watcher: Send + Sync {

@@ -15,9 +15,6 @@
 #include "locked.h"
 #include "shim.h"
 
-/* Below this, to copy costs less than to count references. In step with `MUCH` in ../buffer.rs. */
-#define KTCP_PAGES_LEAST 2048
-
 /* Whether it is worth while to take the pages of a packet: and right, too. */
 static bool ktcp_has_pages(struct sk_buff *skb, u32 offset)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Symbols for what C offers inline or as a macro only. Declared once more, for
- * Rust, in ../shim.rs: keep the two in step.
+ * Rust, in ../shim.rs; tests/tools/test_declarations.py compares the two.
  */
 #ifndef KTCP_SHIM_H
 #define KTCP_SHIM_H
@@ -28,7 +28,7 @@ struct socket;
 struct task_struct;
 struct workqueue_struct;
 
-/* In step with `RawWatch` in ../net/watch.rs. */
+/* `RawWatch` in ../net/watch.rs; constants.c says its layout. */
 struct ktcp_watch {
 	void (*event)(const void *data);
 	const void *data;
@@ -37,6 +37,10 @@ struct ktcp_watch {
 	void (*write_space)(struct sock *sk);
 	void (*state_change)(struct sock *sk);
 };
+
+/* Of <net/sock.h>: declared again, for the compiler to compare, as Rust declares them. */
+void sk_net_refcnt_upgrade(struct sock *sk);
+void sock_no_linger(struct sock *sk);
 
 int ktcp_watch(struct socket *sock, struct ktcp_watch *watch);
 void ktcp_unwatch(struct socket *sock, struct ktcp_watch *watch);
@@ -70,7 +74,7 @@ void ktcp_param_copy(void *to, const void *from, size_t len);
 struct workqueue_struct *ktcp_alloc_wide_workqueue(const char *name, int max_active);
 unsigned int ktcp_surely_active(unsigned int max_active);
 
-/* In step with `RawStat` in ../fs.rs. */
+/* `RawStat` in ../fs.rs; constants.c says its layout. */
 struct ktcp_stat {
 	u64 size;
 	u64 inode;
@@ -112,6 +116,10 @@ int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len,
 int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
 		     const void *data, size_t len);
 void ktcp_page_frag_free(struct page_frag *frag);
+
+/* To copy fewer bytes costs less than to count references on their pages. */
+#define KTCP_PAGES_LEAST 2048
+
 int ktcp_receive_pages(struct socket *sock, bool atomic, struct bio_vec *pages,
 		       unsigned int room, size_t len, unsigned int *used,
 		       bool *more);

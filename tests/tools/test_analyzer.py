@@ -30,12 +30,14 @@ def test_every_crate_of_the_kbuild_file_is_found() -> None:
 
 def test_the_others_depend_on_the_library() -> None:
     project = _kernels_project()
-    analyzer.complete(project, [Path("lib/ktcp_server.rs"), Path("examples/kecho/kecho.rs")])
+    roots = [Path("lib/ktcp_server.rs"), Path("examples/kecho/kecho.rs")]
+    analyzer.complete(project, roots, Path("/checkout/build/7.3"))
     library, kecho = project["crates"][-2:]
     numbers = {dep["name"]: dep["crate"] for dep in kecho["deps"]}
     assert project["crates"][numbers["ktcp_server"]] is library
     assert project["crates"][numbers["kernel"]]["display_name"] == "kernel"
     assert "ktcp_server" not in [dep["name"] for dep in library["deps"]]
+    assert library["env"]["KTCP_GENERATED"] == "/checkout/build/7.3/lib/shim"
 
 
 def test_paths_are_those_outside_of_the_build_root(

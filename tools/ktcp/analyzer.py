@@ -34,8 +34,8 @@ def crate_roots(kbuild: str) -> list[Path]:
     )
 
 
-def complete(project: dict[str, Any], roots: list[Path]) -> None:
-    """Adds the crates with these root files."""
+def complete(project: dict[str, Any], roots: list[Path], built: Path) -> None:
+    """Adds the crates with these root files, which are built in the folder `built`."""
     crates: list[Crate] = project["crates"]
     number = {crate["display_name"]: index for index, crate in enumerate(crates)}
     kernel = crates[number["kernel"]]
@@ -50,7 +50,10 @@ def complete(project: dict[str, Any], roots: list[Path]) -> None:
                 "deps": [{"crate": number[name], "name": name} for name in given],
                 "cfg": kernel["cfg"],
                 "edition": kernel["edition"],
-                "env": {"RUST_MODFILE": "This is only for rust-analyzer"},
+                "env": {
+                    "RUST_MODFILE": "This is only for rust-analyzer",
+                    "KTCP_GENERATED": str(built / "lib/shim"),
+                },
             }
         )
 
@@ -71,7 +74,8 @@ def main(file: Path) -> None:
     key, cache = os.environ.get("KTCP_BUILDROOT"), os.environ.get("KTCP_CACHE")
     if key and cache:
         project = seen_from_outside(project, f"{cache}/roots/{key}")
-    complete(project, crate_roots((CHECKOUT / "Kbuild").read_text()))
+    roots = crate_roots((CHECKOUT / "Kbuild").read_text())
+    complete(project, roots, file.resolve().parent)
     (CHECKOUT / "rust-project.json").write_text(json.dumps(project, indent=4) + "\n")
 
 

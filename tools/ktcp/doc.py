@@ -62,6 +62,8 @@ def _rustdoc(folder: Path, output: Path, *more: str) -> str:
     environment, arguments = command_of(saved)
     roots = [f"--extern-html-root-url={name}={url}" for name, url in ROOTS.items()]
     command = ["rustdoc", *arguments, *roots, "-Dwarnings", f"--output={output}", *more]
+    # Kbuild gives this one to its commands by `export`.
+    environment["KTCP_GENERATED"] = str((folder / "lib/shim").absolute())
     result = subprocess.run(
         ["env", *(f"{name}={value}" for name, value in environment.items()), *command],
         cwd=folder,
