@@ -13,8 +13,7 @@
 //! (`::ffff:192.0.2.1`, RFC 4291, section 2.5.5.2), unless
 //! [`only_v6`](ListenOptions::only_v6) or the sysctl `net.ipv6.bindv6only` says otherwise.
 //!
-//! Only the private submodule `socket` touches raw sockets; nothing in this module knows of servers
-//! or handlers.
+//! Raw sockets appear in this module only, and nothing in it knows of servers or handlers.
 //!
 //! # Context
 //!
