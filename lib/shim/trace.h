@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Trace events, in /sys/kernel/tracing/events/ktcp_server/. Rust calls them in
- * ../trace.rs: keep the two in step.
+ * ../trace.rs; tests/tools/test_declarations.py compares the two.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM ktcp_server
