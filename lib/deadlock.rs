@@ -72,7 +72,7 @@ const SEEN: u32 = 2;
 struct Wait {
     waiter: Waiter,
     target: *const dyn Awaited,
-    /// Whether what is asked for depends on it: one of the constants below. Used under the lock.
+    /// Whether what is asked for depends on it: one of the constants above. Used under the lock.
     reached: Atomic<u32>,
 }
 
