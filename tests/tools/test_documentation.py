@@ -28,6 +28,20 @@ def test_the_readme_leads_the_author_on() -> None:
     assert "(Documentation/module-author.md)" in Path("README.md").read_text()
 
 
+def test_every_target_that_the_contributor_reads_of_exists() -> None:
+    makefile = Path("Makefile").read_text()
+    page = Path("Documentation/contributor.md").read_text()
+    tables = re.findall(r"^\| `make …` \|.*\n\|---\|---\|\n((?:\|.*\n)+)", page, re.MULTILINE)
+    names = [
+        name
+        for row in "".join(tables).splitlines()
+        for name in re.findall(r"`([a-z-]+)`", row.split("|")[1])
+    ]
+    assert len(names) > 20
+    for name in names:
+        assert re.search(rf"^{name}:", makefile, re.MULTILINE), name
+
+
 def test_the_kbuild_shown_is_the_one_that_is_written() -> None:
     template = Path("tools/new/Kbuild").read_text().replace("@NAME@", "capitals")
     assert f"```make\n{template}```\n" in AUTHOR

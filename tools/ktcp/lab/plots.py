@@ -34,7 +34,6 @@ LEAST_ROUNDS = 10
 
 PICTURES = Path("Documentation/pictures")
 PAGE = Path("Documentation/measurements.md")
-README = Path("README.md")
 
 # What a client asks of a server, by protocol
 ASKED = {"echo": f"--size {MESSAGE}", "http": "--path /1k.bin"}
@@ -272,11 +271,10 @@ def _command(_arguments: argparse.Namespace) -> int:
     on = results.machine(lab.kernel)
     machine = f"{where} ({on['accelerator']}, {on['processor']}), {when}."
     table = short_table(chosen, sweeps)
-    _write(README, "plots", f"{table}\n{machine}\n")
-    _write(PAGE, "plots", f"{machine}\n\n{_page(chosen, sweeps)}")
+    _write(PAGE, "plots", f"{machine}\n\n{table}\n{_page(chosen, sweeps)}")
     module.hand_over(module.CHECKOUT / "Documentation")
     print(
-        f"{table}\nwrote {PICTURES}/echo-*.svg, {PAGE} and {README} in "
+        f"{table}\nwrote {PICTURES}/echo-*.svg and {PAGE} in "
         f"{ui.duration(time.monotonic() - started)}",
         flush=True,
     )
