@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The context of the caller: whether it may sleep.
+//! The context of the caller: whether it may sleep, and whether it is a worker.
 //!
 //! C header: [`include/linux/preempt.h`](srctree/include/linux/preempt.h)
 
@@ -27,4 +27,11 @@ pub(crate) fn may_sleep() -> Result {
     } else {
         Ok(())
     }
+}
+
+/// Returns true if the current task runs an item of some workqueue. In a task that may sleep.
+#[inline]
+pub(crate) fn in_worker() -> bool {
+    // SAFETY: Only reads flags of the current task.
+    unsafe { shim::ktcp_in_worker() }
 }

@@ -30,8 +30,7 @@ use crate::{
     service::{
         Server,
         Shared, //
-    },
-    shim, //
+    }, //
 };
 use kernel::{
     debugfs::Dir,
@@ -226,9 +225,7 @@ impl ServerHandle {
 /// Returns true if the current task runs the handler of some server, or drops what a server has had. In
 /// a task that may sleep.
 pub(crate) fn runs_code_of_a_server() -> bool {
-    // SAFETY: Only reads flags of the current task.
-    kthread::is_of_a_server()
-        || unsafe { shim::ktcp_in_worker() } && registry::polled_by_current().is_some()
+    kthread::is_of_a_server() || context::in_worker() && registry::polled_by_current().is_some()
 }
 
 impl Awaited for ServerHandle {

@@ -192,8 +192,7 @@ pub(crate) fn is_of_a_server() -> bool {
 pub(crate) fn current_waiter() -> Option<Waiter> {
     // SAFETY: Only reads flags of the current task.
     unsafe { shim::ktcp_in_kernel_thread() }.then(|| {
-        // SAFETY: As above.
-        let is_worker = unsafe { shim::ktcp_in_worker() };
+        let is_worker = context::in_worker();
         Waiter {
             task: Task::current_raw().addr(),
             server: if is_worker {

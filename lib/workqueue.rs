@@ -355,7 +355,7 @@ impl OwnedQueue {
     /// Sleeps.
     pub fn flush(&self) -> Result {
         context::may_sleep()?;
-        if is_in_item() {
+        if context::in_worker() {
             return Err(EDEADLK);
         }
         self.0.wait(|| self.0.flush())
@@ -364,18 +364,12 @@ impl OwnedQueue {
 
 impl Drop for OwnedQueue {
     fn drop(&mut self) {
-        let waits = !context::must_not_sleep() && !is_in_item();
+        let waits = !context::must_not_sleep() && !context::in_worker();
         if !waits || self.0.wait(|| self.0.destroy()).is_err() {
             self.0.request_stop();
             cleanup::defer(self.0.clone());
         }
     }
-}
-
-/// Returns true if the current task runs an item of some queue.
-fn is_in_item() -> bool {
-    // SAFETY: May be called from any context.
-    unsafe { shim::ktcp_in_worker() }
 }
 
 /// The result of a closure on a queue. Dropping it does not keep the closure from running.

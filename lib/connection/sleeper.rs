@@ -2,7 +2,10 @@
 
 //! The task that polls a connection where it may sleep: to be recognised, and to be interrupted.
 
-use crate::shim;
+use crate::{
+    context,
+    shim, //
+};
 use kernel::{
     bindings,
     sync::{
@@ -33,12 +36,6 @@ pub(crate) struct Sleeper {
     task: Atomic<usize>,
 }
 
-#[inline]
-fn is_worker() -> bool {
-    // SAFETY: Only reads flags of the current task.
-    unsafe { shim::ktcp_in_worker() }
-}
-
 impl Sleeper {
     pub(crate) const fn new() -> Self {
         // INVARIANT: There is none.
@@ -50,7 +47,7 @@ impl Sleeper {
     /// Begins a poll by the current task, which has the right to run.
     #[inline]
     pub(crate) fn enter(&self) {
-        if is_worker() {
+        if context::in_worker() {
             // SAFETY: The current task is valid.
             unsafe { bindings::get_task_struct(Task::current_raw()) };
         }
@@ -67,7 +64,7 @@ impl Sleeper {
         if self.task.cmpxchg(task, 0, Full).is_err() {
             self.leave_interrupted(lock);
         }
-        if is_worker() {
+        if context::in_worker() {
             // SAFETY: `enter` took a reference of this task, and by the type invariant it is not used any
             // more.
             unsafe { bindings::put_task_struct(Task::current_raw()) };
