@@ -100,13 +100,6 @@ def _module_name(path: Path) -> str:
     return path.name.split(".ko")[0].replace("-", "_")
 
 
-def _modinfo(field: str, module: Path) -> list[str]:
-    result = subprocess.run(["modinfo", "-F", field, module], capture_output=True, text=True)
-    if result.returncode != 0:
-        raise ui.Fail(f"modinfo cannot read {module}: {result.stderr.strip()}")
-    return [name for line in result.stdout.split() for name in line.split(",") if name]
-
-
 def _module_content(path: Path) -> bytes:
     data = path.read_bytes()
     if path.suffix == ".xz":
@@ -120,22 +113,23 @@ def _module_content(path: Path) -> bytes:
 
 
 def _in_load_order(kernel: Kernel, wanted: Iterable[str]) -> list[Path]:
-    """The files of the modules `wanted` and of those they need, each after what it needs."""
-    files = {_module_name(path): path for path in kernel.modules.rglob("*.ko*")}
-    order: list[Path] = []
+    """The files of the modules `wanted` and of those they need, each after what it needs.
 
-    def add(name: str) -> None:
-        path = files[name]
-        if path in order:
-            return
-        for needed in _modinfo("depends", path):
-            add(needed.replace("-", "_"))
-        order.append(path)
-
+    What is built in, or not there at all, has none.
+    """
+    # `<root>/lib/modules/<release>`
+    root = kernel.modules.parents[2]
+    order: dict[Path, None] = {}
     for name in wanted:
-        if name in files:
-            add(name)
-    return order
+        result = subprocess.run(
+            ["modprobe", "--show-depends", "-d", root, "-S", kernel.release, name],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        lines = [line.split() for line in result.stdout.splitlines()]
+        order.update((Path(words[1]), None) for words in lines if words[0] == "insmod")
+    return list(order)
 
 
 def _check_built_in(kernel: Kernel, loaded: Iterable[Path]) -> None:
