@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import os
 import stat
 import subprocess
 import tempfile
@@ -55,45 +56,36 @@ def _stripped(module: Path) -> bytes:
         return stripped.read_bytes()
 
 
-class Archive:
-    """A cpio archive in the `newc` format of the kernel's Documentation/driver-api/early-userspace."""
+class Tree:
+    """A folder that becomes the guest's root file system."""
 
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._names: set[str] = set()
+    def __init__(self, root: Path) -> None:
+        self._root = root
 
     def file(self, name: str | PurePosixPath, content: bytes, mode: int = 0o644) -> None:
-        self._entry(str(name).lstrip("/"), stat.S_IFREG | mode, content)
-
-    def link(self, name: str, target: str) -> None:
-        self._entry(name.lstrip("/"), stat.S_IFLNK | 0o777, target.encode())
+        path = self._path(name)
+        path.write_bytes(content)
+        path.chmod(mode)
 
     def character_device(self, name: str, major: int, minor: int) -> None:
-        self._entry(name.lstrip("/"), stat.S_IFCHR | 0o600, b"", (major, minor))
+        os.mknod(self._path(name), stat.S_IFCHR | 0o600, os.makedev(major, minor))
 
-    def _entry(
-        self, name: str, mode: int, content: bytes, device: tuple[int, int] = (0, 0)
-    ) -> None:
-        parent = str(PurePosixPath(name).parent)
-        if parent != "." and parent not in self._names:
-            self._entry(parent, stat.S_IFDIR | 0o755, b"")
-        self._names.add(name)
-        self._parts.append(_record(name, mode, content, device, inode=len(self._parts) + 1))
+    def archive(self) -> bytes:
+        """The folder in the one format that the kernel unpacks."""
+        # Each folder has to come before what is in it.
+        names = sorted(str(path.relative_to(self._root)) for path in self._root.rglob("*"))
+        return subprocess.run(
+            ["cpio", "--create", "--format=newc", "--null", "--quiet", "--owner=+0:+0"],
+            cwd=self._root,
+            input="\0".join(names).encode(),
+            check=True,
+            stdout=subprocess.PIPE,
+        ).stdout
 
-    def bytes(self) -> bytes:
-        return b"".join([*self._parts, _record("TRAILER!!!", 0, b"", (0, 0), inode=0)])
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % 4)
-
-
-def _record(name: str, mode: int, content: bytes, device: tuple[int, int], inode: int) -> bytes:
-    path = name.encode() + b"\0"
-    # inode, mode, uid, gid, links, mtime, size, device (2), the node's device (2), name size, sum
-    fields = (inode, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(path), 0)
-    header = b"070701" + b"".join(b"%08X" % field for field in fields)
-    return _padded(header + path) + _padded(content)
+    def _path(self, name: str | PurePosixPath) -> Path:
+        path = self._root / str(name).lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
 
 def _module_name(path: Path) -> str:
@@ -161,19 +153,20 @@ def build(
         )
     loaded = _in_load_order(kernel, [*DRIVERS, *drivers])
     _check_built_in(kernel, loaded)
-    archive = Archive()
-    archive.file("init", (GUEST / "init").read_bytes(), 0o755)
-    archive.file("etc/fstab", (GUEST / "fstab").read_bytes())
-    archive.file("bin/agent", _agent(), 0o755)
-    archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
-    # The kernel opens the console for init before anything can be mounted on /dev.
-    archive.character_device("dev/console", 5, 1)
-    names = [f"/lib/modules/{_module_name(path)}.ko" for path in loaded]
-    for name, path in zip(names, loaded):
-        archive.file(name, _module_content(path))
-    archive.file("etc/boot-modules", "".join(f"{name}\n" for name in names).encode())
-    for module in modules:
-        archive.file(MODULES / module.name, _stripped(module))
-    for name, content in files.items():
-        archive.file(name, content, 0o755 if content.startswith(EXECUTABLE) else 0o644)
-    return archive.bytes()
+    with tempfile.TemporaryDirectory(prefix="ktcp-initramfs.") as root:
+        tree = Tree(Path(root))
+        tree.file("init", (GUEST / "init").read_bytes(), 0o755)
+        tree.file("etc/fstab", (GUEST / "fstab").read_bytes())
+        tree.file("bin/agent", _agent(), 0o755)
+        tree.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
+        # The kernel opens the console for init before anything can be mounted on /dev.
+        tree.character_device("dev/console", 5, 1)
+        names = [f"/lib/modules/{_module_name(path)}.ko" for path in loaded]
+        for name, path in zip(names, loaded):
+            tree.file(name, _module_content(path))
+        tree.file("etc/boot-modules", "".join(f"{name}\n" for name in names).encode())
+        for module in modules:
+            tree.file(MODULES / module.name, _stripped(module))
+        for name, content in files.items():
+            tree.file(name, content, 0o755 if content.startswith(EXECUTABLE) else 0o644)
+        return tree.archive()
