@@ -35,10 +35,10 @@ def _make_build(kernel: index.Candidate, paths: Paths, steps: ui.Steps) -> None:
 
 def _make_image(kernel: index.Candidate, paths: Paths, steps: ui.Steps) -> None:
     with steps.step("unpack its image"):
-        packed = packages.find_image(paths.packages, kernel.release).read_bytes()
+        packed = packages.find_image(paths.packages, kernel.release)
         has_pvh = kconfig.read(paths.packages / ".config").get("CONFIG_PVH") == "y"
-        elf = image.unpacked(packed) if has_pvh else None
-        (paths.image / "vmlinux").write_bytes(elf or packed)
+        elf = image.unpacked(packed, paths.source / "linux") if has_pvh else None
+        (paths.image / "vmlinux").write_bytes(elf or packed.read_bytes())
 
 
 def _make_source(kernel: index.Candidate, paths: Paths, steps: ui.Steps) -> None:
@@ -51,8 +51,8 @@ def _fill(kernel: index.Candidate) -> Kernel:
     key = f"{LAYOUT} {kernel.version} {kernel.release}"
     parts = (
         (paths.packages, key, _make_packages, 2),
-        (paths.image, key, _make_image, 1),
         (paths.source, f"{LAYOUT} {kernel.version}", _make_source, 1),
+        (paths.image, key, _make_image, 1),
         (paths.build, key, _make_build, 3),
     )
     missing = sum(n for folder, part, _, n in parts if not cache.is_complete(folder, part))
