@@ -9,6 +9,7 @@ from types import FrameType
 
 import pytest
 
+# By hand: pytest-timeout counts the fixtures of a session, which build kernels, or no fixture at all.
 LIMIT_SECONDS = 120
 
 

@@ -27,5 +27,6 @@ def compare(theirs: str, ours: str) -> str:
             if line and not line.startswith(("# Linux/", "CONFIG_CC_VERSION_TEXT"))
         ]
 
+    # By hand: the kernel's scripts/diffconfig would need the same filter, and its tests a source.
     difference = difflib.unified_diff(lines(theirs), lines(ours), n=0, lineterm="")
     return "\n".join(line for line in list(difference)[2:] if not line.startswith("@@"))
