@@ -73,6 +73,7 @@ macro_rules! suites {
 }
 
 mod circles;
+mod command;
 mod config;
 mod fault;
 mod files;

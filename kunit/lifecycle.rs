@@ -3,6 +3,7 @@
 //! Starting, stopping and dropping servers, on every executor.
 
 use crate::{
+    command::Command,
     probe::{
         builder,
         eventually,
@@ -70,7 +71,7 @@ fn a_client_that_never_reads_delays_the_stop_until_the_deadline(executor: Execut
     )?;
     let client = connect(addr)?;
     // The server talks for ever, until nothing more fits anywhere.
-    client.write_all(b"G")?;
+    client.write_all(&Command::Flood.message())?;
     let mut sent = u64::MAX;
     assert!(eventually(|| {
         fsleep(Delta::from_millis(200));
@@ -135,9 +136,9 @@ fn a_handler_may_drop_its_own_server(executor: Executor) -> Result {
     record.victim.with(|slot| *slot = Some(server));
     let (client, other) = (connect(addr)?, connect(addr)?);
     exchange(&other, b"hello")?;
-    client.write_all(b"D")?;
+    client.write_all(&Command::DropServer.message())?;
     // What it answers is still sent, and everybody's connection ends.
-    assert!(read_to_end(&client, 100)?[..] == b"D"[..]);
+    assert!(read_to_end(&client, 100)?[..] == Command::DropServer.message());
     assert_eq!(other.read(&mut [0; 4])?, 0);
     assert!(eventually(|| record.handlers_dropped.load(Relaxed) == 1));
     assert_eq!(record.closed(), 2);
@@ -149,7 +150,8 @@ fn a_handler_may_drop_another_server(executor: Executor) -> Result {
     let (_server, record, addr) = start(builder(executor))?;
     let (victim, its_record, its_addr) = start(builder(executor))?;
     record.victim.with(|slot| *slot = Some(victim));
-    assert!(exchange(&connect(addr)?, b"D")?[..] == b"D"[..]);
+    let drop_server = Command::DropServer.message();
+    assert!(exchange(&connect(addr)?, &drop_server)?[..] == drop_server);
     // A handler does not wait for it.
     assert!(eventually(|| its_record.handlers_dropped.load(Relaxed) == 1));
     assert!(eventually(|| connect(its_addr).err() == Some(ECONNREFUSED)));

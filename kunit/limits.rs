@@ -3,6 +3,7 @@
 //! Limits, timeouts and back-pressure, on every executor.
 
 use crate::{
+    command::Command,
     probe::{
         builder,
         eventually,
@@ -193,13 +194,13 @@ fn a_message_that_comes_in_drips_is_not_waited_for(executor: Executor) -> Result
     let (server, record, addr) = start(builder(executor).receive_timeout(TIMEOUT))?;
     let (silent, slow) = (connect(addr)?, connect(addr)?);
     // One who has begun no message may take all the time there is.
-    exchange(&silent, b"L\n")?;
+    exchange(&silent, &Command::EMPTY_LINE)?;
     let watch = Stopwatch::start();
     let begin = Instant::<Monotonic>::now();
     // An error is told once: here, if the reset comes before the handler is told.
     let mut reset = false;
     while record.closed() == 0 && begin.elapsed().as_millis() < 5000 {
-        reset |= slow.write(b"L") == Err(ECONNRESET);
+        reset |= slow.write(&Command::Line.message()) == Err(ECONNRESET);
         fsleep(Delta::from_millis(20));
     }
     // While drips came, not when they had ended.
@@ -210,14 +211,14 @@ fn a_message_that_comes_in_drips_is_not_waited_for(executor: Executor) -> Result
     assert!(eventually(
         || server.statistics().closed_receive_timeout == 1
     ));
-    exchange(&silent, b"L\n")?;
+    exchange(&silent, &Command::EMPTY_LINE)?;
     Ok(())
 }
 
 fn a_slow_peer_is_told(executor: Executor) -> Result {
     let (server, record, addr) = start(builder(executor).receive_timeout(TIMEOUT))?;
     let slow = connect(addr)?;
-    slow.write_all(b"LP")?;
+    slow.write_all(&Command::PoliteLine.message())?;
     assert!(read_to_end(&slow, 100)?[..] == b"too slow"[..]);
     assert!(eventually(|| record.closed() == 1));
     assert_eq!(record.last_reason(), Some(CloseReason::ReceiveTimeout));
@@ -363,7 +364,7 @@ mod sleepers {
         let mut sleepers = KVec::new();
         for _ in 0..MANY {
             let sleeper = connect(addr)?;
-            sleeper.write_all(b"S")?;
+            sleeper.write_all(&Command::Sleep.message())?;
             sleepers.push(sleeper, GFP_KERNEL)?;
         }
         assert!(eventually(|| record.asleep.load(Relaxed) == MANY as i32));

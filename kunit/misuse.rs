@@ -3,6 +3,7 @@
 //! What the types cannot forbid, on every executor; more of dropping is in `lifecycle`.
 
 use crate::{
+    command::Command,
     probe::{
         builder,
         eventually,
@@ -62,7 +63,7 @@ fn stopping_waits_for_a_handler_that_does_not_return(executor: Executor) -> Resu
     let opening = Opening(record.clone());
     let (stuck, idle) = (connect(addr)?, connect(addr)?);
     exchange(&idle, b"hello")?;
-    stuck.write_all(b"B")?;
+    stuck.write_all(&Command::Block.message())?;
     assert!(eventually(|| record.stuck.load(Relaxed) == 1));
     if executor != Executor::EventLoop {
         // There, others may share its loop.
@@ -89,7 +90,8 @@ fn stopping_waits_for_a_handler_that_does_not_return(executor: Executor) -> Resu
 fn a_handler_may_start_a_server(executor: Executor) -> Result {
     let (outer, record, addr) = start(builder(executor))?;
     let client = connect(addr)?;
-    assert!(exchange(&client, b"Q")?[..] == b"Q"[..]);
+    let start_server = Command::StartServer.message();
+    assert!(exchange(&client, &start_server)?[..] == start_server);
     let inner = record.victim.with(Option::take).ok_or(EINVAL)?;
     let inner_addr = inner.local_addr();
     let inside = connect(inner_addr)?;
@@ -219,8 +221,9 @@ fn handlers_may_drop_each_others_servers(executor: Executor) -> Result {
     other_record.victim.with(|slot| *slot = Some(one));
     MUTUAL.store(0, Relaxed);
     let clients = (connect(one_addr)?, connect(other_addr)?);
-    clients.0.write_all(b"M")?;
-    clients.1.write_all(b"M")?;
+    let drop_together = Command::DropServerTogether.message();
+    clients.0.write_all(&drop_together)?;
+    clients.1.write_all(&drop_together)?;
     // Neither waits for the other.
     for record in [&one_record, &other_record] {
         assert!(eventually(|| record.handlers_dropped.load(Relaxed) == 1));
@@ -256,7 +259,7 @@ fn the_log_tells_of_what_does_not_return() -> Result {
     let (server, record, addr) = start(builder(Executor::Workqueue))?;
     let opening = Opening(record.clone());
     let stuck = connect(addr)?;
-    stuck.write_all(b"B")?;
+    stuck.write_all(&Command::Block.message())?;
     assert!(eventually(|| record.stuck.load(Relaxed) == 1));
 
     let gate = record.clone();

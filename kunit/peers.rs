@@ -3,6 +3,7 @@
 //! Peers that do what they should not: each has its result, is counted, and disturbs nobody.
 
 use crate::{
+    command::Command,
     probe::{
         builder,
         eventually,
@@ -139,7 +140,7 @@ fn one_that_sends_two_gibibytes_is_received_from(executor: Executor) -> Result {
     let (server, record, addr) = start(builder(executor))?;
     let (bystander, client) = (connect(addr)?, connect(addr)?);
     let mut block = KVVec::from_elem(0u8, BLOCK, GFP_KERNEL)?;
-    client.write_all(b"N")?;
+    client.write_all(&Command::Deaf.message())?;
     let begin = Instant::<Monotonic>::now();
     for count in 0..BLOCKS {
         client.write_all(&block)?;

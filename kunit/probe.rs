@@ -3,6 +3,7 @@
 //! A handler that does what it is told and tells what it saw, and servers with it.
 
 use crate::{
+    command::Command,
     fault,
     support::{
         namespace,
@@ -103,6 +104,19 @@ impl Record {
         }
     }
 
+    /// Sleeps until the test sets `wake`.
+    fn sleep(&self) -> Result {
+        self.asleep.fetch_add(1, Relaxed);
+        fsleep(Delta::from_millis(20));
+        let woken = eventually(|| self.wake.load(Relaxed));
+        self.asleep.fetch_sub(1, Relaxed);
+        if woken {
+            Ok(())
+        } else {
+            Err(ETIMEDOUT)
+        }
+    }
+
     pub(crate) fn opened(&self) -> i32 {
         self.opened.load(Relaxed)
     }
@@ -116,8 +130,8 @@ impl Record {
     }
 }
 
-/// A handler that does what the first byte of a message says, and keeps a record. Once that byte
-/// has said nothing, the session is a plain echo.
+/// A handler that carries out the [`Command`] that a message begins with, and keeps a record. Once a
+/// message has begun with none, the session is a plain echo.
 ///
 /// What it shares with tests is so that it can do without sleeping, unless it is told to sleep.
 pub(crate) struct Probe<const MAY_SLEEP: bool> {
@@ -132,6 +146,16 @@ pub(crate) struct Session {
     parted: bool,
 }
 
+impl Session {
+    /// Returns the command that the input begins with.
+    fn command(&self, input: &Input<'_>) -> Option<Command> {
+        if self.echo {
+            return None;
+        }
+        input.first().and_then(|&byte| Command::from_byte(byte))
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         self.record.sessions_dropped.fetch_add(1, Relaxed);
@@ -142,6 +166,114 @@ impl<const MAY_SLEEP: bool> Drop for Probe<MAY_SLEEP> {
     fn drop(&mut self) {
         self.record.handlers_dropped.fetch_add(1, Relaxed);
     }
+}
+
+impl<const MAY_SLEEP: bool> Probe<MAY_SLEEP> {
+    /// Carries out `command`, with which `input` begins.
+    fn obey(
+        &self,
+        command: Command,
+        session: &mut Session,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Next> {
+        let next = match command {
+            Command::Deaf => {
+                session.deaf = true;
+                let all = input.len();
+                input.consume(all);
+                Next::Receive
+            }
+            Command::Line | Command::PoliteLine => {
+                if let Some(end) = input.iter().position(|&byte| byte == b'\n') {
+                    output.write(&input[..=end])?;
+                    input.consume(end + 1);
+                }
+                Next::Receive
+            }
+            Command::Close => {
+                output.write(b"bye")?;
+                Next::Close
+            }
+            Command::HalfClose => {
+                output.write(b"last")?;
+                (session.deaf, session.parted) = (true, true);
+                Next::HalfClose
+            }
+            Command::Reset => {
+                output.write(b"never seen")?;
+                Next::Reset
+            }
+            Command::Fail => {
+                output.write(b"sorry")?;
+                return Err(EPROTO);
+            }
+            Command::Flood => {
+                while output.write(&[b'g'; 1000]).is_ok() {}
+                Next::Receive
+            }
+            Command::Overfill => {
+                overfill(input, output)?;
+                Next::Receive
+            }
+            Command::Sleep => {
+                self.record.sleep()?;
+                output.forward(input);
+                Next::Receive
+            }
+            Command::Block => {
+                self.record.wait_at_gate();
+                output.forward(input);
+                Next::Receive
+            }
+            Command::StartServer => {
+                self.start_server()?;
+                output.forward(input);
+                Next::Receive
+            }
+            Command::DropServer => {
+                self.drop_server();
+                output.forward(input);
+                Next::Receive
+            }
+            Command::DropServerTogether => {
+                MUTUAL.fetch_add(1, Relaxed);
+                eventually(|| MUTUAL.load(Relaxed) >= 2);
+                self.drop_server();
+                Next::Close
+            }
+        };
+        Ok(next)
+    }
+
+    fn start_server(&self) -> Result {
+        let probe = Self {
+            record: self.record.clone(),
+        };
+        let server = builder(Executor::EventLoop).start(&THIS_MODULE, probe)?;
+        self.record.victim.with(|slot| *slot = Some(server));
+        Ok(())
+    }
+
+    fn drop_server(&self) {
+        // Not under the lock: a server that is dropped may sleep.
+        let victim = self.record.victim.with(Option::take);
+        drop(victim);
+    }
+}
+
+/// Writes more than there is room for, and says whether that was refused.
+fn overfill(input: &mut Input<'_>, output: &mut Output<'_>) -> Result {
+    let count = input.len();
+    let room = output.room();
+    let long = KVec::from_elem(0, room + 1, GFP_ATOMIC)?;
+    let refused = output.write(&long);
+    input.consume(count);
+    output.write(if refused == Err(ENOBUFS) {
+        b"no"
+    } else {
+        b"??"
+    })
 }
 
 impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
@@ -183,103 +315,9 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
             input.consume(all);
             return Ok(Next::Receive);
         }
-        match input.first().filter(|_| !session.echo) {
-            // Say nothing to anything that follows.
-            Some(b'N') => {
-                session.deaf = true;
-                let all = input.len();
-                input.consume(all);
-                Ok(Next::Receive)
-            }
-            // Wait for a whole line.
-            Some(b'L') => {
-                if let Some(end) = input.iter().position(|&byte| byte == b'\n') {
-                    output.write(&input[..=end])?;
-                    input.consume(end + 1);
-                }
-                Ok(Next::Receive)
-            }
-            Some(b'C') => {
-                output.write(b"bye")?;
-                Ok(Next::Close)
-            }
-            // The last word, and an ear for what the peer has to say yet.
-            Some(b'H') => {
-                output.write(b"last")?;
-                (session.deaf, session.parted) = (true, true);
-                Ok(Next::HalfClose)
-            }
-            Some(b'R') => {
-                output.write(b"never seen")?;
-                Ok(Next::Reset)
-            }
-            Some(b'E') => {
-                output.write(b"sorry")?;
-                Err(EPROTO)
-            }
-            // Greedy: talk for ever.
-            Some(b'G') => {
-                while output.write(&[b'g'; 1000]).is_ok() {}
-                Ok(Next::Receive)
-            }
-            // Take one's time.
-            Some(b'S') => {
-                self.record.asleep.fetch_add(1, Relaxed);
-                fsleep(Delta::from_millis(20));
-                let woken = eventually(|| self.record.wake.load(Relaxed));
-                self.record.asleep.fetch_sub(1, Relaxed);
-                if !woken {
-                    return Err(ETIMEDOUT);
-                }
-                output.forward(input);
-                Ok(Next::Receive)
-            }
-            // Do not return.
-            Some(b'B') => {
-                self.record.wait_at_gate();
-                output.forward(input);
-                Ok(Next::Receive)
-            }
-            // Start a server.
-            Some(b'Q') => {
-                let probe = Probe::<MAY_SLEEP> {
-                    record: self.record.clone(),
-                };
-                let server = builder(Executor::EventLoop).start(&THIS_MODULE, probe)?;
-                self.record.victim.with(|slot| *slot = Some(server));
-                output.forward(input);
-                Ok(Next::Receive)
-            }
-            // Drop a server, perhaps one's own.
-            Some(b'D') => {
-                let victim = self.record.victim.with(Option::take);
-                drop(victim);
-                output.forward(input);
-                Ok(Next::Receive)
-            }
-            // As the last, when another handler is about to do the same.
-            Some(b'M') => {
-                MUTUAL.fetch_add(1, Relaxed);
-                eventually(|| MUTUAL.load(Relaxed) >= 2);
-                let victim = self.record.victim.with(Option::take);
-                drop(victim);
-                Ok(Next::Close)
-            }
-            // More than the output can ever hold.
-            Some(b'W') => {
-                let count = input.len();
-                let room = output.room();
-                let long = KVec::from_elem(0, room + 1, GFP_ATOMIC)?;
-                let refused = output.write(&long);
-                input.consume(count);
-                output.write(if refused == Err(ENOBUFS) {
-                    b"no"
-                } else {
-                    b"??"
-                })?;
-                Ok(Next::Receive)
-            }
-            _ => {
+        match session.command(input) {
+            Some(command) => self.obey(command, session, input, output),
+            None => {
                 session.echo = true;
                 output.forward(input);
                 Ok(Next::Receive)
@@ -303,8 +341,7 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
         output: &mut Output<'_>,
         _reason: CloseReason,
     ) {
-        // To those who were polite.
-        if input.starts_with(b"LP") {
+        if input.first() == Some(&Command::PoliteLine.byte()) {
             let _ = output.write(b"too slow");
         }
     }
@@ -338,8 +375,7 @@ impl Handler for Trying {
     ) -> Result<Option<Next>> {
         let record = &self.0.record;
         let count = record.tried.fetch_add(1, Relaxed);
-        let sleeps =
-            !session.echo && matches!(input.first(), Some(b'S' | b'D' | b'B' | b'M' | b'Q'));
+        let sleeps = session.command(input).is_some_and(Command::sleeps);
         if sleeps || count % 3 == 2 {
             if session.echo && !session.deaf && output.room() > 0 {
                 // What is done stays done.

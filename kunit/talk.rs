@@ -3,6 +3,7 @@
 //! What a handler is shown and what its peer gets, on every executor.
 
 use crate::{
+    command::Command,
     probe::{
         builder,
         eventually,
@@ -76,17 +77,18 @@ fn a_short_message_has_no_tail_of_the_longer_one_before(executor: Executor) -> R
 fn what_is_not_consumed_is_shown_again(executor: Executor) -> Result {
     let (_server, _record, addr) = start(builder(executor))?;
     let client = connect(addr)?;
-    client.write_all(b"Li")?;
+    let first = Command::Line.byte();
+    client.write_all(&[first, b'i'])?;
     fsleep(Delta::from_millis(20));
     assert_eq!(client.try_read(&mut [0; 8]), Err(EAGAIN));
-    client.write_all(b"ne\nL")?;
+    client.write_all(&[b'n', b'e', b'\n', first])?;
     let mut line = [0; 5];
     client.read_exact(&mut line)?;
-    assert_eq!(&line, b"Line\n");
+    assert_eq!(line, [first, b'i', b'n', b'e', b'\n']);
 
     // And at the end of the stream, once more.
     client.shutdown(Shutdown::Write)?;
-    assert!(read_to_end(&client, 100)?[..] == b"|L"[..]);
+    assert!(read_to_end(&client, 100)?[..] == [b'|', first]);
     Ok(())
 }
 
@@ -95,7 +97,7 @@ fn a_handler_that_looks_at_much_sees_all_of_it(executor: Executor) -> Result {
     let (_server, _record, addr) = start(builder(executor))?;
     let client = connect(addr)?;
     for len in [100, 5_000, 20_000, 60_000] {
-        let mut line = KVVec::from_elem(b'L', len, GFP_KERNEL)?;
+        let mut line = KVVec::from_elem(Command::Line.byte(), len, GFP_KERNEL)?;
         for (index, byte) in line.iter_mut().enumerate().skip(1) {
             *byte = b'a' + (index % 23) as u8;
         }
@@ -115,7 +117,8 @@ fn the_end_is_told_until_all_is_said(executor: Executor) -> Result {
             .output_buffer(BufferSize::of::<8>()),
     )?;
     let client = connect(addr)?;
-    let line = *b"Left behind, and longer than the output";
+    let mut line = *b"- left behind, and longer than the output";
+    line[0] = Command::Line.byte();
     client.write_all(&line)?;
     client.shutdown(Shutdown::Write)?;
     // Each call of `end` begins with a bar, as far as there is room.
@@ -130,7 +133,7 @@ fn the_end_is_told_until_all_is_said(executor: Executor) -> Result {
 fn an_endless_answer_lets_others_have_their_turn(executor: Executor) -> Result {
     let (_server, record, addr) = start(builder(executor))?;
     let greedy = connect(addr)?;
-    greedy.write_all(b"G")?;
+    greedy.write_all(&Command::Flood.message())?;
     let other = connect(addr)?;
     let mut block = KVVec::from_elem(0, 64 << 10, GFP_KERNEL)?;
     for _ in 0..50 {
@@ -146,7 +149,7 @@ fn an_endless_answer_lets_others_have_their_turn(executor: Executor) -> Result {
 fn an_input_that_cannot_grow_closes(executor: Executor) -> Result {
     let (_server, record, addr) = start(builder(executor).input_buffer(BufferSize::of::<64>()))?;
     let client = connect(addr)?;
-    client.write_all(&[b'L'; 64])?;
+    client.write_all(&[Command::Line.byte(); 64])?;
     assert!(read_to_end(&client, 100)?.is_empty());
     assert!(eventually(|| record.closed() == 1));
     assert_eq!(record.last_reason(), Some(CloseReason::InputFull));
@@ -156,7 +159,7 @@ fn an_input_that_cannot_grow_closes(executor: Executor) -> Result {
 fn writing_beyond_the_room_takes_nothing(executor: Executor) -> Result {
     let (_server, _record, addr) = start(builder(executor))?;
     let client = connect(addr)?;
-    client.write_all(b"W")?;
+    client.write_all(&Command::Overfill.message())?;
     let mut word = [0; 2];
     client.read_exact(&mut word)?;
     assert_eq!(&word, b"no");
@@ -166,7 +169,7 @@ fn writing_beyond_the_room_takes_nothing(executor: Executor) -> Result {
 fn close_flushes_first(executor: Executor) -> Result {
     let (_server, record, addr) = start(builder(executor))?;
     let client = connect(addr)?;
-    client.write_all(b"C")?;
+    client.write_all(&Command::Close.message())?;
     assert!(read_to_end(&client, 100)?[..] == b"bye"[..]);
     assert!(eventually(|| record.closed() == 1));
     assert_eq!(record.last_reason(), Some(CloseReason::Handler));
@@ -176,7 +179,7 @@ fn close_flushes_first(executor: Executor) -> Result {
 fn a_peer_that_sends_on_gets_the_last_word(executor: Executor) -> Result {
     let (_server, record, addr) = start(builder(executor))?;
     let client = connect(addr)?;
-    client.write_all(b"H")?;
+    client.write_all(&Command::HalfClose.message())?;
     let mut last = [0; 4];
     client.read_exact(&mut last)?;
     assert_eq!(&last, b"last");
@@ -193,7 +196,7 @@ fn a_peer_that_sends_on_gets_the_last_word(executor: Executor) -> Result {
 fn reset_discards(executor: Executor) -> Result {
     let (_server, record, addr) = start(builder(executor))?;
     let client = connect(addr)?;
-    client.write_all(b"R")?;
+    client.write_all(&Command::Reset.message())?;
     assert_eq!(client.read(&mut [0; 16]), Err(ECONNRESET));
     assert!(eventually(|| record.closed() == 1));
     assert_eq!(record.last_reason(), Some(CloseReason::Handler));
@@ -203,7 +206,7 @@ fn reset_discards(executor: Executor) -> Result {
 fn an_error_of_the_handler_flushes_and_closes(executor: Executor) -> Result {
     let (_server, record, addr) = start(builder(executor))?;
     let client = connect(addr)?;
-    client.write_all(b"E")?;
+    client.write_all(&Command::Fail.message())?;
     assert!(read_to_end(&client, 100)?[..] == b"sorry"[..]);
     assert!(eventually(|| record.closed() == 1));
     assert_eq!(record.last_reason(), Some(CloseReason::Failed(EPROTO)));
@@ -296,10 +299,11 @@ mod on_trying_only {
             let client = connect(addr)?;
             // What arrives before the session is there is not tried.
             assert!(eventually(|| {
-                exchange(&client, b"L\n").is_ok() && record.tried.load(Relaxed) > 0
+                exchange(&client, &Command::EMPTY_LINE).is_ok() && record.tried.load(Relaxed) > 0
             }));
             record.wake.store(true, Relaxed);
-            assert!(exchange(&client, b"S")?[..] == b"S"[..]);
+            let sleep = Command::Sleep.message();
+            assert!(exchange(&client, &sleep)?[..] == sleep);
             assert_eq!(record.left.load(Relaxed), 1);
             Ok(())
         })
