@@ -608,10 +608,7 @@ impl Thread {
 
     fn request_stop(&self) {
         self.stop.open();
-        if let Some(task) = &*self.task.lock() {
-            // SAFETY: By its invariant the task is valid.
-            unsafe { shim::ktcp_interrupt_kthread(task.0.as_ptr()) };
-        }
+        self.interrupt();
     }
 
     /// Has what the thread waits for fail, as [`request_stop`](Self::request_stop) does.
