@@ -3,18 +3,18 @@
 //! Memory for bytes from and to the network.
 
 use crate::{
-    error::ENOBUFS,
     fs::{
         File,
         Wait, //
     },
     net::{
+        pages::Pages,
         Fragment,
         TcpStream, //
     },
-    pages::Pages,
     shim,
-    softirq::BhToken, //
+    sync::softirq::BhToken,
+    util::error::ENOBUFS, //
 };
 use core::ops::{
     Deref,

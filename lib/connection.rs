@@ -6,8 +6,11 @@
 //! happens to its stream queues it, once; what happens during a poll queues it again after the
 //! poll.
 
+pub(crate) mod driver;
 mod sleeper;
 mod state;
+pub(crate) mod timers;
+pub(crate) mod trace;
 
 pub(crate) use self::sleeper::InterruptLock;
 use self::{
@@ -20,44 +23,50 @@ use self::{
 };
 use crate::{
     buffer::Buffer,
-    cleanup::DeferredArc,
-    config::Config,
-    conversation::{
-        Drive,
-        PollCx,
-        Scratch,
-        Step, //
-    },
-    error::{
-        ENOBUFS,
-        ENOTCONN, //
+    connection::{
+        driver::{
+            Drive,
+            PollCx,
+            Scratch,
+            Step, //
+        },
+        timers::{
+            CloseRequest,
+            Pending,
+            Timers, //
+        }, //
     },
     handler::CloseReason,
-    limits::Refusal,
-    lock_class::{
-        new_mutex,
-        new_work, //
-    },
+    module::cleanup::DeferredArc,
     net::{
         TcpStream,
         Watch,
         Watcher, //
     },
-    parker::Parker,
-    ready::{
-        Link,
-        Queued, //
+    server::{
+        config::Config,
+        limits::Refusal,
+        service::Shared, //
     },
-    service::Shared,
-    softirq::BhToken,
     stats::{
         Counter,
         StatsBatch, //
     },
-    timers::{
-        CloseRequest, //
-        Pending,
-        Timers,
+    sync::{
+        lock_class::{
+            new_mutex,
+            new_work, //
+        },
+        parker::Parker,
+        run_queue::{
+            Link,
+            Queued, //
+        },
+        softirq::BhToken, //
+    },
+    util::error::{
+        ENOBUFS,
+        ENOTCONN, //
     }, //
 };
 use core::{
@@ -123,7 +132,7 @@ pub(crate) struct Connection {
     has_pushed: Atomic<bool>,
     /// For the executors, each of which uses one of these.
     pub(crate) parker: Parker,
-    /// For the [`RunQueue`](crate::ready::RunQueue) in which it is.
+    /// For the [`RunQueue`](crate::sync::run_queue::RunQueue) in which it is.
     link: Link<Connection>,
     #[pin]
     work: Work<Connection>,

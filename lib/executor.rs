@@ -8,14 +8,14 @@ mod scratch_pool;
 mod workqueue;
 
 use crate::{
-    config::{
+    connection::Connection,
+    module::kthread::JoinHandle,
+    server::config::{
         Config,
         Executor, //
     },
-    connection::Connection,
-    deadlock::ServerId,
-    kthread::JoinHandle,
-    stats::Counters, //
+    stats::Counters,
+    sync::deadlock::ServerId, //
 };
 use kernel::{
     prelude::*,

@@ -18,11 +18,11 @@
 //! C header: [`include/linux/namei.h`](srctree/include/linux/namei.h)
 
 use crate::{
-    context,
     shim::{
         self,
         layout::assert_layout, //
-    }, //
+    },
+    sync::context, //
 };
 use core::{
     mem::MaybeUninit,

@@ -2,17 +2,19 @@
 
 //! The trait that a service implements, and the values that its methods are given.
 
+pub(crate) mod peer;
+
 use crate::{
     buffer::Buffer,
-    error::{
-        ENOBUFS,
-        EOPNOTSUPP, //
-    },
     fs::{
         File,
         Wait, //
     },
-    peer::Peer, //
+    handler::peer::Peer,
+    util::error::{
+        ENOBUFS,
+        EOPNOTSUPP, //
+    }, //
 };
 use core::{
     cell::UnsafeCell,

@@ -67,79 +67,58 @@
 //! | [`error`], `compat` | what the `kernel` crate of older kernels lacks |
 //! | `shim` | functions of C that Rust cannot reach otherwise |
 
-mod backoff;
 mod buffer;
-mod cleanup;
-mod compat;
-mod config;
 mod connection;
-mod context;
-mod conversation;
-mod deadlock;
-mod debugfs;
-pub mod error;
 mod executor;
 pub mod fs;
-mod handle;
 mod handler;
-pub mod kthread;
-mod latch;
-mod library;
-mod limits;
-mod listening;
-mod lock_class;
-mod name;
+mod module;
 pub mod net;
-mod oneshot;
-mod pages;
 #[doc(hidden)]
 pub mod param;
-mod parker;
-mod peer;
-mod ready;
-mod registry;
 mod server;
-mod service;
 mod shim;
-mod slab;
-mod softirq;
-mod spinlock;
-mod stack_list;
 mod stats;
+mod sync;
 #[cfg(CONFIG_KUNIT = "y")]
 pub mod testing;
-mod timers;
-mod trace;
-pub mod workqueue;
+mod util;
 
 pub use self::{
     buffer::BufferSize,
-    config::{
-        Builder,
-        Executor, //
-    },
     handler::{
+        peer::{
+            Peer,
+            Sender, //
+        },
         CloseReason,
         Handler,
         Input,
         Next,
         Output, //
     },
+    module::{
+        kthread,
+        workqueue, //
+    },
     param::{
         Parameter,
         Text, //
     },
-    peer::{
-        Peer,
-        Sender, //
+    server::{
+        config::{
+            Builder,
+            Executor, //
+        },
+        KernelTcpServer, //
     },
-    server::KernelTcpServer,
-    spinlock::{
+    stats::Statistics,
+    sync::spinlock_bh::{
         SpinLockBh,
         SpinLockBhBackend,
         SpinLockBhGuard, //
     },
-    stats::Statistics, //
+    util::error, //
 };
 #[doc(no_inline)]
 pub use core::net::SocketAddr;

@@ -53,6 +53,7 @@ mod count;
 mod listener;
 mod namespace;
 mod options;
+pub(crate) mod pages;
 mod socket;
 mod stream;
 mod watch;

@@ -2,26 +2,34 @@
 
 //! The server as its owner sees it.
 
+pub(crate) mod config;
+mod debugfs;
+pub(crate) mod handle;
+pub(crate) mod limits;
+mod listening;
+pub(crate) mod service;
+
 use crate::{
-    cleanup::DeferredArc,
-    config::{
-        Builder,
-        Config, //
-    },
-    handle::ServerHandle,
     handler::Handler,
-    listening::Listening,
-    service::{
-        self,
-        Server,
-        Shared, //
+    module::cleanup::DeferredArc,
+    server::{
+        config::{
+            Builder,
+            Config, //
+        },
+        handle::ServerHandle,
+        listening::Listening,
+        service::{
+            Server,
+            Shared, //
+        }, //
     },
     stats::Statistics, //
 };
 #[cfg(CONFIG_KUNIT = "y")]
 use crate::{
-    deadlock,
-    kthread, //
+    module::kthread,
+    sync::deadlock, //
 };
 use core::net::SocketAddr;
 use kernel::{

@@ -11,7 +11,7 @@ pub(crate) mod layout;
 use crate::{
     fs::RawStat,
     net::RawWatch,
-    softirq::RawPollers, //
+    sync::softirq::RawPollers, //
 };
 use kernel::{
     bindings,

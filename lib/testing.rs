@@ -3,17 +3,19 @@
 //! For the KUnit tests of services; in kernels with `CONFIG_KUNIT=y` only.
 
 use crate::{
-    context,
-    error::EDEADLK,
-    handle,
     handler::Handler,
     net::{
         Namespace,
         Shutdown,
         TcpStream, //
     },
-    server::KernelTcpServer,
-    shim, //
+    server::{
+        handle,
+        KernelTcpServer, //
+    },
+    shim,
+    sync::context,
+    util::error::EDEADLK, //
 };
 use kernel::{
     error::to_result,

@@ -3,8 +3,8 @@
 //! The task that polls a connection where it may sleep: to be recognised, and to be interrupted.
 
 use crate::{
-    context,
-    shim, //
+    shim,
+    sync::context, //
 };
 use kernel::{
     bindings,

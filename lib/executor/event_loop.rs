@@ -12,29 +12,31 @@
 
 use crate::{
     connection::{
+        driver::Scratch,
         Connection,
         PollResult, //
     },
-    conversation::Scratch,
-    deadlock::ServerId,
-    kthread::{
+    module::kthread::{
         self,
         JoinHandle, //
     },
-    latch::Latch,
-    lock_class::new_mutex,
-    parker::Parker,
-    ready::{
-        Batch,
-        RunQueue, //
-    },
-    softirq::{
-        BhDisabled,
-        BhToken,
-        Poll,
-        Pollers, //
-    },
-    stats::Counters, //
+    stats::Counters,
+    sync::{
+        deadlock::ServerId,
+        latch::Latch,
+        lock_class::new_mutex,
+        parker::Parker,
+        run_queue::{
+            Batch,
+            RunQueue, //
+        },
+        softirq::{
+            BhDisabled,
+            BhToken,
+            Poll,
+            Pollers, //
+        }, //
+    }, //
 };
 use core::cell::UnsafeCell;
 use kernel::{

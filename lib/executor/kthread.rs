@@ -8,11 +8,11 @@ use crate::{
         Connection,
         PollResult, //
     },
-    deadlock::ServerId,
-    kthread::{
+    module::kthread::{
         self,
         JoinHandle, //
-    }, //
+    },
+    sync::deadlock::ServerId, //
 };
 use kernel::{
     prelude::*,

@@ -4,11 +4,11 @@
 
 use crate::{
     connection::{
+        driver::Scratch,
         Connection,
         PollResult, //
     },
-    conversation::Scratch,
-    lock_class::new_spinlock, //
+    sync::lock_class::new_spinlock, //
 };
 use kernel::{
     prelude::*,

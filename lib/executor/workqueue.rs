@@ -14,12 +14,12 @@ use crate::{
         Connection,
         PollResult, //
     },
-    name::Name,
-    shim::layout::WQ_MAX_ACTIVE,
-    workqueue::{
+    module::workqueue::{
         self,
         RawQueue, //
-    }, //
+    },
+    shim::layout::WQ_MAX_ACTIVE,
+    util::name::Name, //
 };
 use kernel::{
     prelude::*,

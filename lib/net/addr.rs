@@ -6,8 +6,8 @@
 //! [`include/uapi/linux/in6.h`](srctree/include/uapi/linux/in6.h)
 
 use crate::{
-    error::EAFNOSUPPORT,
-    shim::layout::assert_layout, //
+    shim::layout::assert_layout,
+    util::error::EAFNOSUPPORT, //
 };
 use core::net::{
     Ipv4Addr,

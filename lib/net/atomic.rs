@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     fs::File,
-    pages::Pages,
+    net::pages::Pages,
     shim,
-    softirq::BhToken, //
+    sync::softirq::BhToken, //
 };
 use kernel::{
     alloc::flags::{

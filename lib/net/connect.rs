@@ -14,7 +14,7 @@ use super::{
     socket::Socket,
     stream::TcpStream, //
 };
-use crate::context;
+use crate::sync::context;
 use core::net::SocketAddr;
 use kernel::{
     prelude::*,

@@ -19,8 +19,8 @@ use super::{
     stream::TcpStream, //
 };
 use crate::{
-    context,
-    error::ECONNABORTED, //
+    sync::context,
+    util::error::ECONNABORTED, //
 };
 use core::net::SocketAddr;
 use kernel::{

@@ -19,8 +19,6 @@ use super::{
     watch::RawWatch, //
 };
 use crate::{
-    compat::millis_ceil,
-    error::EINPROGRESS,
     shim::{
         self,
         layout::{
@@ -32,6 +30,10 @@ use crate::{
             TCP_NODELAY,
             TCP_USER_TIMEOUT, //
         }, //
+    },
+    util::{
+        compat::millis_ceil,
+        error::EINPROGRESS, //
     }, //
 };
 use core::{

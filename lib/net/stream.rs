@@ -13,7 +13,7 @@ use super::{
     },
     watch::Watch,
 };
-use crate::context;
+use crate::sync::context;
 use core::net::SocketAddr;
 use kernel::{
     bindings,

@@ -5,7 +5,7 @@
 use super::Parameter;
 use crate::{
     buffer::BufferSize,
-    config::Executor, //
+    server::config::Executor, //
 };
 use core::{
     fmt::{

@@ -95,17 +95,17 @@ def test_each_trace_event_is_explained_with_its_fields() -> None:
     assert len(events) >= 5
     listed = {row[0].strip("`"): row[2] for row in rows(PAGE) if EVENT.fullmatch(row[0])}
     assert sorted(events) == sorted(listed)
-    reasons = re.findall(r'c"(\w+)"', (CHECKOUT / "lib/trace.rs").read_text())
+    reasons = re.findall(r'c"(\w+)"', (CHECKOUT / "lib/connection/trace.rs").read_text())
     assert len(reasons) >= 9
     explained = listed["ktcp_close"] + listed["ktcp_refuse"]
     assert [reason for reason in reasons if f"`{reason}`" not in explained] == []
 
 
 def test_the_defaults_of_the_builder_are_those_of_the_page() -> None:
-    source = (CHECKOUT / "lib/config.rs").read_text()
+    source = (CHECKOUT / "lib/server/config.rs").read_text()
     new = source[source.index("pub(crate) fn new(name") :].split("\n    }\n")[0]
     assert "connections: 10_000" in new and "| connections | 10,000 |" in PAGE
-    limits = (CHECKOUT / "lib/limits.rs").read_text()
+    limits = (CHECKOUT / "lib/server/limits.rs").read_text()
     assert "per_peer: None" in new and "prefixes: PeerPrefixes::default()" in new
     assert "Self { v4: 32, v6: 64 }" in limits
     assert "connections per peer: an IPv4 address, or 64 bits of an IPv6 address | none |" in PAGE

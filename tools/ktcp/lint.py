@@ -213,7 +213,7 @@ def _errors() -> str:
         "import it from `error` of the library"
         for path in _suffix(".rs")
         if path.relative_to(CHECKOUT).parts[0] in BUILT_FOR_ALL
-        and path.relative_to(CHECKOUT) != Path("lib/error.rs")
+        and path.relative_to(CHECKOUT) != Path("lib/util/error.rs")
         for line, name in unimported_errors(path.read_text(), known)
     )
 

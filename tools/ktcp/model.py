@@ -28,9 +28,9 @@ FAILED = re.compile(r"^test models::(\S+) \.\.\. FAILED$", re.MULTILINE)
 BUILT = re.compile(r"^ *Running unittests", re.MULTILINE)
 
 _STATE = "lib/connection/state.rs"
-_QUEUE = "lib/ready.rs"
-_PARKER = "lib/parker.rs"
-_LATCH = "lib/latch.rs"
+_QUEUE = "lib/sync/run_queue.rs"
+_PARKER = "lib/sync/parker.rs"
+_LATCH = "lib/sync/latch.rs"
 
 # The model that has to find it stands where others have the suites.
 MISTAKES = (

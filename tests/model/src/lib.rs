@@ -10,16 +10,10 @@
 
 extern crate core_model as core;
 
-#[path = "../../../lib/compat.rs"]
-mod compat;
-#[path = "../../../lib/latch.rs"]
-mod latch;
-#[path = "../../../lib/parker.rs"]
-mod parker;
-#[path = "../../../lib/ready.rs"]
-mod ready;
 #[path = "../../../lib/connection/state.rs"]
 mod state;
 
 mod models;
 mod shim;
+mod sync;
+mod util;

@@ -7,12 +7,12 @@ use super::{
     join, //
 };
 use crate::{
-    parker::Parker,
     state::{
         Path,
         Phase,
         State, //
     }, //
+    sync::parker::Parker,
 };
 use kernel::sync::atomic::{
     Atomic,

@@ -7,8 +7,8 @@ use super::{
     join, //
 };
 use crate::{
-    latch::Latch,
-    parker::Parker, //
+    sync::latch::Latch,
+    sync::parker::Parker, //
 };
 use kernel::{
     init::PinInit,

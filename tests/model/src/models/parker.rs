@@ -6,7 +6,7 @@ use super::{
     explore,
     join, //
 };
-use crate::parker::Parker;
+use crate::sync::parker::Parker;
 use kernel::sync::{
     atomic::{
         Atomic,

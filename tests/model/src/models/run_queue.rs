@@ -7,8 +7,8 @@ use super::{
     join, //
 };
 use crate::{
-    parker::Parker,
-    ready::{
+    sync::parker::Parker,
+    sync::run_queue::{
         Link,
         Queued,
         RunQueue, //

@@ -10,7 +10,7 @@
 //! What code of modules waits for by other means (a lock, a condition variable) is not seen. A queue that
 //! is flushed counts as waiting for all of its items, those that were queued later as well.
 
-use crate::{
+use crate::util::{
     error::EDEADLK,
     stack_list::{
         self,

@@ -3,13 +3,15 @@
 //! A channel for a single value, which one task computes and another waits for.
 
 use crate::{
-    deadlock::{
-        self,
-        Awaited,
-        Waiter, //
+    sync::{
+        deadlock::{
+            self,
+            Awaited,
+            Waiter, //
+        },
+        latch::Latch, //
     },
-    error::EDEADLK,
-    latch::Latch, //
+    util::error::EDEADLK, //
 };
 use core::cell::UnsafeCell;
 use kernel::{

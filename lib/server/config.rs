@@ -4,13 +4,9 @@
 
 use crate::{
     buffer::BufferSize,
+    connection::timers::Timeouts,
     handler::Handler,
-    limits::{
-        Limits,
-        PeerPrefixes, //
-    },
-    listening::Listening,
-    name::Name,
+    module::registry,
     net::{
         Device,
         Keepalive,
@@ -18,10 +14,16 @@ use crate::{
         Namespace,
         TcpListener, //
     },
-    registry,
-    server::KernelTcpServer,
-    service,
-    timers::Timeouts, //
+    server::{
+        limits::{
+            Limits,
+            PeerPrefixes, //
+        },
+        listening::Listening,
+        service,
+        KernelTcpServer, //
+    },
+    util::name::Name, //
 };
 use core::net::{
     Ipv4Addr,

@@ -9,7 +9,7 @@
 //!
 //! [`CondVar`]: kernel::sync::CondVar
 
-use crate::compat::millis_ceil;
+use crate::util::compat::millis_ceil;
 use kernel::{
     bindings,
     prelude::*,
@@ -95,7 +95,7 @@ impl Latch {
 #[kunit_tests(ktcp_latch)]
 mod tests {
     use super::*;
-    use crate::kthread::jiffies;
+    use crate::module::kthread::jiffies;
     use kernel::sync::Arc;
 
     #[test]

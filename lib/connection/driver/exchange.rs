@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     buffer::MUCH,
+    connection::trace,
     handler::{
+        peer::Peer,
         CloseReason,
         FilePart,
         Handler,
@@ -22,9 +24,7 @@ use crate::{
         Output, //
     },
     net::Shutdown,
-    peer::Peer,
-    softirq::BhDisabled,
-    trace, //
+    sync::softirq::BhDisabled, //
 };
 use kernel::{
     prelude::*,

@@ -8,6 +8,7 @@ mod poll_cx;
 use self::exchange::Exchange;
 use crate::{
     buffer::Buffer,
+    connection::timers::Pending,
     handler::{
         CloseReason,
         Handler, //
@@ -16,8 +17,7 @@ use crate::{
     stats::{
         Counter,
         StatsBatch, //
-    },
-    timers::Pending, //
+    }, //
 };
 use core::mem;
 use kernel::{

@@ -3,34 +3,38 @@
 //! A server as the registry and its owner's value hold it: from its start until it is stopped.
 
 use crate::{
-    cleanup::{
-        self,
-        DeferredArc, //
+    module::{
+        cleanup::{
+            self,
+            DeferredArc, //
+        },
+        kthread,
+        library,
+        registry::{
+            self,
+            Kind,
+            ModuleResource, //
+        }, //
     },
-    context,
-    deadlock::{
-        self,
-        Awaited,
-        ServerId,
-        Waiter, //
-    },
-    kthread,
-    latch::Latch,
-    library,
-    lock_class::{
-        new_mutex,
-        new_work, //
-    },
-    name::Name,
-    registry::{
-        self,
-        Kind,
-        ModuleResource, //
-    },
-    service::{
+    server::service::{
         Server,
         Shared, //
-    }, //
+    },
+    sync::{
+        context,
+        deadlock::{
+            self,
+            Awaited,
+            ServerId,
+            Waiter, //
+        },
+        latch::Latch,
+        lock_class::{
+            new_mutex,
+            new_work, //
+        }, //
+    },
+    util::name::Name, //
 };
 use kernel::{
     debugfs::Dir,

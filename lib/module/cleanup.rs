@@ -3,8 +3,8 @@
 //! The cleanup workqueue: work that callers which must not wait have left to be done.
 
 use crate::{
-    shim::layout::WQ_MAX_ACTIVE,
-    workqueue::RawQueue, //
+    module::workqueue::RawQueue,
+    shim::layout::WQ_MAX_ACTIVE, //
 };
 use core::{
     mem::ManuallyDrop,

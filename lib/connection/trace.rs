@@ -9,7 +9,7 @@
 use crate::{
     connection::Connection,
     handler::CloseReason,
-    limits::Refusal, //
+    server::limits::Refusal, //
 };
 use core::net::SocketAddr;
 use kernel::prelude::*;
@@ -128,8 +128,8 @@ mod slow {
     use crate::{
         connection::Connection,
         handler::CloseReason,
-        limits::Refusal,
-        net::RawAddr, //
+        net::RawAddr,
+        server::limits::Refusal, //
     };
     use core::net::SocketAddr;
     use kernel::prelude::*;

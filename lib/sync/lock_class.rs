@@ -22,7 +22,7 @@ macro_rules! new_mutex {
     ($inner:expr) => {
         ::kernel::sync::Mutex::new(
             $inner,
-            $crate::lock_class::class_name!(::kernel::c_str!(concat!(file!(), ":", line!()))),
+            $crate::sync::lock_class::class_name!(::kernel::c_str!(concat!(file!(), ":", line!()))),
             ::kernel::static_lock_class!(),
         )
     };
@@ -33,7 +33,7 @@ macro_rules! new_spinlock {
     ($inner:expr) => {
         ::kernel::sync::SpinLock::new(
             $inner,
-            $crate::lock_class::class_name!(::kernel::c_str!(concat!(file!(), ":", line!()))),
+            $crate::sync::lock_class::class_name!(::kernel::c_str!(concat!(file!(), ":", line!()))),
             ::kernel::static_lock_class!(),
         )
     };
@@ -43,7 +43,7 @@ macro_rules! new_spinlock {
 macro_rules! new_work {
     ($name:literal) => {
         ::kernel::workqueue::Work::new(
-            $crate::lock_class::class_name!(::kernel::c_str!($name)),
+            $crate::sync::lock_class::class_name!(::kernel::c_str!($name)),
             ::kernel::static_lock_class!(),
         )
     };

@@ -10,9 +10,6 @@
 //! refuses to have its listeners aborted.
 
 use crate::{
-    backoff::Backoff,
-    latch::Latch,
-    lock_class::new_mutex,
     net::{
         ListenOptions,
         Namespace,
@@ -21,7 +18,12 @@ use crate::{
     stats::{
         Counter,
         Counters, //
-    }, //
+    },
+    sync::{
+        latch::Latch,
+        lock_class::new_mutex, //
+    },
+    util::backoff::Backoff, //
 };
 use core::net::SocketAddr;
 use kernel::{
@@ -151,7 +153,7 @@ impl Listening {
 #[kunit_tests(ktcp_listening)]
 mod tests {
     use super::*;
-    use crate::error::EADDRINUSE;
+    use crate::util::error::EADDRINUSE;
     use core::net::Ipv4Addr;
 
     #[test]

@@ -14,17 +14,21 @@
 //! The kernel tells of a module that goes by a notifier. To wait there would hold up every other module
 //! that is loaded or unloaded, and so perhaps the very handler that is waited for. So the notifier only
 //! takes a reference on the module's kobject, which the kernel waits for before it frees anything, and
-//! the [cleanup workqueue](crate::cleanup) does the rest.
+//! the [cleanup workqueue](crate::module::cleanup) does the rest.
 //!
 //! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
 
 use crate::{
-    cleanup,
-    deadlock::ServerId,
-    error::ESHUTDOWN,
-    lock_class::new_work,
+    module::cleanup,
     shim,
-    slab::Slab, //
+    sync::{
+        deadlock::ServerId,
+        lock_class::new_work, //
+    },
+    util::{
+        error::ESHUTDOWN,
+        slab::Slab, //
+    }, //
 };
 use kernel::{
     bindings,

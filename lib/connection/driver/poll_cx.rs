@@ -13,8 +13,11 @@ use crate::{
         Buffer,
         BufferSize, //
     },
-    config::Config,
-    connection::Connection,
+    connection::{
+        timers::Pending,
+        trace,
+        Connection, //
+    },
     fs::File,
     handler::CloseReason,
     net::{
@@ -22,9 +25,8 @@ use crate::{
         Sent,
         TcpStream, //
     },
-    softirq::BhToken,
-    timers::Pending,
-    trace, //
+    server::config::Config,
+    sync::softirq::BhToken, //
 };
 use core::ops::Range;
 use kernel::{

@@ -3,52 +3,58 @@
 //! A server that runs, whatever its handler and its executor are.
 
 use crate::{
-    backoff::Backoff,
-    config::Config,
     connection::{
+        driver::{
+            can_poll_bh,
+            Conversation,
+            Drive, //
+        },
+        timers::Clock,
+        trace,
         Connection,
         InterruptLock, //
     },
-    conversation::{
-        can_poll_bh,
-        Conversation,
-        Drive, //
-    },
-    deadlock::ServerId,
-    debugfs::{
-        self,
-        Files, //
-    },
-    error::ECONNABORTED,
     executor::Engine,
     handler::{
         CloseReason,
         Handler, //
     },
-    kthread::{
+    module::kthread::{
         self,
         JoinHandle, //
     },
-    latch::Latch,
-    limits::{
-        Refusal,
-        Shares, //
-    },
-    listening::Listening,
-    lock_class::{
-        new_mutex,
-        new_spinlock,
-        new_work, //
-    },
     net::TcpStream,
-    slab::Slab,
+    server::{
+        config::Config,
+        debugfs::{
+            self,
+            Files, //
+        },
+        limits::{
+            Refusal,
+            Shares, //
+        },
+        listening::Listening, //
+    },
     stats::{
         Counter,
         Counters,
         Statistics, //
     },
-    timers::Clock,
-    trace, //
+    sync::{
+        deadlock::ServerId,
+        latch::Latch,
+        lock_class::{
+            new_mutex,
+            new_spinlock,
+            new_work, //
+        }, //
+    },
+    util::{
+        backoff::Backoff,
+        error::ECONNABORTED,
+        slab::Slab, //
+    }, //
 };
 use core::{
     mem,
@@ -120,7 +126,7 @@ struct Table {
 
 /// State that all tasks of a server share.
 ///
-/// Dropping the last reference sleeps; see [`DeferredArc`](crate::cleanup::DeferredArc).
+/// Dropping the last reference sleeps; see [`DeferredArc`](crate::module::cleanup::DeferredArc).
 #[pin_data]
 pub(crate) struct Shared {
     pub(crate) config: Config,

@@ -7,9 +7,11 @@
 //! - `config`: the settings that the server runs with.
 
 use crate::{
-    config::Config,
     param::Value,
-    service::Shared, //
+    server::{
+        config::Config,
+        service::Shared, //
+    }, //
 };
 use core::fmt::{
     Formatter,

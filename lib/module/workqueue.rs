@@ -35,32 +35,36 @@
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::{
-    cleanup,
-    context,
-    deadlock::{
-        self,
-        Awaited,
-        Waiter, //
-    },
-    error::{
-        EDEADLK,
-        ESHUTDOWN, //
-    },
-    kthread,
-    lock_class::{
-        new_mutex,
-        new_spinlock,
-        new_work, //
-    },
-    oneshot,
-    registry::{
-        self,
-        Kind,
-        ModuleResource, //
+    module::{
+        cleanup,
+        kthread,
+        registry::{
+            self,
+            Kind,
+            ModuleResource, //
+        }, //
     },
     shim::{
         self,
         layout::WQ_MAX_ACTIVE, //
+    },
+    sync::{
+        context,
+        deadlock::{
+            self,
+            Awaited,
+            Waiter, //
+        },
+        lock_class::{
+            new_mutex,
+            new_spinlock,
+            new_work, //
+        },
+        oneshot, //
+    },
+    util::error::{
+        EDEADLK,
+        ESHUTDOWN, //
     }, //
 };
 use core::{
@@ -96,7 +100,7 @@ use kernel::{
 };
 
 /// A closure as a work item. That of the `kernel` crate has a class which
-/// [lockdep does not recognise](crate::lock_class).
+/// [lockdep does not recognise](crate::sync::lock_class).
 #[pin_data]
 struct Closure<F, T> {
     #[pin]

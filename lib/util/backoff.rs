@@ -2,7 +2,7 @@
 
 //! Pauses that grow while an error persists.
 
-use crate::latch::Latch;
+use crate::sync::latch::Latch;
 use kernel::time::Delta;
 
 /// A pause before the next try: 1 ms at first, twice as long each time, 1 s at most.

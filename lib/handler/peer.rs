@@ -4,7 +4,7 @@
 
 use crate::{
     connection::Connection,
-    context, //
+    sync::context, //
 };
 use core::net::SocketAddr;
 use kernel::{

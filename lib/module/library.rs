@@ -3,9 +3,11 @@
 //! The library's own beginning and end.
 
 use crate::{
-    cleanup,
-    deadlock,
-    registry, //
+    module::{
+        cleanup,
+        registry, //
+    },
+    sync::deadlock, //
 };
 use kernel::{
     debugfs::Dir,

@@ -6,8 +6,8 @@
 //! time costs a connection no more than a store.
 
 use crate::{
-    compat::millis_ceil,
-    handler::CloseReason, //
+    handler::CloseReason,
+    util::compat::millis_ceil, //
 };
 use kernel::{
     sync::atomic::{

@@ -51,27 +51,31 @@
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 use crate::{
-    backoff::Backoff,
-    cleanup,
-    context,
-    deadlock::{
-        self,
-        Awaited,
-        ServerId,
-        Waiter, //
+    module::{
+        cleanup,
+        registry::{
+            self,
+            Kind,
+            ModuleResource, //
+        }, //
     },
-    latch::Latch,
-    lock_class::{
-        new_mutex,
-        new_work, //
+    shim,
+    sync::{
+        context,
+        deadlock::{
+            self,
+            Awaited,
+            ServerId,
+            Waiter, //
+        },
+        latch::Latch,
+        lock_class::{
+            new_mutex,
+            new_work, //
+        },
+        oneshot, //
     },
-    oneshot,
-    registry::{
-        self,
-        Kind,
-        ModuleResource, //
-    },
-    shim, //
+    util::backoff::Backoff, //
 };
 use core::{
     cell::UnsafeCell,
