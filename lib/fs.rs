@@ -20,7 +20,7 @@
 use crate::{
     shim::{
         self,
-        layout::assert_layout, //
+        raw::RawStat, //
     },
     sync::context, //
 };
@@ -116,35 +116,6 @@ pub struct Metadata {
     /// The number of the file system.
     pub device: u32,
 }
-
-/// `struct ktcp_stat` of `shim/shim.h`.
-#[repr(C)]
-#[derive(Default)]
-pub(crate) struct RawStat {
-    size: u64,
-    inode: u64,
-    modified_seconds: i64,
-    changed_seconds: i64,
-    modified_nanos: u32,
-    changed_nanos: u32,
-    device: u32,
-    mode: u32,
-}
-
-assert_layout!(
-    RawStat,
-    ktcp_stat,
-    [
-        size,
-        inode,
-        modified_seconds,
-        changed_seconds,
-        modified_nanos,
-        changed_nanos,
-        device,
-        mode,
-    ]
-);
 
 impl From<RawStat> for Metadata {
     fn from(raw: RawStat) -> Self {

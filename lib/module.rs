@@ -6,5 +6,6 @@
 pub(crate) mod cleanup;
 pub mod kthread;
 pub(crate) mod library;
+pub(crate) mod raw_queue;
 pub(crate) mod registry;
 pub mod workqueue;

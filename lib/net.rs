@@ -50,6 +50,8 @@ mod addr;
 mod atomic;
 mod connect;
 mod count;
+mod device;
+mod keepalive;
 mod listener;
 mod namespace;
 mod options;
@@ -67,22 +69,19 @@ pub(crate) use self::{
         Sent, //
     },
     watch::{
-        RawWatch,
         Watch,
         Watcher, //
     }, //
 };
 pub use self::{
     connect::ConnectOptions,
+    device::Device,
+    keepalive::Keepalive,
     listener::{
         ListenOptions,
         TcpListener, //
     },
     namespace::Namespace,
-    options::{
-        Device,
-        Keepalive, //
-    },
     socket::Shutdown,
     stream::TcpStream, //
 };

@@ -7,11 +7,12 @@
 //! test of the tools compares the two.
 
 pub(crate) mod layout;
+pub(crate) mod raw;
 
-use crate::{
-    fs::RawStat,
-    net::RawWatch,
-    sync::softirq::RawPollers, //
+use self::raw::{
+    RawPollers,
+    RawStat,
+    RawWatch, //
 };
 use kernel::{
     bindings,

@@ -4,6 +4,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod compat;
+pub(crate) mod cpu;
 pub mod error;
 pub(crate) mod name;
 pub(crate) mod slab;

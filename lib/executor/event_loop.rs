@@ -36,12 +36,13 @@ use crate::{
             Poll,
             Pollers, //
         }, //
-    }, //
+    },
+    util::cpu, //
 };
 use core::cell::UnsafeCell;
 use kernel::{
     cpu::{
-        self,
+        nr_cpu_ids,
         CpuId, //
     },
     prelude::*,
@@ -136,7 +137,7 @@ impl Loop {
     /// has arrived there for another in the last moment.
     #[inline]
     fn note_arrival(&self, connection: &Connection) -> bool {
-        let now = kthread::jiffies();
+        let now = cpu::jiffies();
         let same = self.last.xchg(connection, Relaxed) == connection;
         let then = self.last_time.load(Relaxed);
         if then != now {
@@ -147,7 +148,7 @@ impl Loop {
 
     /// Returns true if something has arrived on the loop's CPU in the last moment.
     fn has_arrivals(&self) -> bool {
-        kthread::jiffies().wrapping_sub(self.last_time.load(Relaxed)) <= MOMENT
+        cpu::jiffies().wrapping_sub(self.last_time.load(Relaxed)) <= MOMENT
     }
 
     /// Has a connection polled by the thread. Any context.
@@ -276,9 +277,9 @@ impl Poll for Poller {
 fn cpus() -> Result<KVec<u32>> {
     let mut present = KVec::new();
     let mut housekeeping = KVec::new();
-    for cpu in (0..cpu::nr_cpu_ids()).filter(|&cpu| kthread::is_present(cpu)) {
+    for cpu in (0..nr_cpu_ids()).filter(|&cpu| cpu::is_present(cpu)) {
         present.push(cpu, GFP_KERNEL)?;
-        if kthread::is_housekeeping(cpu) {
+        if cpu::is_housekeeping(cpu) {
             housekeeping.push(cpu, GFP_KERNEL)?;
         }
     }
@@ -328,7 +329,7 @@ impl Loops {
         if cpus.is_empty() {
             return Err(ENODEV);
         }
-        let by_cpu = indices(cpus, cpu::nr_cpu_ids())?;
+        let by_cpu = indices(cpus, nr_cpu_ids())?;
         // Dropping these joins the threads that have been started.
         let mut pollers = KVec::with_capacity(cpus.len(), GFP_KERNEL)?;
         for &cpu in cpus {
@@ -465,7 +466,7 @@ mod tests {
         assert_eq!(&indices(&[1, 3], 5)?[..], &[NONE, 0, NONE, 1, NONE]);
         assert_eq!(indices(&[0, 5], 5).err(), Some(EINVAL));
 
-        let last = cpu::nr_cpu_ids() - 1;
+        let last = nr_cpu_ids() - 1;
         let loops = Loops::start_for(&[last], c"loops", &counters()?, true)?;
         assert_eq!(loops.for_cpu(last).map(|(index, _)| index), Some(0));
         assert!((0..last).all(|cpu| loops.for_cpu(cpu).is_none()));

@@ -14,8 +14,8 @@ use crate::{
         Connection,
         PollResult, //
     },
-    module::workqueue::{
-        self,
+    module::raw_queue::{
+        surely_active,
         RawQueue, //
     },
     shim::layout::WQ_MAX_ACTIVE,
@@ -55,7 +55,7 @@ pub(crate) struct Pool {
 impl Pool {
     /// For connections with numbers below `most`. May sleep.
     pub(super) fn new(name: Name, most: usize) -> Result<Self> {
-        let shift = workqueue::surely_active(MAX_ACTIVE).max(1).ilog2();
+        let shift = surely_active(MAX_ACTIVE).max(1).ilog2();
         let count = most.div_ceil(1 << shift);
         let mut queues = KVVec::with_capacity(count, GFP_KERNEL)?;
         for _ in 0..count {

@@ -3,7 +3,7 @@
 //! The cleanup workqueue: work that callers which must not wait have left to be done.
 
 use crate::{
-    module::workqueue::RawQueue,
+    module::raw_queue::RawQueue,
     shim::layout::WQ_MAX_ACTIVE, //
 };
 use core::{

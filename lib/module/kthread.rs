@@ -108,29 +108,11 @@ use kernel::{
     }, //
 };
 
-/// The time in jiffies. Any context.
-pub(crate) fn jiffies() -> usize {
-    // SAFETY: A word that C writes; whichever value is read is a time of this moment.
-    unsafe { (&raw const bindings::jiffies).read_volatile() }
-}
-
 /// Has the current thread wait, from now on, until those that run have had their time when it is
 /// woken, instead of interrupting them.
 pub(crate) fn be_patient() {
     // SAFETY: Changes the scheduling policy of the current task.
     unsafe { shim::ktcp_sched_batch() };
-}
-
-/// Returns true if there is such a CPU, online or not. Any context.
-pub(crate) fn is_present(cpu: u32) -> bool {
-    // SAFETY: Any number may be asked for.
-    unsafe { shim::ktcp_cpu_present(cpu) }
-}
-
-/// Returns true if this CPU does work of the kernel: an operator has not isolated it. Any context.
-pub(crate) fn is_housekeeping(cpu: u32) -> bool {
-    // SAFETY: Any number may be asked for.
-    unsafe { shim::ktcp_cpu_is_housekeeping(cpu) }
 }
 
 /// Starts a kernel thread of `module` that runs `function`; `name` appears in `ps`, its first 15
@@ -371,7 +353,7 @@ impl<T> JoinHandle<T> {
             let mut backoff = Backoff::new();
             loop {
                 self.thread.interrupt();
-                if backoff.pause(&self.thread.ended) {
+                if self.thread.ended.wait_timeout(backoff.next_pause()) {
                     break;
                 }
             }

@@ -3,15 +3,17 @@
 //! The client's side of a new connection.
 
 use super::{
+    device::Device,
+    keepalive::Keepalive,
     namespace::Namespace,
     options::{
         common_options,
-        Device,
-        Keepalive,
-        Options,
-        Protocol, //
+        Options, //
     },
-    socket::Socket,
+    socket::{
+        Protocol,
+        Socket, //
+    },
     stream::TcpStream, //
 };
 use crate::sync::context;
@@ -95,5 +97,19 @@ impl ConnectOptions {
         }
         socket.connect(addr, self.timeout)?;
         Ok(TcpStream::from_socket(socket))
+    }
+}
+
+impl TcpStream {
+    /// Options that start from the defaults, for a connection as a client. Any context.
+    pub fn options() -> ConnectOptions {
+        ConnectOptions::default()
+    }
+
+    /// Connects to `addr` with the default options; see [`ConnectOptions::connect`].
+    ///
+    /// May sleep, and does until the peer has answered.
+    pub fn connect(namespace: &Namespace, addr: SocketAddr) -> Result<Self> {
+        Self::options().connect(namespace, addr)
     }
 }

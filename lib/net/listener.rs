@@ -3,15 +3,15 @@
 //! The listening side.
 
 use super::{
+    device::Device,
+    keepalive::Keepalive,
     namespace::Namespace,
     options::{
         common_options,
-        Device,
-        Keepalive,
-        Options,
-        Protocol, //
+        Options, //
     },
     socket::{
+        Protocol,
         Shutdown,
         Socket,
         Wait, //

@@ -2,148 +2,18 @@
 
 //! Options that listeners and clients have in common.
 
-use super::socket::Socket;
+use super::{
+    device::Device,
+    keepalive::Keepalive,
+    socket::{
+        Protocol,
+        Socket, //
+    }, //
+};
 use kernel::{
     prelude::*,
     time::Delta, //
 };
-
-/// Times at which a silent peer is asked whether it is still there, and when it is given up
-/// (RFC 9293, section 3.8.4).
-///
-/// A dead peer is noticed after `idle + interval * probes` seconds; the connection then fails with
-/// `ETIMEDOUT`.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::prelude::*;
-/// use ktcp_server::net::Keepalive;
-///
-/// // A peer that has vanished is noticed after two minutes.
-/// let keepalive = Keepalive::new(60, 10, 6)?;
-/// assert_eq!(keepalive.probes(), 6);
-/// assert_eq!(Keepalive::new(60, 0, 6), Err(EINVAL));
-/// # Ok::<(), Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keepalive {
-    idle: u16,
-    interval: u16,
-    probes: u8,
-}
-
-impl Keepalive {
-    /// The most seconds that the kernel takes.
-    pub const MAX_SECONDS: u16 = 32767;
-    /// The most probes that the kernel takes.
-    pub const MAX_PROBES: u8 = 127;
-
-    /// The first probe is sent after `idle` seconds of silence, further ones every `interval`
-    /// seconds; after `probes` of them without an answer the peer is given up.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` unless both times are 1 to [`MAX_SECONDS`](Self::MAX_SECONDS) and `probes` is 1 to
-    /// [`MAX_PROBES`](Self::MAX_PROBES).
-    ///
-    /// Any context.
-    pub const fn new(idle: u16, interval: u16, probes: u8) -> Result<Self> {
-        if idle == 0
-            || idle > Self::MAX_SECONDS
-            || interval == 0
-            || interval > Self::MAX_SECONDS
-            || probes == 0
-            || probes > Self::MAX_PROBES
-        {
-            return Err(EINVAL);
-        }
-        Ok(Self {
-            idle,
-            interval,
-            probes,
-        })
-    }
-
-    /// Seconds of silence before the first probe. Any context.
-    pub const fn idle(&self) -> u16 {
-        self.idle
-    }
-
-    /// Seconds between probes. Any context.
-    pub const fn interval(&self) -> u16 {
-        self.interval
-    }
-
-    /// Returns how many probes stay unanswered before the peer is given up. Any context.
-    pub const fn probes(&self) -> u8 {
-        self.probes
-    }
-}
-
-/// The name of a network device, such as `eth0`.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::prelude::*;
-/// use ktcp_server::net::{Device, TcpListener};
-///
-/// let options = TcpListener::options().device(Device::new(c"lo")?);
-/// assert_eq!(Device::new(c"a/b"), Err(EINVAL));
-/// # Ok::<(), Error>(())
-/// ```
-///
-/// # Invariants
-///
-/// The first byte is not NUL, the last one is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Device([u8; Self::SIZE]);
-
-impl Device {
-    /// `IFNAMSIZ` of [`include/uapi/linux/if.h`](srctree/include/uapi/linux/if.h).
-    const SIZE: usize = 16;
-
-    /// A name of 1 to 15 bytes.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for another length, and for a name that no device can have: `.`, `..`, and those
-    /// with a slash, a colon or a blank in it. Whether there is such a device is only seen when a
-    /// socket is bound to it.
-    ///
-    /// Any context.
-    pub fn new(name: &CStr) -> Result<Self> {
-        let name = name.to_bytes();
-        let strange = |byte: &u8| matches!(byte, b'/' | b':') || byte.is_ascii_whitespace();
-        if name.is_empty()
-            || name.len() >= Self::SIZE
-            || name == b"."
-            || name == b".."
-            || name.iter().any(strange)
-        {
-            return Err(EINVAL);
-        }
-        // INVARIANT: The name is not empty, holds no NUL, and is shorter than the array.
-        let mut bytes = [0; Self::SIZE];
-        bytes[..name.len()].copy_from_slice(name);
-        Ok(Self(bytes))
-    }
-
-    /// The name, without a NUL.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        let len = self.0.iter().position(|&byte| byte == 0);
-        &self.0[..len.unwrap_or(Self::SIZE)]
-    }
-}
-
-/// The protocol of a socket.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Protocol {
-    #[default]
-    Tcp,
-    Mptcp,
-}
 
 /// Options of every socket, which are set before it is bound.
 #[derive(Clone, Copy, Default)]

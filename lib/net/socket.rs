@@ -10,13 +10,9 @@ use super::{
         countable,
         length, //
     },
+    device::Device,
+    keepalive::Keepalive,
     namespace::Namespace,
-    options::{
-        Device,
-        Keepalive,
-        Protocol, //
-    },
-    watch::RawWatch, //
 };
 use crate::{
     shim::{
@@ -29,7 +25,8 @@ use crate::{
             TCP_KEEPINTVL,
             TCP_NODELAY,
             TCP_USER_TIMEOUT, //
-        }, //
+        },
+        raw::RawWatch, //
     },
     util::{
         compat::millis_ceil,
@@ -56,6 +53,14 @@ pub enum Shutdown {
     Write,
     /// Both.
     Both,
+}
+
+/// The protocol of a socket.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Protocol {
+    #[default]
+    Tcp,
+    Mptcp,
 }
 
 /// Permission to wait for the peer.

@@ -3,9 +3,7 @@
 //! A connection.
 
 use super::{
-    connect::ConnectOptions,
-    namespace::Namespace,
-    options::Keepalive,
+    keepalive::Keepalive,
     socket::{
         Shutdown,
         Socket,
@@ -32,18 +30,6 @@ pub struct TcpStream {
 impl TcpStream {
     pub(super) fn from_socket(socket: Socket) -> Self {
         Self { socket }
-    }
-
-    /// Options that start from the defaults, for a connection as a client. Any context.
-    pub fn options() -> ConnectOptions {
-        ConnectOptions::default()
-    }
-
-    /// Connects to `addr` with the default options; see [`ConnectOptions::connect`].
-    ///
-    /// May sleep, and does until the peer has answered.
-    pub fn connect(namespace: &Namespace, addr: SocketAddr) -> Result<Self> {
-        Self::options().connect(namespace, addr)
     }
 
     /// Waits for bytes and reads them into `buffer`; says how many. 0 is the end of the stream (or

@@ -2,31 +2,12 @@
 
 //! Being told when a stream becomes ready, instead of waiting for it.
 
-use crate::shim::layout::assert_layout;
+use crate::shim::raw::RawWatch;
 use kernel::{
-    bindings,
     prelude::*,
     sync::ArcBorrow,
     types::Opaque, //
 };
-
-type Callback = Option<unsafe extern "C" fn(*mut bindings::sock)>;
-
-/// `struct ktcp_watch` of `shim/shim.h`.
-#[repr(C)]
-pub(crate) struct RawWatch {
-    event: unsafe extern "C" fn(*const c_void),
-    data: *const c_void,
-    data_ready: Callback,
-    write_space: Callback,
-    state_change: Callback,
-}
-
-assert_layout!(
-    RawWatch,
-    ktcp_watch,
-    [event, data, data_ready, write_space, state_change]
-);
 
 /// Something that wants to know when a stream becomes ready.
 pub(crate) trait Watcher: Send + Sync {

@@ -102,7 +102,7 @@ impl Listening {
 
         pr_warn!("{name}: the listener on {addr:?} was closed by another: {error:?}\n");
         loop {
-            backoff.pause(stopping);
+            stopping.wait_timeout(backoff.next_pause());
             if stopping.is_open() {
                 return None;
             }

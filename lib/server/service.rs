@@ -289,7 +289,7 @@ impl Shared {
             match admitted {
                 Ok(()) => backoff.reset(),
                 Err(_) => {
-                    backoff.pause(&self.stopping);
+                    self.stopping.wait_timeout(backoff.next_pause());
                 }
             }
         }
@@ -387,7 +387,7 @@ impl Shared {
             for entry in self.table.lock().entries.iter() {
                 entry.connection.interrupt();
             }
-            if backoff.pause(&self.drained) {
+            if self.drained.wait_timeout(backoff.next_pause()) {
                 return;
             }
             if complained.elapsed() >= Delta::from_secs(10) {

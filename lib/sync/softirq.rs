@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
-use crate::shim;
+use crate::shim::{
+    self,
+    raw::RawPollers, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -57,12 +60,6 @@ pub(crate) trait Poll: Send + Sync {
     ///
     /// Softirq context: must not sleep.
     fn poll(&self, bh: BhToken<'_>, budget: u32) -> u32;
-}
-
-/// `struct ktcp_pollers` of `shim/poller.c`.
-#[repr(C)]
-pub(crate) struct RawPollers {
-    _opaque: [u8; 0],
 }
 
 /// Calls each of its items when asked to, in softirq context on the CPU that asked.

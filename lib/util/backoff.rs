@@ -2,7 +2,6 @@
 
 //! Pauses that grow while an error persists.
 
-use crate::sync::latch::Latch;
 use kernel::time::Delta;
 
 /// A pause before the next try: 1 ms at first, twice as long each time, 1 s at most.
@@ -25,16 +24,11 @@ impl Backoff {
         self.millis = Self::FIRST;
     }
 
-    /// The length of the pause that is due, after which the next is longer.
-    fn next(&mut self) -> Delta {
+    /// Returns the length of the pause that is due, after which the next is longer.
+    pub(crate) fn next_pause(&mut self) -> Delta {
         let pause = Delta::from_millis(self.millis);
         self.millis = (self.millis * 2).min(Self::LONGEST);
         pause
-    }
-
-    /// Pauses, but not beyond the opening of `stop`; says whether it is open. Sleeps.
-    pub(crate) fn pause(&mut self, stop: &Latch) -> bool {
-        stop.wait_timeout(self.next())
     }
 }
 
@@ -47,9 +41,9 @@ mod tests {
     fn doubles_up_to_a_second_and_starts_again() {
         let mut backoff = Backoff::new();
         for millis in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000] {
-            assert_eq!(backoff.next().as_millis(), millis);
+            assert_eq!(backoff.next_pause().as_millis(), millis);
         }
         backoff.reset();
-        assert_eq!(backoff.next().as_millis(), 1);
+        assert_eq!(backoff.next_pause().as_millis(), 1);
     }
 }

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names of network devices.
+
+use kernel::prelude::*;
+
+/// The name of a network device, such as `eth0`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use ktcp_server::net::{Device, TcpListener};
+///
+/// let options = TcpListener::options().device(Device::new(c"lo")?);
+/// assert_eq!(Device::new(c"a/b"), Err(EINVAL));
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Invariants
+///
+/// The first byte is not NUL, the last one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device([u8; Self::SIZE]);
+
+impl Device {
+    /// `IFNAMSIZ` of [`include/uapi/linux/if.h`](srctree/include/uapi/linux/if.h).
+    const SIZE: usize = 16;
+
+    /// A name of 1 to 15 bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for another length, and for a name that no device can have: `.`, `..`, and those
+    /// with a slash, a colon or a blank in it. Whether there is such a device is only seen when a
+    /// socket is bound to it.
+    ///
+    /// Any context.
+    pub fn new(name: &CStr) -> Result<Self> {
+        let name = name.to_bytes();
+        let strange = |byte: &u8| matches!(byte, b'/' | b':') || byte.is_ascii_whitespace();
+        if name.is_empty()
+            || name.len() >= Self::SIZE
+            || name == b"."
+            || name == b".."
+            || name.iter().any(strange)
+        {
+            return Err(EINVAL);
+        }
+        // INVARIANT: The name is not empty, holds no NUL, and is shorter than the array.
+        let mut bytes = [0; Self::SIZE];
+        bytes[..name.len()].copy_from_slice(name);
+        Ok(Self(bytes))
+    }
+
+    /// The name, without a NUL.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        let len = self.0.iter().position(|&byte| byte == 0);
+        &self.0[..len.unwrap_or(Self::SIZE)]
+    }
+}
