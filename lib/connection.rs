@@ -36,7 +36,10 @@ use crate::{
             Timers, //
         }, //
     },
-    handler::CloseReason,
+    handler::{
+        CloseReason,
+        Mailbox, //
+    },
     module::cleanup::DeferredArc,
     net::{
         TcpStream,
@@ -176,6 +179,32 @@ impl Watcher for Connection {
     }
 }
 
+impl Mailbox for Connection {
+    fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn push(self: ArcBorrow<'_, Self>, data: &[u8]) -> Result {
+        let mut pushed = self.pushed.lock();
+        if pushed.closed {
+            return Err(ENOTCONN);
+        }
+        let buffer = match pushed.buffer.take() {
+            Some(buffer) => buffer,
+            None => Buffer::new(self.config().output)?,
+        };
+        let buffer = pushed.buffer.insert(buffer);
+        if data.len() > buffer.room() {
+            return Err(ENOBUFS);
+        }
+        buffer.append(data);
+        self.has_pushed.store(!buffer.is_empty(), Relaxed);
+        drop(pushed);
+        self.schedule();
+        Ok(())
+    }
+}
+
 /// Result of a poll: what the executor has to do next.
 pub(crate) enum PollResult {
     /// Nothing.
@@ -260,9 +289,9 @@ impl Connection {
 
     /// Schedules a poll on the slow path, which sees what the caller has queued or requested before. Any
     /// context.
-    pub(crate) fn schedule(self: &Arc<Self>) {
+    pub(crate) fn schedule(self: ArcBorrow<'_, Self>) {
         if self.state.request() {
-            self.server.engine.enqueue(self.as_arc_borrow());
+            self.server.engine.enqueue(self);
         }
     }
 
@@ -394,27 +423,6 @@ impl Connection {
         }
     }
 
-    /// Queues `data` to be sent; see [`Sender::send`](crate::Sender::send).
-    pub(crate) fn push(self: &Arc<Self>, data: &[u8]) -> Result {
-        let mut pushed = self.pushed.lock();
-        if pushed.closed {
-            return Err(ENOTCONN);
-        }
-        let buffer = match pushed.buffer.take() {
-            Some(buffer) => buffer,
-            None => Buffer::new(self.config().output)?,
-        };
-        let buffer = pushed.buffer.insert(buffer);
-        if data.len() > buffer.room() {
-            return Err(ENOBUFS);
-        }
-        buffer.append(data);
-        self.has_pushed.store(!buffer.is_empty(), Relaxed);
-        drop(pushed);
-        self.schedule();
-        Ok(())
-    }
-
     #[inline]
     pub(crate) fn has_pushed(&self) -> bool {
         self.has_pushed.load(Relaxed)
@@ -438,7 +446,7 @@ impl Connection {
     /// Requests that the connection ends for `reason`.
     pub(crate) fn request_close(self: &Arc<Self>, reason: CloseReason) {
         self.close_request.make(reason);
-        self.schedule();
+        self.as_arc_borrow().schedule();
     }
 
     /// Returns why the connection is to end, if that was requested.

@@ -2,27 +2,23 @@
 
 //! The trait that a service implements, and the values that its methods are given.
 
-pub(crate) mod peer;
+mod input;
+mod output;
+mod peer;
 
-use crate::{
-    buffer::Buffer,
-    fs::{
-        File,
-        Wait, //
-    },
-    handler::peer::Peer,
-    util::error::{
-        ENOBUFS,
-        EOPNOTSUPP, //
+pub use self::{
+    input::Input,
+    output::Output,
+    peer::{
+        Peer,
+        Sender, //
     }, //
 };
-use core::{
-    cell::UnsafeCell,
-    ops::{
-        Deref,
-        Range, //
-    }, //
+pub(crate) use self::{
+    output::FilePart,
+    peer::Mailbox, //
 };
+
 use kernel::prelude::*;
 
 /// The logic of a protocol, apart from sockets and threads.
@@ -253,231 +249,4 @@ pub enum CloseReason {
     SendTimeout,
     /// The server stopped.
     Stopped,
-}
-
-/// Bytes that a connection has received and its handler has not consumed.
-///
-/// What is not consumed is shown again, together with what comes next. So a handler that waits for
-/// a whole message needs no buffer of its own; it leaves the start of it here. If nothing more
-/// fits, the connection is closed with [`CloseReason::InputFull`]: a message cannot be longer than
-/// the server's input buffer.
-///
-/// To look at the bytes has its price: many that arrive at once are copied to one place only then.
-/// A handler that [forwards](Output::forward) them unseen saves that.
-///
-/// All of this may be called wherever the handler is.
-///
-/// # Examples
-///
-/// A number of four bytes, if they are all there:
-///
-/// ```
-/// use kernel::prelude::*;
-/// use ktcp_server::Input;
-///
-/// fn number(input: &mut Input<'_>) -> Option<u32> {
-///     let (bytes, _) = input.split_first_chunk::<4>()?;
-///     let number = u32::from_be_bytes(*bytes);
-///     input.consume(4);
-///     Some(number)
-/// }
-/// ```
-pub struct Input<'a> {
-    /// Mutated by `deref` as long as it is not gathered, and after that only where `self` is
-    /// mutable.
-    buffer: UnsafeCell<&'a mut Buffer>,
-}
-
-impl<'a> Input<'a> {
-    #[inline]
-    pub(crate) fn new(buffer: &'a mut Buffer) -> Self {
-        Self {
-            buffer: UnsafeCell::new(buffer),
-        }
-    }
-
-    /// Returns how many bytes there are.
-    #[inline]
-    pub fn len(&self) -> usize {
-        // SAFETY: The reference is not kept, and while it is there the buffer is not mutated: an
-        // `Input` cannot be used by two tasks at once.
-        unsafe { (*self.buffer.get()).len() }
-    }
-
-    /// Returns true if there are none.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Removes `count` bytes from the front, or all when there are fewer.
-    #[inline]
-    pub fn consume(&mut self, count: usize) {
-        self.buffer.get_mut().consume(count);
-    }
-}
-
-impl Deref for Input<'_> {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        let buffer = self.buffer.get();
-        // SAFETY: As for `len`.
-        if !unsafe { (*buffer).is_gathered() } {
-            // SAFETY: There is no other reference to the buffer: this method alone lends one out
-            // for longer, and when it has, the buffer is gathered and stays so as long as that is
-            // borrowed. An `Input` cannot be used by two tasks at once.
-            unsafe { (*buffer).gather_to_see() };
-        }
-        // SAFETY: As long as this is borrowed, so is `self`, and the buffer is not mutated.
-        unsafe { (*buffer).filled() }
-    }
-}
-
-/// The output of a handler: bytes that are to be sent.
-///
-/// It has room for a bounded number of bytes. A handler that runs short of room is called again
-/// when what it wrote has been sent; a connection whose peer does not read is not read from
-/// either.
-///
-/// All of this may be called wherever the handler is, unless it says otherwise.
-///
-/// # Examples
-///
-/// An answer of two parts, of which none is said without the other:
-///
-/// ```
-/// use kernel::prelude::*;
-/// use ktcp_server::Output;
-///
-/// fn answer(output: &mut Output<'_>, text: &[u8]) -> Result {
-///     if output.room() < 2 + text.len() {
-///         output.wait_for_room();
-///         return Ok(()); // called again when there is
-///     }
-///     let length = u16::try_from(text.len())?;
-///     output.write(&length.to_be_bytes())?;
-///     output.write(text)
-/// }
-/// ```
-pub struct Output<'a> {
-    buffer: &'a mut Buffer,
-    /// A part of a file that is to be sent behind the buffer.
-    file: &'a mut Option<FilePart>,
-    short: bool,
-}
-
-/// A part of a file that is to be sent.
-pub(crate) struct FilePart {
-    pub(crate) file: File,
-    pub(crate) range: Range<u64>,
-}
-
-impl<'a> Output<'a> {
-    #[inline]
-    pub(crate) fn new(buffer: &'a mut Buffer, file: &'a mut Option<FilePart>) -> Self {
-        Self {
-            buffer,
-            file,
-            short: false,
-        }
-    }
-
-    /// Has a part of `file` sent behind what is here, without copying it: the socket takes the pages
-    /// in which the kernel keeps the file. Until that is done there is no [room](Self::room).
-    ///
-    /// Who writes to the file meanwhile changes what is sent. If it is cut short, the connection is
-    /// reset, with [`CloseReason::Failed`]: the peer must not take what it got for all.
-    ///
-    /// # Errors
-    ///
-    /// - `ENOBUFS`: there is such a part here already.
-    /// - `EOPNOTSUPP`: its file system can only have it [read](Self::read_from).
-    ///
-    /// Any context; that of the executor has to bear waiting for the disk.
-    pub fn send_file(&mut self, file: &File, range: Range<u64>) -> Result {
-        if !file.can_be_sent() {
-            return Err(EOPNOTSUPP);
-        }
-        if self.file.is_some() {
-            self.short = true;
-            return Err(ENOBUFS);
-        }
-        if range.start < range.end {
-            *self.file = Some(FilePart {
-                file: file.clone(),
-                range,
-            });
-        }
-        Ok(())
-    }
-
-    /// Returns how many more bytes it takes.
-    #[inline]
-    pub fn room(&self) -> usize {
-        match self.file {
-            Some(_) => 0,
-            None => self.buffer.room(),
-        }
-    }
-
-    /// Takes all of `data`, or nothing of it and fails with `ENOBUFS` when there is not
-    /// [room](Self::room) for all.
-    #[inline]
-    pub fn write(&mut self, data: &[u8]) -> Result {
-        if data.len() > self.room() {
-            self.short = true;
-            return Err(ENOBUFS);
-        }
-        self.buffer.append(data);
-        Ok(())
-    }
-
-    /// Moves bytes from the front of `input` here, as many as there is [room](Self::room) for, and
-    /// says how many. The others stay in `input`, for when there is room again.
-    #[inline]
-    pub fn forward(&mut self, input: &mut Input<'_>) -> usize {
-        let count = match self.file {
-            Some(_) => 0,
-            None => self.buffer.append_from(input.buffer.get_mut()),
-        };
-        self.short |= !input.is_empty();
-        count
-    }
-
-    /// Notes that there is more to say than there is [room](Self::room) for, as a
-    /// [`write`](Self::write) that fails does: the handler is called again when what is here has
-    /// been sent.
-    #[inline]
-    pub fn wait_for_room(&mut self) {
-        self.short = true;
-    }
-
-    /// Reads from `file`, from byte `position` on and at most `most` bytes, as many as there is
-    /// [room](Self::room) for, and says how many; 0 is the end of the file, or no room.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`File::read_at`].
-    ///
-    /// May sleep.
-    pub fn read_from(
-        &mut self,
-        file: &File,
-        position: u64,
-        most: u64,
-        wait: Wait,
-    ) -> Result<usize> {
-        match self.file {
-            Some(_) => Ok(0),
-            None => self.buffer.read_from(file, position, most, wait),
-        }
-    }
-
-    /// Returns true if the handler wanted to put more here than there was room for.
-    #[inline]
-    pub(crate) fn ran_short(&self) -> bool {
-        self.short
-    }
 }

@@ -87,15 +87,13 @@ mod util;
 pub use self::{
     buffer::BufferSize,
     handler::{
-        peer::{
-            Peer,
-            Sender, //
-        },
         CloseReason,
         Handler,
         Input,
         Next,
-        Output, //
+        Output,
+        Peer,
+        Sender, //
     },
     module::{
         kthread,

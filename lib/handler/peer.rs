@@ -2,15 +2,26 @@
 
 //! The other end of a connection, and sending to it from outside its handler.
 
-use crate::{
-    connection::Connection,
-    sync::context, //
-};
+use crate::sync::context;
 use core::net::SocketAddr;
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
 };
+
+/// The connection of a peer, as code outside of its handler sees it.
+///
+/// Its vtable is a part of the library: a [`Sender`] may outlive the module of the handler.
+pub(crate) trait Mailbox: Send + Sync {
+    /// Returns the address of the peer. Any context.
+    fn peer_addr(&self) -> SocketAddr;
+
+    /// Queues `data` to be sent; see [`Sender::send`].
+    fn push(self: ArcBorrow<'_, Self>, data: &[u8]) -> Result;
+}
 
 /// The other end of a connection, as [`Handler::open`](crate::Handler::open) meets it.
 ///
@@ -31,23 +42,23 @@ use kernel::{
 /// }
 /// ```
 pub struct Peer<'a> {
-    connection: &'a Arc<Connection>,
+    mailbox: ArcBorrow<'a, dyn Mailbox + 'static>,
 }
 
 impl<'a> Peer<'a> {
-    pub(crate) fn new(connection: &'a Arc<Connection>) -> Self {
-        Self { connection }
+    pub(crate) fn new(mailbox: ArcBorrow<'a, dyn Mailbox + 'static>) -> Self {
+        Self { mailbox }
     }
 
     /// Its address. Any context.
     pub fn addr(&self) -> SocketAddr {
-        self.connection.peer()
+        self.mailbox.peer_addr()
     }
 
     /// Something with which any code can send to it. Any context.
     pub fn sender(&self) -> Sender {
         Sender {
-            connection: self.connection.clone(),
+            mailbox: self.mailbox.into(),
         }
     }
 }
@@ -72,7 +83,7 @@ impl<'a> Peer<'a> {
 /// ```
 #[derive(Clone)]
 pub struct Sender {
-    connection: Arc<Connection>,
+    mailbox: Arc<dyn Mailbox>,
 }
 
 impl Sender {
@@ -91,11 +102,11 @@ impl Sender {
         if context::must_not_sleep() {
             return Err(EBUSY);
         }
-        self.connection.push(data)
+        self.mailbox.as_arc_borrow().push(data)
     }
 
     /// The address of the peer. Any context.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.connection.peer()
+        self.mailbox.peer_addr()
     }
 }

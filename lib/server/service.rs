@@ -460,7 +460,7 @@ impl Server {
         self.shared.engine.begin_stop();
         for entry in self.shared.table.lock().entries.iter() {
             // It finds that the server stops.
-            entry.connection.schedule();
+            entry.connection.as_arc_borrow().schedule();
         }
         self.listening.close();
     }

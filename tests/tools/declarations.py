@@ -207,7 +207,7 @@ class Rust:
         ):
             # A type that C alone looks into has no bytes here.
             if name in self.names and "[u8; 0]" not in fields:
-                fields = re.sub(r"^\s*///.*$", "", fields, flags=re.MULTILINE)
+                fields = re.sub(r"^\s*///.*$|\bpub\(crate\) ", "", fields, flags=re.MULTILINE)
                 pairs = [field.split(":", 1) for field in _split(fields)]
                 found[self.names[name]] = [(key, self.kind(kind)) for key, kind in pairs]
         return found

@@ -102,8 +102,8 @@ MUTATIONS = (
     Mutation(
         "an error ends accepting for good",
         "lib/server/service.rs",
-        "                    backoff.pause(&self.stopping);\n",
-        "                    backoff.pause(&self.stopping);\n                    return;\n",
+        "                    self.stopping.wait_timeout(backoff.next_pause());\n",
+        "                    self.stopping.wait_timeout(backoff.next_pause());\n                    return;\n",
         "ktcp_memory_event_loop",
     ),
     Mutation(

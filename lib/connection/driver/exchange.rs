@@ -15,13 +15,13 @@ use crate::{
     buffer::MUCH,
     connection::trace,
     handler::{
-        peer::Peer,
         CloseReason,
         FilePart,
         Handler,
         Input,
         Next,
-        Output, //
+        Output,
+        Peer, //
     },
     net::Shutdown,
     sync::softirq::BhDisabled, //
@@ -308,7 +308,7 @@ impl<H: Handler> Exchange<H> {
         if H::MAY_SLEEP {
             cx.sleep_or_go()?;
         }
-        let peer = Peer::new(cx.connection);
+        let peer = Peer::new(cx.mailbox);
         let bh_disabled = Self::disable_bh(cx.may_sleep());
         let opened = self.handler.open(&peer);
         drop(bh_disabled);

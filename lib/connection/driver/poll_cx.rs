@@ -19,7 +19,10 @@ use crate::{
         Connection, //
     },
     fs::File,
-    handler::CloseReason,
+    handler::{
+        CloseReason,
+        Mailbox, //
+    },
     net::{
         FilePiece,
         Sent,
@@ -31,7 +34,10 @@ use crate::{
 use core::ops::Range;
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
 };
 
 /// Result of receiving.
@@ -48,6 +54,9 @@ pub(super) enum Received {
 /// Context of one poll of a connection.
 pub(crate) struct PollCx<'a> {
     pub(super) connection: &'a Arc<Connection>,
+    /// The connection, for a [`Peer`](crate::Peer). Made of it here, in the library: a vtable that is made
+    /// where the handler's type is known is a part of the handler's module.
+    pub(super) mailbox: ArcBorrow<'a, dyn Mailbox + 'static>,
     pub(super) stream: &'a TcpStream,
     /// The token of a poll that must not sleep.
     bh: Option<BhToken<'a>>,
@@ -73,6 +82,7 @@ impl<'a> PollCx<'a> {
     ) -> Self {
         Self {
             connection,
+            mailbox: connection.as_arc_borrow(),
             stream,
             bh,
             called,
