@@ -456,19 +456,47 @@ fn locks() -> Result<Arc<Locks>> {
     )
 }
 
+extern "C" {
+    fn ktcp_kunit_raise_softirq();
+    fn ktcp_kunit_softirqs_run() -> c_uint;
+}
+
 fn a_bh_lock_may_be_taken_with_interrupts_disabled() -> Result {
+    // SAFETY: Reads a number.
+    let softirqs = || unsafe { ktcp_kunit_softirqs_run() };
+    let locks = locks()?;
+    for round in 1..=100 {
+        let before = softirqs();
+        let mut outer = locks.irq.lock();
+        // SAFETY: May be called in any context.
+        unsafe { ktcp_kunit_raise_softirq() };
+        *outer += 1;
+        *locks.bh.lock() += 1;
+        let mut inner = locks.bh.lock();
+        *inner += 1;
+        drop(inner);
+        let within = softirqs();
+        drop(outer);
+        assert_eq!(within, before);
+        assert!(eventually(|| softirqs() != before));
+        assert_eq!(*locks.irq.lock(), round);
+        assert_eq!(*locks.bh.lock(), 2 * round);
+    }
+    Ok(())
+}
+
+/// As above, while packets come, and with the outer lock given back first.
+fn bh_locks_and_interrupts_go_together_while_packets_come() -> Result {
     let locks = locks()?;
     let (client, server) = {
         let listener = TcpListener::bind(&namespace()?, any_port())?;
         (connect(listener.local_addr()?)?, listener.accept()?.0)
     };
     for round in 1..=1000 {
-        // Softirqs come.
         client.write_all(b"x")?;
         let mut outer = locks.irq.lock();
         *outer += 1;
         *locks.bh.lock() += 1;
-        // In the order in which no stack would have it.
         let mut inner = locks.bh.lock();
         drop(outer);
         *inner += 1;
@@ -507,6 +535,11 @@ mod once {
     #[test]
     fn a_bh_lock_may_be_taken_with_interrupts_disabled() -> Result {
         super::a_bh_lock_may_be_taken_with_interrupts_disabled()
+    }
+
+    #[test]
+    fn bh_locks_and_interrupts_go_together_while_packets_come() -> Result {
+        super::bh_locks_and_interrupts_go_together_while_packets_come()
     }
 }
 

@@ -29,6 +29,9 @@ int ktcp_kunit_pages_of_other_socket(bool atomic);
 
 unsigned int ktcp_kunit_log_lines(const char *text);
 
+void ktcp_kunit_raise_softirq(void);
+unsigned int ktcp_kunit_softirqs_run(void);
+
 int ktcp_kunit_unshare_net(u64 *cookie);
 bool ktcp_kunit_net_exists(u64 cookie);
 int ktcp_kunit_net_up(u64 cookie, bool up);
