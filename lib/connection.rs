@@ -6,14 +6,23 @@
 //! happens to its stream queues it, once; what happens during a poll queues it again after the
 //! poll.
 
-pub(crate) mod driver;
+mod close_action;
+mod driver;
+mod endpoint;
+mod environment;
+mod inbox;
+mod poll_cx;
 mod sleeper;
 mod state;
-pub(crate) mod timers;
+mod timers;
 pub(crate) mod trace;
 
-pub(crate) use self::sleeper::InterruptLock;
 use self::{
+    driver::Drive,
+    poll_cx::{
+        PollCx,
+        Scratch, //
+    },
     sleeper::Sleeper,
     state::{
         Path,
@@ -21,55 +30,46 @@ use self::{
         State, //
     }, //
 };
+pub(crate) use self::{
+    driver::{
+        can_poll_bh,
+        ConnDriver,
+        HandlerDriver, //
+    },
+    endpoint::Endpoint,
+    environment::{
+        ConnConfig,
+        Environment, //
+    },
+    timers::Timeouts, //
+};
 use crate::{
-    buffer::Buffer,
-    connection::{
-        driver::{
-            Drive,
-            PollCx,
-            Scratch,
-            Step, //
-        },
-        timers::{
-            CloseRequest,
-            Pending,
-            Timers, //
-        }, //
+    executor::{
+        PollResult,
+        Pollable,
+        Scheduler, //
     },
     handler::{
         CloseReason,
         Mailbox, //
     },
-    module::cleanup::DeferredArc,
+    module::cleanup::{
+        Deferred,
+        DeferredArc, //
+    },
     net::{
         TcpStream,
         Watch,
         Watcher, //
     },
-    server::{
-        config::Config,
-        limits::Refusal,
-        service::Shared, //
-    },
-    stats::{
-        Counter,
-        StatsBatch, //
-    },
     sync::{
-        lock_class::{
-            new_mutex,
-            new_work, //
-        },
+        lock_class::new_work,
         parker::Parker,
         run_queue::{
             Link,
             Queued, //
         },
         softirq::BhToken, //
-    },
-    util::error::{
-        ENOBUFS,
-        ENOTCONN, //
     }, //
 };
 use core::{
@@ -81,13 +81,8 @@ use kernel::{
     impl_has_work,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
-        ArcBorrow,
-        Mutex, //
+        ArcBorrow, //
     },
     workqueue::{
         Work,
@@ -95,10 +90,23 @@ use kernel::{
     }, //
 };
 
+/// The server of a connection, as that knows it. There is one: a parameter, for each poll would cost
+/// indirect calls otherwise.
+pub(crate) trait Server: Deferred {
+    /// Returns what the server and its connections share. Any context.
+    fn env(&self) -> &Environment;
+
+    /// Returns the executor that polls its connections. Any context.
+    fn scheduler(&self) -> &Scheduler<Connection<Self>>;
+
+    /// Takes a connection that is closed out of its table. May sleep.
+    fn remove(&self, number: usize);
+}
+
 /// The part of a connection that belongs to the task which polls it.
 struct Inner {
     stream: TcpStream,
-    driver: KBox<dyn Drive>,
+    driver: KBox<dyn ConnDriver>,
 }
 
 /// A connection of a server.
@@ -108,50 +116,41 @@ struct Inner {
 /// - `inner` belongs to the task to which `state` gives the right to run: before `begin`, to the one
 ///   that made the connection.
 /// - `inner` is `None` once `state` is closed. Before that, `watch` watches the stream.
-/// - The executor holds the connection once from where `state` obliges a caller to enqueue it until
+/// - The executor holds the connection once from where `state` obliges a caller to schedule it until
 ///   the poll starts, otherwise not.
 /// - It lives in an `Arc`.
 #[pin_data]
-pub(crate) struct Connection {
-    server: DeferredArc<Shared>,
+pub(crate) struct Connection<S: Server> {
+    server: DeferredArc<S>,
     /// True if polls that must not sleep are of any use.
-    atomic: bool,
-    /// Its place in the table of the server.
-    number: usize,
-    peer: SocketAddr,
+    can_poll_bh: bool,
+    #[pin]
+    endpoint: Endpoint,
     state: State,
     /// The task that polls it where it may sleep.
     sleeper: Sleeper,
     inner: UnsafeCell<Option<Inner>>,
-    /// True if there are timeouts at all.
-    timed: bool,
-    /// The times at which they began to run.
-    timers: Timers,
-    close_request: CloseRequest,
     #[pin]
     watch: Watch,
-    #[pin]
-    pushed: Mutex<Pushed>,
-    has_pushed: Atomic<bool>,
     /// For the executors, each of which uses one of these.
-    pub(crate) parker: Parker,
+    parker: Parker,
     /// For the [`RunQueue`](crate::sync::run_queue::RunQueue) in which it is.
-    link: Link<Connection>,
+    link: Link<Connection<S>>,
     #[pin]
-    work: Work<Connection>,
+    work: Work<Connection<S>>,
 }
 
 // SAFETY: By the type invariants `inner` has one user at a time, and what it holds may go from task to
 // task; the rest is `Send` by itself.
-unsafe impl Send for Connection {}
+unsafe impl<S: Server> Send for Connection<S> {}
 
 // SAFETY: As above: the atomics and locks are `Sync`, and `inner` goes from task to task by way of
 // `state`.
-unsafe impl Sync for Connection {}
+unsafe impl<S: Server> Sync for Connection<S> {}
 
 // SAFETY: The field is this connection's own. By the type invariants the executor holds the connection
 // once at most, and puts it into a queue only when `state` obliges it to: it is in none then.
-unsafe impl Queued for Connection {
+unsafe impl<S: Server> Queued for Connection<S> {
     #[inline]
     fn link(&self) -> &Link<Self> {
         &self.link
@@ -159,99 +158,96 @@ unsafe impl Queued for Connection {
 }
 
 impl_has_work! {
-    impl HasWork<Self> for Connection { self.work }
+    impl{S: Server} HasWork<Self> for Connection<S> { self.work }
 }
 
-impl WorkItem for Connection {
+impl<S: Server> WorkItem for Connection<S> {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.server.engine.run_as_work(&this);
+        this.server.scheduler().run_as_work(&this);
     }
 }
 
-impl Watcher for Connection {
+impl<S: Server> Watcher for Connection<S> {
     fn ready(this: ArcBorrow<'_, Self>) {
         // C calls this under the lock of the socket, which each poll takes.
         if this.state.notify() {
-            this.server.engine.arrived(this);
+            this.server.scheduler().ready(this);
         }
     }
 }
 
-impl Mailbox for Connection {
+impl<S: Server> Mailbox for Connection<S> {
     fn peer_addr(&self) -> SocketAddr {
-        self.peer
+        self.endpoint.peer
     }
 
     fn push(self: ArcBorrow<'_, Self>, data: &[u8]) -> Result {
-        let mut pushed = self.pushed.lock();
-        if pushed.closed {
-            return Err(ENOTCONN);
-        }
-        let buffer = match pushed.buffer.take() {
-            Some(buffer) => buffer,
-            None => Buffer::new(self.config().output)?,
-        };
-        let buffer = pushed.buffer.insert(buffer);
-        if data.len() > buffer.room() {
-            return Err(ENOBUFS);
-        }
-        buffer.append(data);
-        self.has_pushed.store(!buffer.is_empty(), Relaxed);
-        drop(pushed);
+        let size = self.server.env().config.output;
+        self.endpoint.inbox.push(data, size)?;
         self.schedule();
         Ok(())
     }
 }
 
-/// Result of a poll: what the executor has to do next.
-pub(crate) enum PollResult {
-    /// Nothing.
-    Idle,
-    /// The connection is to be queued again.
-    Again,
-    /// As `Again`, but for a poll that may sleep.
-    NeedsProcessContext,
-    /// The connection is closed.
-    Closed,
+impl<S: Server> Pollable for Connection<S> {
+    type Scratch = Scratch;
+
+    fn number(&self) -> usize {
+        self.endpoint.number
+    }
+
+    fn can_poll_bh(&self) -> bool {
+        self.can_poll_bh
+    }
+
+    fn is_queued(&self) -> bool {
+        self.state.is_queued()
+    }
+
+    fn parker(&self) -> &Parker {
+        &self.parker
+    }
+
+    fn poll(self: &Arc<Self>, scratch: &mut Scratch) -> PollResult {
+        let result = self.poll_with(scratch, None);
+        self.server.env().counters.add_batch(&mut scratch.stats);
+        result
+    }
+
+    #[inline]
+    fn poll_bh(self: &Arc<Self>, bh: BhToken<'_>, scratch: &mut Scratch) -> PollResult {
+        self.poll_with(scratch, Some(bh))
+    }
 }
 
-/// Data that other tasks have pushed and the connection has not yet taken.
-struct Pushed {
-    buffer: Option<Buffer>,
-    closed: bool,
-}
-
-impl Connection {
+impl<S: Server> Connection<S> {
     /// A connection that does nothing until [`begin`](Self::begin) or [`abandon`](Self::abandon), one
     /// of which has to follow. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when the stream is watched already; `ENOMEM`. The peer sees a reset.
     pub(crate) fn new(
-        server: &Arc<Shared>,
+        server: &Arc<S>,
         number: usize,
         stream: TcpStream,
         peer: SocketAddr,
-        driver: KBox<dyn Drive>,
-    ) -> Result<Arc<Self>, Refusal> {
-        let now = server.clock.now();
+        driver: KBox<dyn ConnDriver>,
+    ) -> Result<Arc<Self>> {
         // INVARIANT: The right to run is ours, and `inner` with it, until `begin` or `abandon`.
         let connection = Arc::pin_init(
             pin_init!(&this in Self {
                 server: DeferredArc::new(server),
-                atomic: driver.can_poll_bh(),
-                number,
-                peer,
+                can_poll_bh: driver.can_poll_bh(),
+                endpoint <- Endpoint::new(server.env(), number, peer),
                 state: State::new(),
                 sleeper: Sleeper::new(),
                 inner: UnsafeCell::new(Some(Inner { stream, driver })),
-                timed: server.config.timeouts.are_any(),
-                timers: Timers::new(now),
-                close_request: CloseRequest::new(),
                 // SAFETY: The stream is watched only as long as the connection is there. It lives
                 // in the `Arc` that this call makes.
                 watch <- unsafe { Watch::new(this.as_ptr().cast_const()) },
-                pushed <- new_mutex!(Pushed { buffer: None, closed: false }),
-                has_pushed: Atomic::new(false),
                 parker: Parker::new(),
                 link: Link::new(),
                 work <- new_work!("ktcp_server::Connection"),
@@ -262,10 +258,7 @@ impl Connection {
         if let Some(Inner { stream, .. }) = unsafe { &*connection.inner.get() } {
             // SAFETY: It is unwatched in `detach`, which comes before the end of the connection: by way
             // of `abandon`, or of the poll that `begin` makes due.
-            if unsafe { stream.watch(&connection.watch) }.is_err() {
-                stream.reset_on_drop();
-                return Err(Refusal::InUse);
-            }
+            unsafe { stream.watch(&connection.watch) }.inspect_err(|_| stream.reset_on_drop())?;
         }
         Ok(connection)
     }
@@ -284,47 +277,15 @@ impl Connection {
         // SAFETY: The right to run is ours since `new`, for this is called once.
         // INVARIANT: The executor is given the connection.
         unsafe { self.state.requeue() };
-        self.server.engine.enqueue(self.as_arc_borrow());
+        self.server.scheduler().schedule(self.as_arc_borrow());
     }
 
     /// Schedules a poll on the slow path, which sees what the caller has queued or requested before. Any
     /// context.
     pub(crate) fn schedule(self: ArcBorrow<'_, Self>) {
         if self.state.request() {
-            self.server.engine.enqueue(self);
+            self.server.scheduler().schedule(self);
         }
-    }
-
-    /// Returns true if a poll is due. Any context.
-    pub(crate) fn is_queued(&self) -> bool {
-        self.state.is_queued()
-    }
-
-    /// Returns true if [`poll_bh`](Self::poll_bh) is of any use. Any context.
-    pub(crate) fn can_poll_bh(&self) -> bool {
-        self.atomic
-    }
-
-    /// Polls the connection. Sleeps where its handler does.
-    ///
-    /// To be called by the executor, once for each time that the connection was queued. If it is to
-    /// be queued again, it belongs to the executor, which has to do that.
-    pub(crate) fn poll(self: &Arc<Self>, scratch: &mut Scratch) -> PollResult {
-        let after = self.poll_with(scratch, None);
-        self.settle(&mut scratch.stats);
-        after
-    }
-
-    /// Adds to the figures of the server what polls have counted.
-    pub(crate) fn settle(&self, batch: &mut StatsBatch) {
-        self.server.counters.settle(batch);
-    }
-
-    /// Like [`poll`](Self::poll), without sleeping; the caller has to [`settle`](Self::settle),
-    /// after one or many polls.
-    #[inline]
-    pub(crate) fn poll_bh(self: &Arc<Self>, bh: BhToken<'_>, scratch: &mut Scratch) -> PollResult {
-        self.poll_with(scratch, Some(bh))
     }
 
     #[inline(always)]
@@ -333,20 +294,27 @@ impl Connection {
         let Some(path) = self.state.start() else {
             return PollResult::Closed;
         };
-        let called = path == Path::Slow;
+        let slow_path = path == Path::Slow;
+        let env = self.server.env();
         if bh.is_none() {
             self.sleeper.enter();
         }
         // SAFETY: `start` has given us the right to run, so that `inner` is ours.
-        let step = match unsafe { &mut *self.inner.get() } {
-            Some(Inner { stream, driver }) => {
-                driver.drive(&mut PollCx::new(self, stream, scratch, bh, called))
-            }
-            None => Step::Done { reset: true },
+        let result = match unsafe { &mut *self.inner.get() } {
+            Some(Inner { stream, driver }) => driver.drive(&mut PollCx::new(
+                env,
+                &self.endpoint,
+                self.as_arc_borrow(),
+                stream,
+                scratch,
+                bh,
+                slow_path,
+            )),
+            None => Drive::Done { reset: true },
         };
-        if matches!(step, Step::Wait) {
+        if matches!(result, Drive::Wait) {
             if bh.is_none() {
-                self.sleeper.leave(&self.server.interrupts);
+                self.sleeper.leave(&env.interrupts);
             }
             // SAFETY: The right to run is ours since `start`.
             if unsafe { self.state.finish() } {
@@ -354,7 +322,7 @@ impl Connection {
             }
         }
         // SAFETY: `finish` was not called, or has left us the right to run.
-        unsafe { self.go_on(step, bh.is_none()) }
+        unsafe { self.go_on(result, bh.is_none()) }
     }
 
     /// Ends a poll after which the connection is not idle; `slept` says that the poll was one
@@ -363,20 +331,20 @@ impl Connection {
     /// # Safety
     ///
     /// The caller has the right to run, and has it no more after this.
-    unsafe fn go_on(self: &Arc<Self>, step: Step, slept: bool) -> PollResult {
-        if let Step::Done { reset } = step {
+    unsafe fn go_on(self: &Arc<Self>, result: Drive, slept: bool) -> PollResult {
+        if let Drive::Done { reset } = result {
             // SAFETY: By this function's contract.
             unsafe { self.close(reset) };
             return PollResult::Closed;
         }
-        if slept && !matches!(step, Step::Wait) {
-            self.sleeper.leave(&self.server.interrupts);
+        if slept && !matches!(result, Drive::Wait) {
+            self.sleeper.leave(&self.server.env().interrupts);
         }
         // SAFETY: By this function's contract.
         // INVARIANT: The caller makes the executor hold the connection.
         unsafe { self.state.requeue() };
-        match step {
-            Step::NeedsProcessContext => PollResult::NeedsProcessContext,
+        match result {
+            Drive::NeedsProcessContext => PollResult::NeedsProcessContext,
             _ => PollResult::Again,
         }
     }
@@ -389,18 +357,13 @@ impl Connection {
     unsafe fn close(self: &Arc<Self>, reset: bool) {
         // SAFETY: By this function's contract `inner` is ours.
         unsafe { self.detach(reset) };
-        let mut pushed = self.pushed.lock();
-        pushed.closed = true;
-        let unsent = pushed.buffer.take();
-        drop(pushed);
-        drop(unsent);
-
+        self.endpoint.inbox.close();
         // Until here code of the handler has run: with the last connection, the handler itself goes.
-        self.sleeper.leave(&self.server.interrupts);
+        self.sleeper.leave(&self.server.env().interrupts);
         // SAFETY: By this function's contract.
         // INVARIANT: `inner` is `None`.
         unsafe { self.state.close() };
-        self.server.leave(self.number);
+        self.server.remove(self.endpoint.number);
     }
 
     /// Ends what is between the stream and the handler. May sleep.
@@ -423,36 +386,10 @@ impl Connection {
         }
     }
 
-    #[inline]
-    pub(crate) fn has_pushed(&self) -> bool {
-        self.has_pushed.load(Relaxed)
-    }
-
-    /// Moves what was pushed to `output`, as far as there is room.
-    pub(crate) fn take_pushed(&self, output: &mut Buffer) {
-        let mut pushed = self.pushed.lock();
-        if let Some(buffer) = &mut pushed.buffer {
-            output.append_from(buffer);
-            if !buffer.is_empty() {
-                return;
-            }
-        }
-        let empty = pushed.buffer.take();
-        self.has_pushed.store(false, Relaxed);
-        drop(pushed);
-        drop(empty);
-    }
-
     /// Requests that the connection ends for `reason`.
     pub(crate) fn request_close(self: &Arc<Self>, reason: CloseReason) {
-        self.close_request.make(reason);
+        self.endpoint.inbox.request_close(reason);
         self.as_arc_borrow().schedule();
-    }
-
-    /// Returns why the connection is to end, if that was requested.
-    #[inline]
-    pub(crate) fn close_request(&self) -> Option<CloseReason> {
-        self.close_request.get()
     }
 
     /// Returns true if that task is polling it where it may sleep.
@@ -463,33 +400,15 @@ impl Connection {
     /// Has what the handler waits for fail, if it is at work and waits in a way that signals can
     /// interrupt. May sleep.
     pub(crate) fn interrupt(&self) {
-        self.sleeper.interrupt(&self.server.interrupts);
+        self.sleeper.interrupt(&self.server.env().interrupts);
     }
 
-    #[inline]
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.server.stopping.is_opening()
+    /// Returns what trace events show of it.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    /// Its place in the table of the server.
-    pub(crate) fn number(&self) -> usize {
-        self.number
-    }
-
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-
-    #[inline]
-    pub(crate) fn config(&self) -> &Config {
-        &self.server.config
-    }
-
-    pub(crate) fn count(&self, counter: Counter, by: usize) {
-        self.server.counters.add(counter, by as u64);
-    }
-
-    /// A line about the connection.
+    /// Writes a line about the connection.
     pub(crate) fn describe(&self, f: &mut Formatter<'_>) -> core::fmt::Result {
         let state = match self.state.phase() {
             Phase::Idle => "idle",
@@ -497,49 +416,22 @@ impl Connection {
             Phase::Closed => "closed",
             Phase::Running => "polled",
         };
-        let idle = self.timers.idle_millis(&self.server.clock);
-        writeln!(f, "{:<48} {state:<8} {idle:>10}", self.peer)
-    }
-
-    /// Returns true if there are timeouts, so that polls are to be [noted](Self::note).
-    #[inline]
-    pub(crate) fn is_timed(&self) -> bool {
-        self.timed
-    }
-
-    /// Notes what has moved in a poll, and what is left in the buffers.
-    #[inline]
-    pub(crate) fn note(&self, pending: Pending) {
-        self.timers.note(self.server.clock.now(), pending);
+        let idle = self.endpoint.timers.idle_millis(&self.server.env().clock);
+        writeln!(f, "{:<48} {state:<8} {idle:>10}", self.endpoint.peer)
     }
 
     /// Ends the connection if a timeout has passed. May sleep.
     pub(crate) fn check_timers(self: &Arc<Self>) {
+        let env = self.server.env();
         // One whose handler is at work does not wait for its peer.
         if self.state.is_idle() {
             if let Some(reason) = self
+                .endpoint
                 .timers
-                .expired(&self.server.clock, &self.config().timeouts)
+                .expired(&env.clock, &env.config.timeouts)
             {
                 self.request_close(reason);
             }
         }
-    }
-}
-
-// Locks are larger where they are watched.
-#[cfg(all(
-    CONFIG_KTCP_KUNIT_TEST,
-    not(CONFIG_DEBUG_SPINLOCK),
-    not(CONFIG_DEBUG_MUTEXES)
-))]
-#[kunit_tests(ktcp_connection)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_idle_one_is_small() {
-        // With the count of an `Arc` in front. tests/e2e/test_memory.py sees what it really takes.
-        assert!(size_of::<Connection>() <= 256 - 8);
     }
 }

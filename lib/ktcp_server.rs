@@ -86,6 +86,7 @@ mod util;
 
 pub use self::{
     buffer::BufferSize,
+    executor::Executor,
     handler::{
         CloseReason,
         Handler,
@@ -104,10 +105,7 @@ pub use self::{
         Text, //
     },
     server::{
-        config::{
-            Builder,
-            Executor, //
-        },
+        Builder,
         KernelTcpServer, //
     },
     stats::Statistics,

@@ -2,28 +2,32 @@
 
 //! The server as its owner sees it.
 
-pub(crate) mod config;
+mod accept;
+mod builder;
+mod config;
 mod debugfs;
-pub(crate) mod handle;
-pub(crate) mod limits;
+mod factory;
+mod handle;
+mod limits;
 mod listening;
-pub(crate) mod service;
+mod running;
+mod shared;
+mod table;
 
+pub use self::builder::Builder;
+#[cfg(CONFIG_KUNIT = "y")]
+pub(crate) use self::handle::runs_code_of_a_server;
+use self::{
+    config::Config,
+    factory::ErasedHandler,
+    handle::ServerHandle,
+    listening::Listening,
+    running::RunningServer,
+    shared::Shared, //
+};
 use crate::{
     handler::Handler,
     module::cleanup::DeferredArc,
-    server::{
-        config::{
-            Builder,
-            Config, //
-        },
-        handle::ServerHandle,
-        listening::Listening,
-        service::{
-            Server,
-            Shared, //
-        }, //
-    },
     stats::Statistics, //
 };
 #[cfg(CONFIG_KUNIT = "y")]
@@ -65,22 +69,16 @@ pub struct KernelTcpServer {
 }
 
 impl KernelTcpServer {
-    /// Settings for a server of that name, which appears in the names of its threads and in the
-    /// log: 1 to 63 bytes, which are copied. Any context.
-    pub fn builder(name: &CStr) -> Builder {
-        Builder::new(name)
-    }
-
-    pub(crate) fn start<H: Handler>(
+    fn start<H: Handler>(
         module: &'static ThisModule,
         config: Config,
         listening: Arc<Listening>,
         handler: H,
     ) -> Result<Self> {
         let name = config.name;
-        let service = service::service(handler)?;
+        let handler = ErasedHandler::new(handler)?;
         let handle = ServerHandle::new(&name, module, |place| {
-            Server::start(place, config, listening, service)
+            RunningServer::start(place, config, listening, handler)
         })?;
         let shared = handle.shared().cloned().ok_or(EINVAL)?;
         Ok(Self { handle, shared })

@@ -181,7 +181,7 @@ impl Counters {
     }
 
     /// Adds what `batch` has counted, which begins anew. Any context.
-    pub(crate) fn settle(&self, batch: &mut StatsBatch) {
+    pub(crate) fn add_batch(&self, batch: &mut StatsBatch) {
         let batch = core::mem::take(batch);
         self.add(Counter::BytesIn, batch.bytes_in as u64);
         self.add(Counter::BytesOut, batch.bytes_out as u64);

@@ -10,7 +10,7 @@ use crate::{
         TcpStream, //
     },
     server::{
-        handle,
+        runs_code_of_a_server,
         KernelTcpServer, //
     },
     shim,
@@ -77,7 +77,7 @@ static NO_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut
 /// ```
 pub fn converse<H: Handler>(handler: H, said: &[u8]) -> Result<KVVec<u8>> {
     context::may_sleep()?;
-    if handle::runs_code_of_a_server() {
+    if runs_code_of_a_server() {
         return Err(EDEADLK);
     }
     // SAFETY: May be called from any task that can sleep.

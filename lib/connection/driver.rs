@@ -1,44 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One conversation: socket to handler to output to socket.
+//! The driver of a connection: moves bytes from the stream to the handler and back.
 
-mod exchange;
-mod poll_cx;
+mod conn_state;
+mod protocol;
 
-use self::exchange::Exchange;
+use self::protocol::Protocol;
+use super::{
+    poll_cx::{
+        is_filled,
+        PollCx,
+        Scratch, //
+    },
+    timers::Pending, //
+};
 use crate::{
     buffer::Buffer,
-    connection::timers::Pending,
-    handler::{
-        CloseReason,
-        Handler, //
-    },
-    net::Fragment,
-    stats::{
-        Counter,
-        StatsBatch, //
-    }, //
+    handler::Handler, //
 };
 use core::mem;
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::sync::Arc;
 
-pub(crate) use self::poll_cx::PollCx;
-
-/// Scratch buffers lent to a connection for one poll: an idle connection has none of its own.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    input: Option<Buffer>,
-    output: Option<Buffer>,
-    fragment: Fragment,
-    /// Events that polls have counted and that are not yet added to the figures of the server.
-    pub(crate) stats: StatsBatch,
-}
-
-/// Result of driving a conversation: what is to be done with it next.
-pub(crate) enum Step {
+/// Result of driving a connection: what is to be done with it next.
+pub(crate) enum Drive {
     /// Nothing until its stream becomes ready.
     Wait,
     /// It has more to do, when others have had their turn.
@@ -52,63 +36,16 @@ pub(crate) enum Step {
     },
 }
 
-/// A conversation whatever its handler is.
-pub(crate) trait Drive: Send {
+/// A driver, whatever its handler is.
+pub(crate) trait ConnDriver: Send {
     /// Returns true if polls that must not sleep are of any use.
     fn can_poll_bh(&self) -> bool;
 
     /// Does what can be done without waiting for the peer. May sleep where the handler does, unless
     /// the poll must not.
     ///
-    /// Not to be called again once it has returned [`Step::Done`].
-    fn drive(&mut self, cx: &mut PollCx<'_>) -> Step;
-}
-
-/// The way in which a conversation ends.
-struct CloseAction {
-    reason: CloseReason,
-    counter: Counter,
-    reset: bool,
-}
-
-impl CloseAction {
-    fn orderly(reason: CloseReason) -> Self {
-        Self {
-            reason,
-            counter: Counter::of(reason),
-            reset: false,
-        }
-    }
-
-    fn reset(reason: CloseReason) -> Self {
-        Self {
-            reset: true,
-            ..Self::orderly(reason)
-        }
-    }
-
-    /// The handler did not want the connection.
-    fn refused(error: Error) -> Self {
-        Self {
-            counter: Counter::RefusedByHandler,
-            ..Self::reset(CloseReason::Failed(error))
-        }
-    }
-
-    /// Memory that the connection needs is not to be had.
-    fn starved(error: Error) -> Self {
-        Self {
-            counter: Counter::OutOfMemory,
-            ..Self::reset(CloseReason::Failed(error))
-        }
-    }
-}
-
-/// The reason why a poll cannot go on. Small: it comes back from each step of it.
-enum Stop {
-    /// The conversation ends, as the context's `ending` says.
-    End,
-    NeedsProcessContext,
+    /// Not to be called again once it has returned [`Drive::Done`].
+    fn drive(&mut self, cx: &mut PollCx<'_>) -> Drive;
 }
 
 /// Returns true if polls that must not sleep are of any use to a handler.
@@ -116,19 +53,20 @@ pub(crate) const fn can_poll_bh<H: Handler>() -> bool {
     !H::MAY_SLEEP || H::TRIES_FIRST
 }
 
-/// The conversation of a handler `H` on one connection.
-pub(crate) struct Conversation<H: Handler> {
-    exchange: Exchange<H>,
+/// The driver of one connection of a handler `H`, with the buffers that it keeps from one poll to the
+/// next.
+pub(crate) struct HandlerDriver<H: Handler> {
+    protocol: Protocol<H>,
     /// Not yet consumed by the handler.
     input: Option<Buffer>,
     /// Not yet taken by the peer.
     output: Option<Buffer>,
 }
 
-impl<H: Handler> Conversation<H> {
+impl<H: Handler> HandlerDriver<H> {
     pub(crate) fn new(handler: Arc<H>) -> Self {
         Self {
-            exchange: Exchange::new(handler),
+            protocol: Protocol::new(handler),
             input: None,
             output: None,
         }
@@ -168,39 +106,37 @@ impl<H: Handler> Conversation<H> {
             }
         }
         if self.input.is_some() || self.output.is_some() {
-            self.exchange.unsettle(cx);
+            self.protocol.need_attention(cx);
         }
     }
 }
 
-impl<H: Handler> Drive for Conversation<H> {
+impl<H: Handler> ConnDriver for HandlerDriver<H> {
     fn can_poll_bh(&self) -> bool {
         can_poll_bh::<H>()
     }
 
-    fn drive(&mut self, cx: &mut PollCx<'_>) -> Step {
-        if self.exchange.is_unsettled() {
+    fn drive(&mut self, cx: &mut PollCx<'_>) -> Drive {
+        if self.protocol.needs_attention() {
             self.lend_buffers(cx);
         }
-        let step = self.exchange.drive(cx);
+        let result = self.protocol.drive(cx);
         debug_assert!(
             cx.leaves_some || !is_filled(&cx.scratch.input) && !is_filled(&cx.scratch.output)
         );
         if cx.leaves_some {
             self.take_buffers_back(cx);
         }
-        if cx.connection.is_timed() {
-            cx.connection.note(Pending {
-                input: self.input.is_some(),
-                output: self.output.is_some() || self.exchange.has_file(),
-                ..cx.pending
-            });
+        if cx.conn.is_timed() {
+            cx.conn.note(
+                cx.env,
+                Pending {
+                    input: self.input.is_some(),
+                    output: self.output.is_some() || self.protocol.has_file(),
+                    ..cx.pending
+                },
+            );
         }
-        step
+        result
     }
-}
-
-#[inline]
-fn is_filled(buffer: &Option<Buffer>) -> bool {
-    buffer.as_ref().is_some_and(|buffer| !buffer.is_empty())
 }

@@ -162,33 +162,3 @@ impl Timers {
         }
     }
 }
-
-/// A request to end a connection, made by another task than the one that polls it: a timeout, or the stop
-/// of the server.
-pub(crate) struct CloseRequest(Atomic<u32>);
-
-impl CloseRequest {
-    const REASONS: [CloseReason; 4] = [
-        CloseReason::Idle,
-        CloseReason::ReceiveTimeout,
-        CloseReason::SendTimeout,
-        CloseReason::Stopped,
-    ];
-
-    pub(crate) const fn new() -> Self {
-        Self(Atomic::new(0))
-    }
-
-    /// Makes the request for `reason`, one of `REASONS`; the last one counts.
-    pub(crate) fn make(&self, reason: CloseReason) {
-        let place = Self::REASONS.iter().position(|other| *other == reason);
-        self.0
-            .store(place.map_or(0, |place| place as u32 + 1), Relaxed);
-    }
-
-    #[inline]
-    pub(crate) fn get(&self) -> Option<CloseReason> {
-        let code = self.0.load(Relaxed) as usize;
-        Self::REASONS.get(code.checked_sub(1)?).copied()
-    }
-}

@@ -6,11 +6,11 @@
 //! `shim/trace.h`; [`declare_trace!`](kernel::tracepoint::declare_trace) finds only those of the
 //! kernel.
 
-use crate::{
-    connection::Connection,
-    handler::CloseReason,
-    server::limits::Refusal, //
+use super::{
+    endpoint::Endpoint,
+    environment::Environment, //
 };
+use crate::handler::CloseReason;
 use core::net::SocketAddr;
 use kernel::prelude::*;
 
@@ -85,99 +85,91 @@ macro_rules! when_on {
 
 /// The connection was taken in. Any context, as all of these.
 #[inline]
-pub(crate) fn accept(connection: &Connection) {
-    when_on!(__tracepoint_ktcp_accept, slow::accept(connection));
-    let _ = connection;
+pub(crate) fn accept(env: &Environment, conn: &Endpoint) {
+    when_on!(__tracepoint_ktcp_accept, slow::accept(env, conn));
+    let _ = (env, conn);
 }
 
-/// A newcomer to `server` was not taken in.
+/// A newcomer to `server` was not taken in, for that reason and error.
 #[inline]
-pub(crate) fn refuse(server: &CStr, peer: SocketAddr, refusal: &Refusal) {
+pub(crate) fn refuse(server: &CStr, peer: SocketAddr, reason: &CStr, error: Option<Error>) {
     when_on!(
         __tracepoint_ktcp_refuse,
-        slow::refuse(server, peer, refusal)
+        slow::refuse(server, peer, reason, error)
     );
-    let _ = (server, peer, refusal);
+    let _ = (server, peer, reason, error);
 }
 
 /// So many bytes have come from the peer.
 #[inline]
-pub(crate) fn receive(connection: &Connection, bytes: usize) {
-    when_on!(__tracepoint_ktcp_receive, slow::receive(connection, bytes));
-    let _ = (connection, bytes);
+pub(crate) fn receive(env: &Environment, conn: &Endpoint, bytes: usize) {
+    when_on!(__tracepoint_ktcp_receive, slow::receive(env, conn, bytes));
+    let _ = (env, conn, bytes);
 }
 
 /// So many bytes were given to the socket.
 #[inline]
-pub(crate) fn send(connection: &Connection, bytes: usize) {
-    when_on!(__tracepoint_ktcp_send, slow::send(connection, bytes));
-    let _ = (connection, bytes);
+pub(crate) fn send(env: &Environment, conn: &Endpoint, bytes: usize) {
+    when_on!(__tracepoint_ktcp_send, slow::send(env, conn, bytes));
+    let _ = (env, conn, bytes);
 }
 
 /// The connection ends.
 #[inline]
-pub(crate) fn close(connection: &Connection, reason: CloseReason) {
-    when_on!(__tracepoint_ktcp_close, slow::close(connection, reason));
-    let _ = (connection, reason);
+pub(crate) fn close(env: &Environment, conn: &Endpoint, reason: CloseReason) {
+    when_on!(__tracepoint_ktcp_close, slow::close(env, conn, reason));
+    let _ = (env, conn, reason);
 }
 
 /// Behind the branches, and never a part of another module.
 #[cfg(CONFIG_TRACEPOINTS)]
 mod slow {
-    use super::raw;
+    use super::{
+        raw,
+        Endpoint,
+        Environment, //
+    };
     use crate::{
-        connection::Connection,
         handler::CloseReason,
-        net::RawAddr,
-        server::limits::Refusal, //
+        net::RawAddr, //
     };
     use core::net::SocketAddr;
     use kernel::prelude::*;
 
     #[cold]
     #[inline(never)]
-    pub(super) fn accept(connection: &Connection) {
-        let peer = RawAddr::from(connection.peer());
+    pub(super) fn accept(env: &Environment, conn: &Endpoint) {
+        let peer = RawAddr::from(conn.peer);
         // SAFETY: The name ends with a NUL, and `peer` has room for any address.
         unsafe {
-            raw::rust_do_trace_ktcp_accept(
-                connection.config().name.as_char_ptr(),
-                connection.number(),
-                peer.as_ptr(),
-            );
+            raw::rust_do_trace_ktcp_accept(env.name.as_char_ptr(), conn.number, peer.as_ptr());
         }
     }
 
     #[cold]
     #[inline(never)]
-    pub(super) fn refuse(server: &CStr, peer: SocketAddr, refusal: &Refusal) {
+    pub(super) fn refuse(server: &CStr, peer: SocketAddr, reason: &CStr, error: Option<Error>) {
         let peer = RawAddr::from(peer);
-        let (reason, error) = match refusal {
-            Refusal::Full => (c"limit", 0),
-            Refusal::PeerFull => (c"peer_limit", 0),
-            Refusal::InUse => (c"in_use", 0),
-            Refusal::Failed(error) => (c"failed", error.to_errno()),
-        };
         // SAFETY: As in `accept`; `reason` ends with a NUL, too.
         unsafe {
             raw::rust_do_trace_ktcp_refuse(
                 server.as_char_ptr(),
                 peer.as_ptr(),
                 reason.as_char_ptr(),
-                error,
+                error.map_or(0, Error::to_errno),
             );
         }
     }
 
     #[cold]
     #[inline(never)]
-    pub(super) fn receive(connection: &Connection, bytes: usize) {
-        let peer = RawAddr::from(connection.peer());
+    pub(super) fn receive(env: &Environment, conn: &Endpoint, bytes: usize) {
+        let peer = RawAddr::from(conn.peer);
         // SAFETY: As in `accept`.
         unsafe {
             raw::rust_do_trace_ktcp_receive(
-                connection.config().name.as_char_ptr(),
-                connection.number(),
+                env.name.as_char_ptr(),
+                conn.number,
                 peer.as_ptr(),
                 bytes,
             );
@@ -186,29 +178,24 @@ mod slow {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn send(connection: &Connection, bytes: usize) {
-        let peer = RawAddr::from(connection.peer());
+    pub(super) fn send(env: &Environment, conn: &Endpoint, bytes: usize) {
+        let peer = RawAddr::from(conn.peer);
         // SAFETY: As in `accept`.
         unsafe {
-            raw::rust_do_trace_ktcp_send(
-                connection.config().name.as_char_ptr(),
-                connection.number(),
-                peer.as_ptr(),
-                bytes,
-            );
+            raw::rust_do_trace_ktcp_send(env.name.as_char_ptr(), conn.number, peer.as_ptr(), bytes);
         }
     }
 
     #[cold]
     #[inline(never)]
-    pub(super) fn close(connection: &Connection, reason: CloseReason) {
-        let peer = RawAddr::from(connection.peer());
+    pub(super) fn close(env: &Environment, conn: &Endpoint, reason: CloseReason) {
+        let peer = RawAddr::from(conn.peer);
         let (name, error) = describe(reason);
         // SAFETY: As in `accept`; `name` ends with a NUL, too.
         unsafe {
             raw::rust_do_trace_ktcp_close(
-                connection.config().name.as_char_ptr(),
-                connection.number(),
+                env.name.as_char_ptr(),
+                conn.number,
                 peer.as_ptr(),
                 name.as_char_ptr(),
                 error,

@@ -2,20 +2,20 @@
 
 //! A loop for each CPU, in softirq context where the handler can do with that, and in a thread.
 //!
-//! A connection to which something has arrived while nothing else does is polled on the CPU where
+//! An item to which something has arrived while nothing else does is polled on the CPU where
 //! that was: no other CPU has to be woken, which takes longer than the poll. If its handler does
 //! not sleep, or tries without, the poll is even part of the softirq that has received the bytes,
-//! and no task has to be woken at all. When connections become due one after the other on a CPU, they
+//! and no task has to be woken at all. When items become due one after the other on a CPU, they
 //! are polled on other CPUs, so that the one goes on receiving while the others answer, in batches.
 //!
 //! Isolated CPUs have no loop. What arrives on one of them is given to a thread of another CPU.
 
+use super::{
+    PollResult,
+    Pollable, //
+    Scratch,
+};
 use crate::{
-    connection::{
-        driver::Scratch,
-        Connection,
-        PollResult, //
-    },
     module::kthread::{
         self,
         JoinHandle, //
@@ -39,7 +39,10 @@ use crate::{
     },
     util::cpu, //
 };
-use core::cell::UnsafeCell;
+use core::{
+    cell::UnsafeCell,
+    ptr, //
+};
 use kernel::{
     cpu::{
         nr_cpu_ids,
@@ -71,22 +74,22 @@ const MOMENT: usize = 1;
 /// The thread's half of a loop, in cache lines of its own.
 #[pin_data]
 #[repr(align(64))]
-struct Loop {
+struct Loop<T: Pollable> {
     counters: Arc<Counters>,
     /// The thread that runs it, until it is joined.
     #[pin]
     thread: Mutex<Option<JoinHandle<()>>>,
-    ready: RunQueue<Connection>,
+    ready: RunQueue<T>,
     parker: Parker,
-    /// The connection that has become due last on the CPU of this loop. Only compared.
-    last: Atomic<*const Connection>,
+    /// The item that has become due last on the CPU of this loop. Only compared.
+    last: Atomic<*const T>,
     /// The time of that, in jiffies.
     last_time: Atomic<usize>,
     #[pin]
     stop: Latch,
 }
 
-impl Loop {
+impl<T: Pollable> Loop<T> {
     fn new(counters: Arc<Counters>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -94,7 +97,7 @@ impl Loop {
                 thread <- new_mutex!(None),
                 ready: RunQueue::new(),
                 parker: Parker::new(),
-                last: Atomic::new(core::ptr::null()),
+                last: Atomic::new(ptr::null()),
                 last_time: Atomic::new(0),
                 stop <- Latch::new(),
             }),
@@ -133,12 +136,12 @@ impl Loop {
         drop(thread);
     }
 
-    /// Notes that something has arrived for a connection, on the loop's CPU. Says whether nothing
+    /// Notes that something has arrived for a task, on the loop's CPU. Says whether nothing
     /// has arrived there for another in the last moment.
     #[inline]
-    fn note_arrival(&self, connection: &Connection) -> bool {
+    fn note_arrival(&self, item: &T) -> bool {
         let now = cpu::jiffies();
-        let same = self.last.xchg(connection, Relaxed) == connection;
+        let same = ptr::eq(self.last.xchg(item, Relaxed), item);
         let then = self.last_time.load(Relaxed);
         if then != now {
             self.last_time.store(now, Relaxed);
@@ -151,9 +154,9 @@ impl Loop {
         cpu::jiffies().wrapping_sub(self.last_time.load(Relaxed)) <= MOMENT
     }
 
-    /// Has a connection polled by the thread. Any context.
-    fn enqueue(&self, connection: Arc<Connection>) {
-        if self.ready.push(connection) {
+    /// Has a task polled by the thread. Any context.
+    fn enqueue(&self, item: Arc<T>) {
+        if self.ready.push(item) {
             self.parker.unpark();
         }
     }
@@ -162,49 +165,48 @@ impl Loop {
     /// are delivered at once. Returns the first for which that is not enough.
     fn poll_bh(
         &self,
-        first: Arc<Connection>,
-        batch: &mut Batch<Connection>,
-        scratch: &mut Scratch,
-    ) -> Option<Arc<Connection>> {
+        first: Arc<T>,
+        batch: &mut Batch<T>,
+        scratch: &mut T::Scratch,
+    ) -> Option<Arc<T>> {
         let off = BhDisabled::new();
-        let mut connection = first;
+        let mut item = first;
         let mut polls = 0;
         let left = loop {
-            match connection.poll_bh(off.token(), scratch) {
+            match item.poll_bh(off.token(), scratch) {
                 PollResult::Idle | PollResult::Closed => {}
-                PollResult::Again => self.enqueue(connection),
-                PollResult::NeedsProcessContext => break Some(connection),
+                PollResult::Again => self.enqueue(item),
+                PollResult::NeedsProcessContext => break Some(item),
             }
             polls += 1;
-            if polls == BATCH || scratch.stats.bytes() >= BATCH_BYTES {
+            if polls == BATCH || scratch.stats().bytes() >= BATCH_BYTES {
                 break None;
             }
-            connection = match batch.next() {
+            item = match batch.next() {
                 Some(next) => next,
                 None => break None,
             };
         };
-        self.counters.settle(&mut scratch.stats);
+        self.counters.add_batch(scratch.stats());
         left
     }
 
     fn run(&self) {
-        let mut scratch = Scratch::default();
+        let mut scratch = T::Scratch::default();
         while !self.stop.is_open() {
             let mut batch = self.ready.take_all();
-            while let Some(connection) = batch.next() {
-                let connection = if connection.can_poll_bh() {
-                    match self.poll_bh(connection, &mut batch, &mut scratch) {
+            while let Some(item) = batch.next() {
+                let item = if item.can_poll_bh() {
+                    match self.poll_bh(item, &mut batch, &mut scratch) {
                         Some(left) => left,
                         None => continue,
                     }
                 } else {
-                    connection
+                    item
                 };
-                if let PollResult::Again | PollResult::NeedsProcessContext =
-                    connection.poll(&mut scratch)
+                if let PollResult::Again | PollResult::NeedsProcessContext = item.poll(&mut scratch)
                 {
-                    self.enqueue(connection);
+                    self.enqueue(item);
                 }
             }
             self.parker
@@ -214,10 +216,18 @@ impl Loop {
 }
 
 /// The part of a poller that it alone touches.
-#[derive(Default)]
-struct Own {
-    batch: Batch<Connection>,
-    scratch: Scratch,
+struct Own<T: Pollable> {
+    batch: Batch<T>,
+    scratch: T::Scratch,
+}
+
+impl<T: Pollable> Default for Own<T> {
+    fn default() -> Self {
+        Self {
+            batch: Batch::default(),
+            scratch: T::Scratch::default(),
+        }
+    }
 }
 
 /// The half of a loop that is in softirq context.
@@ -226,22 +236,22 @@ struct Own {
 ///
 /// `own` is used by `poll` alone, which does not run while it runs; and by who stops the loops, once
 /// it runs no more.
-struct Poller {
-    thread: Arc<Loop>,
-    due: RunQueue<Connection>,
-    own: UnsafeCell<Own>,
+struct Poller<T: Pollable> {
+    thread: Arc<Loop<T>>,
+    due: RunQueue<T>,
+    own: UnsafeCell<Own<T>>,
 }
 
 // SAFETY: By the type invariant `own` has one user at a time, and it is `Send`; the rest is `Sync`.
-unsafe impl Sync for Poller {}
+unsafe impl<T: Pollable> Sync for Poller<T> {}
 
-impl Drop for Poller {
+impl<T: Pollable> Drop for Poller<T> {
     fn drop(&mut self) {
         self.thread.join();
     }
 }
 
-impl Poll for Poller {
+impl<T: Pollable> Poll for Poller<T> {
     fn poll(&self, bh: BhToken<'_>, budget: u32) -> u32 {
         // SAFETY: By the type invariant.
         let own = unsafe { &mut *self.own.get() };
@@ -251,23 +261,21 @@ impl Poll for Poller {
                 own.batch = self.due.take_all();
                 own.batch.next()
             });
-            let Some(connection) = next else {
+            let Some(item) = next else {
                 break;
             };
             done += 1;
-            if own.scratch.stats.bytes() >= BATCH_BYTES {
+            if own.scratch.stats().bytes() >= BATCH_BYTES {
                 // To be called again, when others have had their turn.
                 done = budget;
             }
-            match connection.poll_bh(bh, &mut own.scratch) {
+            match item.poll_bh(bh, &mut own.scratch) {
                 PollResult::Idle | PollResult::Closed => {}
                 // One with much to do must not keep the CPU.
-                PollResult::Again | PollResult::NeedsProcessContext => {
-                    self.thread.enqueue(connection)
-                }
+                PollResult::Again | PollResult::NeedsProcessContext => self.thread.enqueue(item),
             }
         }
-        self.thread.counters.settle(&mut own.scratch.stats);
+        self.thread.counters.add_batch(own.scratch.stats());
         done
     }
 }
@@ -304,13 +312,13 @@ fn indices(cpus: &[u32], possible: u32) -> Result<KVec<usize>> {
 }
 
 /// The loops of a server. Each has a thread.
-pub(crate) struct Loops {
-    pollers: Pollers<Poller>,
+pub(crate) struct Loops<T: Pollable> {
+    pollers: Pollers<Poller<T>>,
     /// For each CPU that there could be, the index of its loop, or [`NONE`].
     by_cpu: KVec<usize>,
 }
 
-impl Loops {
+impl<T: Pollable> Loops<T> {
     /// Starts a loop for each CPU that does the machine's housekeeping. May sleep.
     pub(super) fn start(server: &CStr, counters: &Arc<Counters>, atomic: bool) -> Result<Self> {
         Self::start_for(&cpus()?, server, counters, atomic)
@@ -350,7 +358,7 @@ impl Loops {
 
     /// The loop for a number, and its index. There is one for each.
     #[inline]
-    fn for_number(&self, number: usize) -> Option<(usize, &Poller)> {
+    fn for_number(&self, number: usize) -> Option<(usize, &Poller<T>)> {
         let pollers = self.pollers.items();
         // Without a check that could panic, in softirq context of all places.
         let index = (number as u32).checked_rem(pollers.len() as u32)? as usize;
@@ -360,52 +368,52 @@ impl Loops {
     /// The loop of a CPU, and its index. An isolated CPU has none, and neither has one that was
     /// plugged in after the start.
     #[inline]
-    fn for_cpu(&self, cpu: u32) -> Option<(usize, &Poller)> {
+    fn for_cpu(&self, cpu: u32) -> Option<(usize, &Poller<T>)> {
         let index = *self.by_cpu.get(cpu as usize)?;
         Some((index, self.pollers.items().get(index)?))
     }
 
     /// The loop of this CPU, and its index.
     #[inline]
-    fn local(&self) -> Option<(usize, &Poller)> {
+    fn local(&self) -> Option<(usize, &Poller<T>)> {
         self.for_cpu(CpuId::current().as_u32())
     }
 
-    /// Has a connection polled by the thread of one loop or another, on behalf of a CPU that has none
+    /// Has a task polled by the thread of one loop or another, on behalf of a CPU that has none
     /// of its own. Any context.
     #[cold]
-    fn delegate(&self, connection: Arc<Connection>) {
-        if let Some((_, chosen)) = self.for_number(connection.number()) {
-            chosen.thread.enqueue(connection);
+    fn delegate(&self, item: Arc<T>) {
+        if let Some((_, chosen)) = self.for_number(item.number()) {
+            chosen.thread.enqueue(item);
         }
     }
 
     /// With softirqs off.
-    pub(super) fn arrived(&self, connection: Arc<Connection>) {
+    pub(super) fn ready(&self, item: Arc<T>) {
         let Some((here, local)) = self.local() else {
-            return self.delegate(connection);
+            return self.delegate(item);
         };
-        if !local.thread.note_arrival(&connection) {
-            let thread = match self.for_number(connection.number()) {
+        if !local.thread.note_arrival(&item) {
+            let thread = match self.for_number(item.number()) {
                 Some((there, chosen)) if there != here && !chosen.thread.has_arrivals() => {
                     &chosen.thread
                 }
                 // That CPU is at work for others.
                 _ => &local.thread,
             };
-            thread.enqueue(connection);
-        } else if !connection.can_poll_bh() {
-            local.thread.enqueue(connection);
-        } else if local.due.push(connection) {
+            thread.enqueue(item);
+        } else if !item.can_poll_bh() {
+            local.thread.enqueue(item);
+        } else if local.due.push(item) {
             self.pollers.schedule(here);
         }
     }
 
     /// Any context.
-    pub(super) fn enqueue(&self, connection: Arc<Connection>) {
+    pub(super) fn schedule(&self, item: Arc<T>) {
         match self.local() {
-            Some((_, local)) => local.thread.enqueue(connection),
-            None => self.delegate(connection),
+            Some((_, local)) => local.thread.enqueue(item),
+            None => self.delegate(item),
         }
     }
 
@@ -434,7 +442,7 @@ impl Loops {
     }
 }
 
-impl Drop for Loops {
+impl<T: Pollable> Drop for Loops<T> {
     fn drop(&mut self) {
         self.stop();
     }
@@ -444,6 +452,82 @@ impl Drop for Loops {
 #[kunit_tests(ktcp_loops)]
 mod tests {
     use super::*;
+    use crate::{
+        stats::StatsBatch,
+        sync::run_queue::{
+            Link,
+            Queued, //
+        }, //
+    };
+    use kernel::{
+        impl_has_work,
+        workqueue::{
+            Work,
+            WorkItem, //
+        }, //
+    };
+
+    /// An item that is never due.
+    #[pin_data]
+    struct Never {
+        parker: Parker,
+        link: Link<Never>,
+        #[pin]
+        work: Work<Never>,
+    }
+
+    // SAFETY: It is pushed to no queue.
+    unsafe impl Queued for Never {
+        fn link(&self) -> &Link<Self> {
+            &self.link
+        }
+    }
+
+    impl_has_work! {
+        impl HasWork<Self> for Never { self.work }
+    }
+
+    impl WorkItem for Never {
+        type Pointer = Arc<Self>;
+
+        fn run(_: Arc<Self>) {}
+    }
+
+    impl Scratch for StatsBatch {
+        fn stats(&mut self) -> &mut StatsBatch {
+            self
+        }
+    }
+
+    impl Pollable for Never {
+        type Scratch = StatsBatch;
+
+        fn number(&self) -> usize {
+            0
+        }
+
+        fn can_poll_bh(&self) -> bool {
+            false
+        }
+
+        fn is_queued(&self) -> bool {
+            false
+        }
+
+        fn parker(&self) -> &Parker {
+            &self.parker
+        }
+
+        fn poll(self: &Arc<Self>, _: &mut StatsBatch) -> PollResult {
+            PollResult::Closed
+        }
+
+        fn poll_bh(self: &Arc<Self>, _: BhToken<'_>, _: &mut StatsBatch) -> PollResult {
+            PollResult::Closed
+        }
+    }
+
+    type Loops = super::Loops<Never>;
 
     fn counters() -> Result<Arc<Counters>> {
         Ok(Arc::new(Counters::new()?, GFP_KERNEL)?)

@@ -1,37 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel thread for each connection, which sleeps while there is nothing to do.
+//! A kernel thread for each item, which sleeps while there is nothing to do.
 
-use super::scratch_pool::ScratchPool;
+use super::{
+    scratch_pool::ScratchPool,
+    PollResult,
+    Pollable, //
+};
 use crate::{
-    connection::{
-        Connection,
-        PollResult, //
-    },
     module::kthread::{
         self,
         JoinHandle, //
     },
     sync::deadlock::ServerId, //
 };
+use core::fmt::Arguments;
 use kernel::{
     prelude::*,
     str::CString,
     sync::Arc, //
 };
 
-/// Starts the thread of a connection. May sleep.
-pub(super) fn spawn(
-    server: &CStr,
-    id: ServerId,
-    connection: Arc<Connection>,
-    pool: Arc<ScratchPool>,
+/// Starts the thread of an item. May sleep.
+pub(super) fn spawn<T: Pollable>(
+    server: ServerId,
+    name: Arguments<'_>,
+    item: Arc<T>,
+    pool: Arc<ScratchPool<T>>,
 ) -> Result<JoinHandle<()>> {
-    let name = CString::try_from_fmt(fmt!("{server}/{}", connection.peer().port()))?;
-    kthread::spawn_own(id, &name, move || loop {
-        connection.parker.park_until(|| connection.is_queued());
+    let name = CString::try_from_fmt(name)?;
+    kthread::spawn_own(server, &name, move || loop {
+        item.parker().park_until(|| item.is_queued());
         // If it is due again, it waits for nothing above.
-        if let PollResult::Closed = pool.poll(&connection) {
+        if let PollResult::Closed = pool.poll(&item) {
             return;
         }
     })

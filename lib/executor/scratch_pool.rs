@@ -2,14 +2,11 @@
 
 //! Empty buffers between polls, for executors with more tasks than polls at a time.
 
-use crate::{
-    connection::{
-        driver::Scratch,
-        Connection,
-        PollResult, //
-    },
-    sync::lock_class::new_spinlock, //
+use super::{
+    PollResult,
+    Pollable, //
 };
+use crate::sync::lock_class::new_spinlock;
 use kernel::{
     prelude::*,
     sync::{
@@ -23,23 +20,23 @@ use kernel::{
 const POOLED: usize = 16;
 
 /// Scratch buffers that no poll uses, for executors with more tasks than polls at a time.
-pub(crate) struct ScratchPool(Pin<KBox<SpinLock<KVec<Scratch>>>>);
+pub(crate) struct ScratchPool<T: Pollable>(Pin<KBox<SpinLock<KVec<T::Scratch>>>>);
 
-impl ScratchPool {
+impl<T: Pollable> ScratchPool<T> {
     /// May sleep.
     pub(super) fn new() -> Result<Self> {
         let pool = KVec::with_capacity(POOLED, GFP_KERNEL)?;
         Ok(Self(KBox::pin_init(new_spinlock!(pool), GFP_KERNEL)?))
     }
 
-    /// Polls a connection. Sleeps where its handler does.
-    pub(super) fn poll(&self, connection: &Arc<Connection>) -> PollResult {
+    /// Polls an item. Sleeps where its handler does.
+    pub(super) fn poll(&self, item: &Arc<T>) -> PollResult {
         let mut scratch = self.0.lock().pop().unwrap_or_default();
-        let after = connection.poll(&mut scratch);
+        let result = item.poll(&mut scratch);
         // Beyond the capacity, the buffers are freed: behind the lock.
         let rest = self.0.lock().push_within_capacity(scratch);
         drop(rest);
-        after
+        result
     }
 
     /// Frees the buffers, when there are no more polls. May sleep.

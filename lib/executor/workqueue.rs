@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A work item for each connection that is due, on workqueues of the server's own.
+//! A work item for each item that is due, on workqueues of the server's own.
 //!
 //! A workqueue runs so many items at once and no more: the next waits until one of them returns. Were
-//! all connections on one workqueue, so many handlers that sleep would keep all others waiting, and
-//! for ever if they wait for one of those. So there is a workqueue for each run of connections, by their
-//! numbers, that surely can run at once: a connection has one item at most, and no item ever waits for
+//! all items on one workqueue, so many handlers that sleep would keep all others waiting, and
+//! for ever if they wait for one of those. So there is a workqueue for each run of items, by their
+//! numbers, that surely can run at once: an item has one work item at most, and no item ever waits for
 //! another.
 
-use super::scratch_pool::ScratchPool;
+use super::{
+    scratch_pool::ScratchPool,
+    PollResult,
+    Pollable, //
+};
 use crate::{
-    connection::{
-        Connection,
-        PollResult, //
-    },
     module::raw_queue::{
         surely_active,
         RawQueue, //
@@ -42,18 +42,18 @@ const MAX_ACTIVE: u32 = if cfg!(CONFIG_KTCP_KUNIT_TEST) {
 ///
 /// # Invariants
 ///
-/// A queue is there before a connection with a number of its run is scheduled.
-pub(crate) struct Pool {
+/// A queue is there before an item with a number of its run is scheduled.
+pub(crate) struct Queues<T: Pollable> {
     name: Name,
     /// A queue for the numbers below `1 << shift`, one for as many after these, and so on. It stays,
     /// once it is made.
     queues: KVVec<SetOnce<RawQueue>>,
     shift: u32,
-    pool: ScratchPool,
+    pool: ScratchPool<T>,
 }
 
-impl Pool {
-    /// For connections with numbers below `most`. May sleep.
+impl<T: Pollable> Queues<T> {
+    /// For items with numbers below `most`. May sleep.
     pub(super) fn new(name: Name, most: usize) -> Result<Self> {
         let shift = surely_active(MAX_ACTIVE).max(1).ilog2();
         let count = most.div_ceil(1 << shift);
@@ -72,9 +72,9 @@ impl Pool {
         Ok(this)
     }
 
-    /// Makes the queue for the connection with that number, unless it is there. May sleep.
+    /// Makes the queue for the item with that number, unless it is there. May sleep.
     ///
-    /// To be called by one task at a time.
+    /// By one caller at a time.
     pub(super) fn prepare(&self, number: usize) -> Result {
         let slot = self.queues.get(number >> self.shift).ok_or(EINVAL)?;
         if slot.as_ref().is_none() {
@@ -84,18 +84,18 @@ impl Pool {
     }
 
     /// Any context.
-    pub(super) fn enqueue(&self, connection: Arc<Connection>) {
-        let slot = self.queues.get(connection.number() >> self.shift);
+    pub(super) fn schedule(&self, item: Arc<T>) {
+        let slot = self.queues.get(item.number() >> self.shift);
         // By the type invariant the queue is there.
         if let Some(queue) = slot.and_then(SetOnce::as_ref) {
-            // The state of a connection lets it be queued once only, so it is not queued now.
-            let _ = queue.enqueue(connection);
+            // An item that is scheduled is not scheduled again, so it is not queued now.
+            let _ = queue.enqueue(item);
         }
     }
 
-    pub(super) fn poll(&self, connection: &Arc<Connection>) {
-        if let PollResult::Again | PollResult::NeedsProcessContext = self.pool.poll(connection) {
-            self.enqueue(connection.clone());
+    pub(super) fn poll(&self, item: &Arc<T>) {
+        if let PollResult::Again | PollResult::NeedsProcessContext = self.pool.poll(item) {
+            self.schedule(item.clone());
         }
     }
 

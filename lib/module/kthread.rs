@@ -343,7 +343,7 @@ impl<T> JoinHandle<T> {
 
     /// Returns true if the closure has returned. Any context.
     pub fn is_finished(&self) -> bool {
-        self.receiver.is_settled()
+        self.receiver.is_sent()
     }
 
     /// Joins the thread; if it has not ended after `patience`, interrupts what it waits for, and again

@@ -322,7 +322,7 @@ impl<T> Pending<T> {
 
     /// Returns true if the closure has returned. Any context.
     pub fn is_finished(&self) -> bool {
-        self.0.is_settled()
+        self.0.is_sent()
     }
 }
 

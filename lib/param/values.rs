@@ -5,7 +5,7 @@
 use super::Parameter;
 use crate::{
     buffer::BufferSize,
-    server::config::Executor, //
+    executor::Executor, //
 };
 use core::{
     fmt::{
@@ -110,20 +110,13 @@ impl Parameter for Executor {
     const KIND: &'static str = "executor";
 
     fn parse(text: &str) -> Option<Self> {
-        match text {
-            "event_loop" => Some(Self::EventLoop),
-            "workqueue" => Some(Self::Workqueue),
-            "kthread" => Some(Self::Kthread),
-            _ => None,
-        }
+        [Self::EventLoop, Self::Workqueue, Self::Kthread]
+            .into_iter()
+            .find(|executor| executor.name() == text)
     }
 
     fn show(&self, f: &mut Formatter<'_>) -> Written {
-        f.write_str(match self {
-            Self::EventLoop => "event_loop",
-            Self::Workqueue => "workqueue",
-            Self::Kthread => "kthread",
-        })
+        f.write_str(self.name())
     }
 
     fn accepts(f: &mut Formatter<'_>) -> Written {

@@ -2,70 +2,29 @@
 
 //! Settings of a server.
 
+use super::limits::Limits;
 use crate::{
-    buffer::BufferSize,
-    connection::timers::Timeouts,
-    handler::Handler,
-    module::registry,
-    net::{
-        Device,
-        Keepalive,
-        ListenOptions,
-        Namespace,
-        TcpListener, //
-    },
-    server::{
-        limits::{
-            Limits,
-            PeerPrefixes, //
-        },
-        listening::Listening,
-        service,
-        KernelTcpServer, //
-    },
+    connection::ConnConfig,
+    executor::Executor,
     util::name::Name, //
-};
-use core::net::{
-    Ipv4Addr,
-    SocketAddr, //
 };
 use kernel::{
     prelude::*,
     time::Delta, //
 };
 
-/// The tasks that run the connections of a server, and call the handler when something has come.
-///
-/// A handler need not know; it works the same on each. An idle connection costs no thread but with
-/// [`Kthread`](Self::Kthread).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Executor {
-    /// A kernel thread for each connection. For handlers that sleep at will.
-    Kthread,
-    /// A work item for each connection that has something to do, on a workqueue of the server. For
-    /// handlers that sleep now and then.
-    Workqueue,
-    /// A loop for each CPU that is not isolated, which calls the handler for one connection after the
-    /// other: in a thread, and where the bytes arrive if the handler
-    /// [does not sleep](Handler::MAY_SLEEP) or [tries without](Handler::TRIES_FIRST). For such
-    /// handlers, and those that hardly ever sleep: while one does, other connections of that CPU wait.
-    EventLoop,
-}
-
 /// Settings that the parts of a running server look at.
-pub(crate) struct Config {
-    pub(crate) name: Name,
-    pub(crate) input: BufferSize,
-    pub(crate) output: BufferSize,
-    pub(crate) executor: Executor,
-    pub(crate) limits: Limits,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) drain: Delta,
+pub(super) struct Config {
+    pub(super) name: Name,
+    pub(super) executor: Executor,
+    pub(super) limits: Limits,
+    pub(super) conn: ConnConfig,
+    pub(super) drain: Delta,
 }
 
 impl Config {
     /// Names the first setting that is out of its range.
-    fn check(&self) -> Result {
+    pub(super) fn check(&self) -> Result {
         const DAY: i64 = 24 * 60 * 60 * 1000;
         let millis = |timeout: Option<Delta>| timeout.map_or(1, Delta::as_millis);
         let settings = [
@@ -89,9 +48,14 @@ impl Config {
             ),
             ("peer_prefix_v4", self.limits.prefixes.v4.into(), 1, 32),
             ("peer_prefix_v6", self.limits.prefixes.v6.into(), 1, 128),
-            ("idle_timeout", millis(self.timeouts.idle), 1, DAY),
-            ("receive_timeout", millis(self.timeouts.receive), 1, DAY),
-            ("send_timeout", millis(self.timeouts.send), 1, DAY),
+            ("idle_timeout", millis(self.conn.timeouts.idle), 1, DAY),
+            (
+                "receive_timeout",
+                millis(self.conn.timeouts.receive),
+                1,
+                DAY,
+            ),
+            ("send_timeout", millis(self.conn.timeouts.send), 1, DAY),
             ("drain", self.drain.as_millis(), 0, DAY),
         ];
         for (setting, value, least, most) in settings {
@@ -102,291 +66,5 @@ impl Config {
             }
         }
         Ok(())
-    }
-}
-
-/// Settings of a server that is about to start; made by [`KernelTcpServer::builder`].
-///
-/// All have a default:
-///
-/// | setting | default |
-/// |---|---|
-/// | [`listen`](Self::listen) | 127.0.0.1, a port that the kernel chooses |
-/// | [`executor`](Self::executor) | [`Executor::EventLoop`] |
-/// | [`namespace`](Self::namespace) | that of the task that starts the server |
-/// | [`backlog`](Self::backlog) | 128 connections |
-/// | [`reuse_port`](Self::reuse_port), [`mptcp`](Self::mptcp) | no |
-/// | [`only_v6`](Self::only_v6), [`send_buffer_size`](Self::send_buffer_size), [`receive_buffer_size`](Self::receive_buffer_size) | as the kernel's sysctls say |
-/// | [`keepalive`](Self::keepalive), [`user_timeout`](Self::user_timeout), [`device`](Self::device) | none |
-/// | [`input_buffer`](Self::input_buffer), [`output_buffer`](Self::output_buffer) | 64 KiB |
-/// | [`max_connections`](Self::max_connections) | 10,000 |
-/// | [`max_per_peer`](Self::max_per_peer) | no limit |
-/// | [`peer_prefix_v4`](Self::peer_prefix_v4), [`peer_prefix_v6`](Self::peer_prefix_v6) | 32 and 64 bits |
-/// | [`idle_timeout`](Self::idle_timeout), [`receive_timeout`](Self::receive_timeout), [`send_timeout`](Self::send_timeout) | none |
-/// | [`drain`](Self::drain) | 5 s |
-///
-/// They may be made and set in any context; a setting out of its range is found by
-/// [`start`](Self::start), which sleeps. Sizes are in bytes.
-///
-/// # Examples
-///
-/// ```
-/// use core::net::{Ipv4Addr, SocketAddr};
-/// use kernel::{prelude::*, time::Delta};
-/// use ktcp_server::{BufferSize, Executor, Handler, KernelTcpServer};
-///
-/// /// Serves this machine alone: a hundred at most, of whom none is silent for a minute.
-/// fn serve<H: Handler>(module: &'static ThisModule, handler: H) -> Result<KernelTcpServer> {
-///     KernelTcpServer::builder(c"talk")
-///         .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-///         .executor(Executor::Workqueue)
-///         .max_connections(100)
-///         .input_buffer(BufferSize::of::<4096>())
-///         .idle_timeout(Delta::from_secs(60))
-///         .start(module, handler)
-/// }
-/// # use ktcp_server::{Input, Next, Output, Peer};
-/// # struct Deaf;
-/// # impl Handler for Deaf {
-/// #     type Session = ();
-/// #     fn open(&self, _: &Peer<'_>) -> Result { Ok(()) }
-/// #     fn receive(&self, _: &mut (), _: &mut Input<'_>, _: &mut Output<'_>) -> Result<Next> {
-/// #         Ok(Next::Close)
-/// #     }
-/// # }
-/// # let server = serve(&crate::THIS_MODULE, Deaf)?;
-/// # assert_eq!(server.statistics().open, 0);
-/// # server.shutdown(Delta::from_secs(1));
-/// # Ok::<(), Error>(())
-/// ```
-#[must_use = "a server runs once it is started"]
-pub struct Builder {
-    config: Config,
-    addr: SocketAddr,
-    namespace: Option<Namespace>,
-    options: ListenOptions,
-}
-
-impl Builder {
-    pub(crate) fn new(name: &CStr) -> Self {
-        Self {
-            config: Config {
-                name: Name::new(name),
-                input: BufferSize::of::<{ 64 << 10 }>(),
-                output: BufferSize::of::<{ 64 << 10 }>(),
-                executor: Executor::EventLoop,
-                limits: Limits {
-                    connections: 10_000,
-                    per_peer: None,
-                    prefixes: PeerPrefixes::default(),
-                },
-                timeouts: Timeouts::default(),
-                drain: Delta::from_secs(5),
-            },
-            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            namespace: None,
-            options: TcpListener::options()
-                // What a handler has to say is gathered before it is sent: waiting for more would
-                // only add the peer's delay in acknowledging.
-                .nodelay(true),
-        }
-    }
-
-    /// The address and port to listen on.
-    pub fn listen(mut self, addr: SocketAddr) -> Self {
-        self.addr = addr;
-        self
-    }
-
-    /// Sets how connections are run.
-    pub fn executor(mut self, executor: Executor) -> Self {
-        self.config.executor = executor;
-        self
-    }
-
-    /// Sets how many connections may wait to be accepted.
-    pub fn backlog(mut self, connections: u16) -> Self {
-        self.options = self.options.backlog(connections);
-        self
-    }
-
-    /// The network namespace to listen in.
-    pub fn namespace(mut self, namespace: Namespace) -> Self {
-        self.namespace = Some(namespace);
-        self
-    }
-
-    /// Sets whether several servers, of this kernel or of the user who starts this one, may share the
-    /// address; see [`ListenOptions::reuse_port`].
-    pub fn reuse_port(mut self, reuse: bool) -> Self {
-        self.options = self.options.reuse_port(reuse);
-        self
-    }
-
-    /// Sets whether a server on the unspecified IPv6 address is for IPv6 alone; see
-    /// [`ListenOptions::only_v6`].
-    pub fn only_v6(mut self, only: bool) -> Self {
-        self.options = self.options.only_v6(only);
-        self
-    }
-
-    /// Serves only what comes by that network device.
-    pub fn device(mut self, device: Device) -> Self {
-        self.options = self.options.device(device);
-        self
-    }
-
-    /// Speaks Multipath TCP with peers that do; see [`ListenOptions::mptcp`].
-    pub fn mptcp(mut self, mptcp: bool) -> Self {
-        self.options = self.options.mptcp(mptcp);
-        self
-    }
-
-    /// Asks silent peers whether they are still there, and resets connections with those that are
-    /// not.
-    pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
-        self.options = self.options.keepalive(keepalive);
-        self
-    }
-
-    /// Sets how long sent bytes may stay unacknowledged, and how long a peer may take none, before its
-    /// connection is reset; see [`ListenOptions::user_timeout`]. The kernel counts this for itself,
-    /// and knows more of the peer than [`send_timeout`](Self::send_timeout) does: that one runs from
-    /// the last byte that the kernel took.
-    pub fn user_timeout(mut self, timeout: Delta) -> Self {
-        self.options = self.options.user_timeout(timeout);
-        self
-    }
-
-    /// Sets how many bytes the kernel keeps for a connection of what its peer has not yet taken; see
-    /// [`ListenOptions::send_buffer_size`].
-    pub fn send_buffer_size(mut self, bytes: u32) -> Self {
-        self.options = self.options.send_buffer_size(bytes);
-        self
-    }
-
-    /// Sets how many bytes the kernel keeps for a connection of what the server has not yet received;
-    /// see [`ListenOptions::receive_buffer_size`].
-    pub fn receive_buffer_size(mut self, bytes: u32) -> Self {
-        self.options = self.options.receive_buffer_size(bytes);
-        self
-    }
-
-    /// Sets how much a connection holds that it has received and its handler has not consumed, and so
-    /// how long a message can be.
-    pub fn input_buffer(mut self, size: BufferSize) -> Self {
-        self.config.input = size;
-        self
-    }
-
-    /// Sets how much a handler can put into its [`Output`](crate::Output) before it must wait for it to
-    /// be sent.
-    pub fn output_buffer(mut self, size: BufferSize) -> Self {
-        self.config.output = size;
-        self
-    }
-
-    /// Sets how many connections there may be at once. One more is reset, and counted.
-    pub fn max_connections(mut self, connections: u32) -> Self {
-        self.config.limits.connections = connections as usize;
-        self
-    }
-
-    /// Sets how many connections there may be at once with one peer. One more is reset, and counted.
-    ///
-    /// A peer is an IPv4 address, or 64 bits of an IPv6 address, unless
-    /// [`peer_prefix_v4`](Self::peer_prefix_v4) or [`peer_prefix_v6`](Self::peer_prefix_v6) says
-    /// otherwise. An address of IPv4 that is mapped into IPv6 is one of IPv4.
-    pub fn max_per_peer(mut self, connections: u32) -> Self {
-        self.config.limits.per_peer = Some(connections as usize);
-        self
-    }
-
-    /// Sets how many leading bits of an IPv4 address are one peer for [`max_per_peer`](Self::max_per_peer):
-    /// 1 to 32. With 24, all of 192.0.2.0/24 together have that many connections.
-    pub fn peer_prefix_v4(mut self, bits: u8) -> Self {
-        self.config.limits.prefixes.v4 = bits;
-        self
-    }
-
-    /// Sets how many leading bits of an IPv6 address are one peer for [`max_per_peer`](Self::max_per_peer):
-    /// 1 to 128.
-    ///
-    /// A host may use all the addresses of its network, which are 2^64 as a rule, so that with more
-    /// than 64 it has no limit. A provider gives a customer 2^8 such networks and more: 56 or 48
-    /// counts those together. Addresses of the link (fe80::/64) are one peer unless this is more than
-    /// 64.
-    pub fn peer_prefix_v6(mut self, bits: u8) -> Self {
-        self.config.limits.prefixes.v6 = bits;
-        self
-    }
-
-    /// Closes a connection on which no byte has moved for that long. Like the other timeouts, it is
-    /// kept to a quarter of the shortest of the three, but not finer than 20 ms.
-    pub fn idle_timeout(mut self, timeout: Delta) -> Self {
-        self.config.timeouts.idle = Some(timeout);
-        self
-    }
-
-    /// Resets a connection whose handler has waited that long for the rest of a message: input is
-    /// there, and the handler has consumed nothing of it.
-    pub fn receive_timeout(mut self, timeout: Delta) -> Self {
-        self.config.timeouts.receive = Some(timeout);
-        self
-    }
-
-    /// Resets a connection whose peer has not taken a byte of what is to be sent for that long.
-    pub fn send_timeout(mut self, timeout: Delta) -> Self {
-        self.config.timeouts.send = Some(timeout);
-        self
-    }
-
-    /// Sets how long dropping the server waits for connections to send what is still to be sent, before
-    /// it resets them.
-    pub fn drain(mut self, at_most: Delta) -> Self {
-        self.config.drain = at_most;
-        self
-    }
-
-    /// Starts the server.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ListenOptions::bind`](crate::net::ListenOptions::bind), such as `EADDRINUSE`;
-    /// `EINVAL` for a setting out of its range, which a line in the log names, and when `module` is
-    /// not the one that calls this; `ESHUTDOWN` when it is about to go; `ENOMEM`, for which
-    /// the kernel also says `ENFILE` or `ENOBUFS` (no memory for a socket), `EADDRINUSE` (none to
-    /// note that the port is in use) and `EAGAIN` (none for a thread). Nothing is left behind then,
-    /// and the handler is dropped.
-    ///
-    /// May sleep.
-    pub fn start<H: Handler>(
-        self,
-        module: &'static ThisModule,
-        handler: H,
-    ) -> Result<KernelTcpServer> {
-        registry::check_owner(module, &self.config.name, service::code_of::<H>())?;
-        self.start_unchecked(module, handler)
-    }
-
-    /// Like [`start`](Self::start), for one who waits for the end of the server before anything could
-    /// go.
-    pub(crate) fn start_unchecked<H: Handler>(
-        self,
-        module: &'static ThisModule,
-        handler: H,
-    ) -> Result<KernelTcpServer> {
-        self.config.check()?;
-        let name = self.config.name;
-        let name: &CStr = &name;
-        let addr = self.addr;
-        let namespace = match self.namespace {
-            Some(namespace) => namespace,
-            None => Namespace::current()?,
-        };
-        let listening = Listening::new(namespace, self.options, addr)
-            .inspect_err(|error| pr_err!("{name}: cannot listen on {addr:?}: {error:?}\n"))?;
-
-        KernelTcpServer::start(module, self.config, listening, handler)
     }
 }

@@ -6,12 +6,9 @@
 //! - `connections`: a line for each connection;
 //! - `config`: the settings that the server runs with.
 
-use crate::{
-    param::Value,
-    server::{
-        config::Config,
-        service::Shared, //
-    }, //
+use super::{
+    config::Config,
+    shared::Shared, //
 };
 use core::fmt::{
     Formatter,
@@ -28,13 +25,13 @@ use kernel::{
 };
 
 /// The files of a server. Dropping it removes them, and waits for readers.
-pub(crate) type Files = Pin<KBox<Scope<Arc<Shared>>>>;
+pub(super) type Files = Pin<KBox<Scope<Arc<Shared>>>>;
 
 /// Makes the files of a server in its folder `name`. May sleep.
 ///
 /// Files that cannot be made are missing, and the server starts without them: debugfs is for those
 /// who look at a system, and nothing must depend on it, as everywhere in the kernel.
-pub(crate) fn publish(root: &Dir, name: &CStr, server: Arc<Shared>) -> Result<Files> {
+pub(super) fn publish(root: &Dir, name: &CStr, server: Arc<Shared>) -> Result<Files> {
     let files = root.scope(server, name, |server, dir| {
         dir.read_callback_file(c"stats", server, &stats);
         dir.read_callback_file(c"connections", server, &connections);
@@ -63,18 +60,17 @@ fn millis(timeout: Option<Delta>) -> i64 {
 fn config(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
     let Config {
         name: _,
-        input,
-        output,
         executor,
         limits,
-        timeouts,
+        conn,
         drain,
     } = &server.config;
+    let timeouts = &conn.timeouts;
     writeln!(f, "{:<24} {:?}", "listen", server.local_addr())?;
-    writeln!(f, "{:<24} {:?}", "executor", Value(*executor))?;
+    writeln!(f, "{:<24} {}", "executor", executor.name())?;
     for (name, value) in [
-        ("input_buffer", input.bytes() as i64),
-        ("output_buffer", output.bytes() as i64),
+        ("input_buffer", conn.input.bytes() as i64),
+        ("output_buffer", conn.output.bytes() as i64),
         ("max_connections", limits.connections as i64),
         (
             "max_per_peer",

@@ -2,6 +2,10 @@
 
 //! A server as the registry and its owner's value hold it: from its start until it is stopped.
 
+use super::{
+    running::RunningServer,
+    shared::Shared, //
+};
 use crate::{
     module::{
         cleanup::{
@@ -15,10 +19,6 @@ use crate::{
             Kind,
             ModuleResource, //
         }, //
-    },
-    server::service::{
-        Server,
-        Shared, //
     },
     sync::{
         context,
@@ -66,7 +66,7 @@ const LONGEST_DRAIN_OF_LEFT: Delta = Delta::from_secs(60);
 
 /// A server that was started, or is being.
 #[pin_data]
-pub(crate) struct ServerHandle {
+pub(super) struct ServerHandle {
     name: Name,
     /// Its number in the registry.
     number: SetOnce<usize>,
@@ -81,7 +81,7 @@ pub(crate) struct ServerHandle {
     /// Taken by the task that stops the server. Not held while that is done, nor while it starts: the
     /// handler may own a server, even this one.
     #[pin]
-    running: Mutex<Option<Server>>,
+    running: Mutex<Option<RunningServer>>,
     /// Opened when the server runs, or could not be started.
     #[pin]
     started: Latch,
@@ -107,10 +107,10 @@ impl WorkItem for ServerHandle {
 impl ServerHandle {
     /// Records a server of `module` that `start` starts, given a place for its files. When it cannot
     /// be started it is not recorded. May sleep.
-    pub(crate) fn new(
+    pub(super) fn new(
         name: &Name,
         module: &'static ThisModule,
-        start: impl FnOnce((&Dir, &CStr)) -> Result<Server>,
+        start: impl FnOnce((&Dir, &CStr)) -> Result<RunningServer>,
     ) -> Result<Arc<Self>> {
         let handle = Self::unlisted(name)?;
         let first = handle.list(module)?;
@@ -169,8 +169,8 @@ impl ServerHandle {
     fn start(
         &self,
         first: bool,
-        start: impl FnOnce((&Dir, &CStr)) -> Result<Server>,
-    ) -> Result<Server> {
+        start: impl FnOnce((&Dir, &CStr)) -> Result<RunningServer>,
+    ) -> Result<RunningServer> {
         let folder = library::folder()?;
         let name: &CStr = &self.name;
         if first {
@@ -187,14 +187,14 @@ impl ServerHandle {
     }
 
     /// Returns what the tasks of the server share, once it has started.
-    pub(crate) fn shared(&self) -> Option<&DeferredArc<Shared>> {
+    pub(super) fn shared(&self) -> Option<&DeferredArc<Shared>> {
         self.shared.as_ref()
     }
 
     /// Stops the server for its owner, unless another task does, and returns when no code of its module
     /// runs any more. Where it cannot wait for that, it only has the server stop: in a handler, in a
     /// task for which a handler of the server waits, and where one must not sleep. Otherwise sleeps.
-    pub(crate) fn close(self: &Arc<Self>, within: Option<Delta>) {
+    pub(super) fn close(self: &Arc<Self>, within: Option<Delta>) {
         self.closed.store(true, Relaxed);
         if let Some(within) = within {
             self.within

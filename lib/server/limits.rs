@@ -2,6 +2,7 @@
 
 //! Limits on the number of connections.
 
+use crate::stats::Counter;
 use core::net::IpAddr;
 use kernel::{
     prelude::*,
@@ -55,7 +56,7 @@ impl PeerPrefixes {
 
 /// The reason why a newcomer is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(super) enum Refusal {
     /// The server has as many connections as it may have.
     Full,
     /// The peer has as many as it may have.
@@ -66,6 +67,36 @@ pub(crate) enum Refusal {
     Failed(Error),
 }
 
+impl Refusal {
+    /// Returns the name that trace events show.
+    pub(super) fn name(&self) -> &'static CStr {
+        match self {
+            Self::Full => c"limit",
+            Self::PeerFull => c"peer_limit",
+            Self::InUse => c"in_use",
+            Self::Failed(_) => c"failed",
+        }
+    }
+
+    /// Returns the counter of newcomers that are refused so.
+    pub(super) fn counter(&self) -> Counter {
+        match self {
+            Self::Full => Counter::RefusedByLimit,
+            Self::PeerFull => Counter::RefusedByPeerLimit,
+            Self::InUse => Counter::RefusedInUse,
+            Self::Failed(_) => Counter::OutOfMemory,
+        }
+    }
+
+    /// Returns the error for which other newcomers would be refused, too.
+    pub(super) fn error(&self) -> Option<Error> {
+        match self {
+            Self::Failed(error) => Some(*error),
+            _ => None,
+        }
+    }
+}
+
 impl<E: Into<Error>> From<E> for Refusal {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
@@ -73,7 +104,7 @@ impl<E: Into<Error>> From<E> for Refusal {
 }
 
 /// Number of connections that each peer has.
-pub(crate) struct Shares {
+pub(super) struct Shares {
     prefixes: PeerPrefixes,
     /// Empty unless there is a limit for each peer.
     by_peer: RBTree<[u8; 16], usize>,

@@ -42,7 +42,7 @@ struct Current {
 
 /// The listener that a server has now, and what it takes to make one like it.
 #[pin_data]
-pub(crate) struct Listening {
+pub(super) struct Listening {
     namespace: Namespace,
     options: ListenOptions,
     addr: SocketAddr,
@@ -54,7 +54,7 @@ pub(crate) struct Listening {
 
 impl Listening {
     /// Listens on `addr`. The errors are those of [`ListenOptions::bind`]. May sleep.
-    pub(crate) fn new(
+    pub(super) fn new(
         namespace: Namespace,
         options: ListenOptions,
         mut addr: SocketAddr,
@@ -78,18 +78,18 @@ impl Listening {
     }
 
     /// The address, with the port that was chosen. Any context.
-    pub(crate) fn addr(&self) -> SocketAddr {
+    pub(super) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// The listener of now. May sleep.
-    pub(crate) fn current(&self) -> Arc<TcpListener> {
+    pub(super) fn current(&self) -> Arc<TcpListener> {
         self.current.lock().listener.clone()
     }
 
     /// Makes a new listener after accepting has failed with `error`, however often that has to be
     /// tried, for the server `name`; `None` when the server stops before that. Sleeps.
-    pub(crate) fn again(
+    pub(super) fn again(
         &self,
         name: &CStr,
         error: Error,
@@ -142,7 +142,7 @@ impl Listening {
     }
 
     /// Stops listening for good. May sleep.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         let mut current = self.current.lock();
         current.closed = true;
         current.listener.shutdown();

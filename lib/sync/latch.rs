@@ -95,7 +95,7 @@ impl Latch {
 #[kunit_tests(ktcp_latch)]
 mod tests {
     use super::*;
-    use crate::module::kthread::jiffies;
+    use crate::util::cpu::jiffies;
     use kernel::sync::Arc;
 
     #[test]

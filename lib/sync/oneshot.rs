@@ -33,7 +33,7 @@ struct Progress {
     producer: Atomic<usize>,
     /// Opened when the value was sent, or when the sender was dropped without one.
     #[pin]
-    settled: Latch,
+    sent: Latch,
 }
 
 impl Awaited for Progress {
@@ -47,12 +47,12 @@ impl Awaited for Progress {
 struct Shared<T> {
     #[pin]
     progress: Progress,
-    /// Written through the [`Sender`] before `settled` is opened, taken through the [`Receiver`]
+    /// Written through the [`Sender`] before `sent` is opened, taken through the [`Receiver`]
     /// after.
     value: UnsafeCell<Option<T>>,
 }
 
-// SAFETY: The two ends take turns at `value`, in the order that `settled` imposes, so that sharing
+// SAFETY: The two ends take turns at `value`, in the order that `sent` imposes, so that sharing
 // amounts to sending a `T`.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
@@ -71,7 +71,7 @@ pub(crate) fn channel<T>() -> Result<(Sender<T>, Receiver<T>)> {
         pin_init!(Shared {
             progress <- pin_init!(Progress {
                 producer: Atomic::new(0),
-                settled <- Latch::new(),
+                sent <- Latch::new(),
             }),
             value: UnsafeCell::new(None),
         }),
@@ -89,7 +89,7 @@ impl<T> Sender<T> {
             .store(Task::current_raw().addr(), Relaxed);
         let value = compute();
         self.0.progress.producer.store(0, Relaxed);
-        // SAFETY: `settled` is still closed: it is opened when `self` is dropped, of which there is
+        // SAFETY: `sent` is still closed: it is opened when `self` is dropped, of which there is
         // but one. So the receiver does not look at `value`.
         unsafe { *self.0.value.get() = Some(value) };
     }
@@ -97,14 +97,14 @@ impl<T> Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.0.progress.settled.open();
+        self.0.progress.sent.open();
     }
 }
 
 impl<T> Receiver<T> {
     /// Returns true if the value was sent, or never will be. Any context.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.0.progress.settled.is_open()
+    pub(crate) fn is_sent(&self) -> bool {
+        self.0.progress.sent.is_open()
     }
 
     /// Waits for the value as `waiter`, the current task. Returns `None` if it was never sent, or was taken
@@ -114,14 +114,14 @@ impl<T> Receiver<T> {
     ///
     /// `EDEADLK` when the task that computes it is the caller, or waits for the caller.
     pub(crate) fn take(&mut self, waiter: Option<Waiter>) -> Result<Option<T>> {
-        let Progress { producer, settled } = &self.0.progress;
+        let Progress { producer, sent } = &self.0.progress;
         if producer.load(Relaxed) == Task::current_raw().addr() {
             return Err(EDEADLK);
         }
-        if !settled.is_open() {
-            deadlock::wait_for(waiter, &self.0.progress, || settled.wait())?;
+        if !sent.is_open() {
+            deadlock::wait_for(waiter, &self.0.progress, || sent.wait())?;
         }
-        // SAFETY: `settled` is open, so that the sender is finished with `value`, and we have the
+        // SAFETY: `sent` is open, so that the sender is finished with `value`, and we have the
         // only other end, mutably.
         Ok(unsafe { (*self.0.value.get()).take() })
     }
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn a_value_that_was_sent_is_received_once() -> Result {
         let (sender, mut receiver) = channel()?;
-        assert!(!receiver.is_settled());
+        assert!(!receiver.is_sent());
         sender.send_with(|| 7);
-        assert!(receiver.is_settled());
+        assert!(receiver.is_sent());
         assert_eq!(receiver.take(None), Ok(Some(7)));
         assert_eq!(receiver.take(None), Ok(None));
         Ok(())

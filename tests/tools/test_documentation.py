@@ -61,7 +61,7 @@ def test_figures_and_reasons_exist() -> None:
 
 
 def test_every_setting_of_the_builder_is_named() -> None:
-    builder = Path("lib/server/config.rs").read_text()
+    builder = Path("lib/server/builder.rs").read_text()
     settings = set(re.findall(r"pub fn (\w+)\(mut self", builder))
     assert len(settings) > 8
     missing = {

@@ -102,8 +102,8 @@ def test_each_trace_event_is_explained_with_its_fields() -> None:
 
 
 def test_the_defaults_of_the_builder_are_those_of_the_page() -> None:
-    source = (CHECKOUT / "lib/server/config.rs").read_text()
-    new = source[source.index("pub(crate) fn new(name") :].split("\n    }\n")[0]
+    source = (CHECKOUT / "lib/server/builder.rs").read_text()
+    new = source[source.index("    fn new(name") :].split("\n    }\n")[0]
     assert "connections: 10_000" in new and "| connections | 10,000 |" in PAGE
     limits = (CHECKOUT / "lib/server/limits.rs").read_text()
     assert "per_peer: None" in new and "prefixes: PeerPrefixes::default()" in new

@@ -3,17 +3,24 @@
 //! Per-connection state machine: receives, calls the handler, sends, until the socket would block.
 
 use super::{
-    poll_cx::{
-        PollCx,
-        Received, //
+    conn_state::{
+        ConnState,
+        OpenStep,
+        Recall, //
     },
-    CloseAction,
-    Step,
-    Stop, //
+    Drive, //
 };
 use crate::{
     buffer::MUCH,
-    connection::trace,
+    connection::{
+        close_action::CloseAction,
+        poll_cx::{
+            PollCx,
+            Received,
+            Stop, //
+        },
+        trace, //
+    },
     handler::{
         CloseReason,
         FilePart,
@@ -35,105 +42,81 @@ use kernel::{
 /// after a whole number of packets travels in a small one, so more polls would cost more of these.
 const BUDGET: usize = 1 << 20;
 
-/// The state of a conversation, apart from its buffers.
-pub(super) struct Exchange<H: Handler> {
+/// The protocol side of a connection, apart from its buffers.
+pub(super) struct Protocol<H: Handler> {
     handler: Arc<H>,
-    session: Option<H::Session>,
+    state: ConnState<H::Session>,
     /// A part of a file that is to be sent behind the output.
     file: Option<FilePart>,
-    /// The handler wanted to write more than there was room for: it is to be called again when the
-    /// output is sent.
-    short: bool,
-    /// The handler is to be called where it may sleep: so it said.
-    left: bool,
-    /// The peer is to be told that nothing more comes, once the output is sent.
-    half_closing: bool,
     /// Number of receptions for which much is still expected at once: until it was not so twice in a row,
     /// for the last packet of much is a small one.
     much: u8,
-    /// The peer has sent its last byte.
-    ended: bool,
-    /// The end that follows once the output is sent.
-    ending: Option<CloseAction>,
-    /// The end that follows at once: found out by a poll that must not sleep, as ending does.
-    decided: Option<CloseAction>,
-    /// True if one of these, or something that others have to say, may have to be seen to before
-    /// anything is received.
-    unsettled: bool,
+    /// True if anything may come before receiving: the state, what is left to be sent, the inbox.
+    attention: bool,
 }
 
-impl<H: Handler> Exchange<H> {
+impl<H: Handler> Protocol<H> {
     pub(super) fn new(handler: Arc<H>) -> Self {
         Self {
             handler,
-            session: None,
+            state: ConnState::Opening,
             file: None,
-            short: false,
-            left: false,
-            half_closing: false,
             much: 0,
-            ended: false,
-            ending: None,
-            decided: None,
-            unsettled: true,
+            attention: true,
         }
     }
 
-    /// Returns true if there may be something to see to before anything is received.
+    /// Returns true if anything may come before receiving.
     #[inline]
-    pub(super) fn is_unsettled(&self) -> bool {
-        self.unsettled
+    pub(super) fn needs_attention(&self) -> bool {
+        self.attention
     }
 
-    /// Notes that there may be something to see to, and something left in the buffers at the end.
+    /// Notes that something may come before receiving, and that the buffers may not be empty at the end.
     #[inline]
-    pub(super) fn unsettle(&mut self, cx: &mut PollCx<'_>) {
-        self.unsettled = true;
+    pub(super) fn need_attention(&mut self, cx: &mut PollCx<'_>) {
+        self.attention = true;
         cx.leaves_some = true;
     }
 
     #[inline]
-    pub(super) fn drive(&mut self, cx: &mut PollCx<'_>) -> Step {
+    pub(super) fn drive(&mut self, cx: &mut PollCx<'_>) -> Drive {
         match self.advance(cx) {
-            Ok(step) => step,
+            Ok(result) => result,
             Err(stop) => self.stop(stop, cx),
         }
     }
 
     #[cold]
-    fn stop(&mut self, stop: Stop, cx: &mut PollCx<'_>) -> Step {
-        self.unsettle(cx);
-        if let Stop::NeedsProcessContext = stop {
-            return Step::NeedsProcessContext;
+    fn stop(&mut self, stop: Stop, cx: &mut PollCx<'_>) -> Drive {
+        self.need_attention(cx);
+        match (stop, cx.ending.take()) {
+            (Stop::End, Some(action)) if cx.may_sleep() => return self.close(action, cx),
+            (Stop::End, Some(action)) => self.state.end(action),
+            _ => {}
         }
-        match cx.ending.take() {
-            Some(ending) if cx.may_sleep() => self.close(ending, cx),
-            ending => {
-                self.decided = ending;
-                Step::NeedsProcessContext
-            }
-        }
+        Drive::NeedsProcessContext
     }
 
     #[inline]
-    fn advance(&mut self, cx: &mut PollCx<'_>) -> Result<Step, Stop> {
+    fn advance(&mut self, cx: &mut PollCx<'_>) -> Result<Drive, Stop> {
         let mut budget = BUDGET;
         let mut more = true;
 
-        if self.unsettled || cx.called {
+        if self.attention || cx.slow_path {
             self.begin(cx)?;
         }
         loop {
-            if self.unsettled {
-                if let Some(step) = self.settle(cx, &mut budget)? {
-                    return Ok(step);
+            if self.attention {
+                if let Some(result) = self.before_receiving(cx, &mut budget)? {
+                    return Ok(result);
                 }
             }
             if !more {
-                return Ok(Step::Wait);
+                return Ok(Drive::Wait);
             }
             if budget == 0 {
-                return Ok(Step::Again);
+                return Ok(Drive::Again);
             }
             match cx.receive(&mut budget, self.much > 0)? {
                 Received::Bytes { count, more: left } => {
@@ -144,13 +127,13 @@ impl<H: Handler> Exchange<H> {
                     };
                     more = left;
                 }
-                Received::End => self.ended = true,
-                Received::Nothing => return Ok(Step::Wait),
+                Received::End => self.state.reach_peer_eof(),
+                Received::Nothing => return Ok(Drive::Wait),
             }
             self.answer(cx)?;
             // A task that pushes something, or stops the server, has the connection polled again.
             if !cx.flush(&mut budget, self.has_file())? {
-                self.unsettle(cx);
+                self.need_attention(cx);
             }
         }
     }
@@ -158,76 +141,77 @@ impl<H: Handler> Exchange<H> {
     /// Begins a poll, when that takes more than receiving.
     #[inline(never)]
     fn begin(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
-        self.unsettle(cx);
-        if self.decided.is_some() || cx.connection.close_request().is_some() {
-            let ending = self.decide(cx)?;
-            return Err(cx.end(ending));
+        self.need_attention(cx);
+        if let Some(action) = self.state.ending() {
+            return Err(cx.end(action));
         }
-        if self.session.is_none() {
+        if let Some(reason) = cx.conn.inbox.close_request() {
+            let action = self.requested(reason, cx)?;
+            return Err(cx.end(action));
+        }
+        if self.state.is_opening() {
             self.open(cx)?;
         }
         Ok(())
     }
 
-    /// Sees to what comes before receiving, until there is nothing more or the poll ends: with
-    /// what, if so.
+    /// Does what comes before receiving, until there is nothing more or the poll ends: with what, if so.
     #[inline(never)]
-    fn settle(&mut self, cx: &mut PollCx<'_>, budget: &mut usize) -> Result<Option<Step>, Stop> {
-        while self.has_to_settle(cx) {
-            if let Some(step) = self.settle_next(cx, budget)? {
-                return Ok(Some(step));
-            }
-        }
-        self.unsettled = false;
-        Ok(None)
-    }
-
-    fn has_to_settle(&self, cx: &PollCx<'_>) -> bool {
-        self.file.is_some()
-            || self.short
-            || self.left
-            || self.half_closing
-            || self.ending.is_some()
-            || cx.is_unsettled()
-    }
-
-    fn settle_next(
+    fn before_receiving(
         &mut self,
         cx: &mut PollCx<'_>,
         budget: &mut usize,
-    ) -> Result<Option<Step>, Stop> {
+    ) -> Result<Option<Drive>, Stop> {
+        while self.file.is_some() || !self.state.is_receiving() || cx.needs_attention() {
+            if let Some(result) = self.next_step(cx, budget)? {
+                return Ok(Some(result));
+            }
+        }
+        self.attention = false;
+        Ok(None)
+    }
+
+    /// Sends what is to be sent, then does what the state says.
+    fn next_step(
+        &mut self,
+        cx: &mut PollCx<'_>,
+        budget: &mut usize,
+    ) -> Result<Option<Drive>, Stop> {
         if self.file.is_none() {
             // What is pushed stands behind what the handler has said.
             cx.take_pushed()?;
         }
         if !self.flush(cx, budget)? {
             return Ok(Some(if *budget == 0 {
-                Step::Again
+                Drive::Again
             } else {
-                Step::Wait
+                Drive::Wait
             }));
         }
-        let pushed = cx.connection.has_pushed();
-        if *budget == 0 && (pushed || self.short) {
-            return Ok(Some(Step::Again));
+        let pushed = cx.has_pushed();
+        if *budget == 0 && (pushed || self.state.recall() == Some(Recall::OutputSent)) {
+            return Ok(Some(Drive::Again));
         }
         if pushed {
             return Ok(None);
         }
-        if let Some(ending) = self.ending.take() {
-            return Err(cx.end(ending));
+        if let Some(action) = self.state.closing() {
+            return Err(cx.end(action));
         }
-        if self.half_closing {
-            cx.sleep_or_go()?;
-            // A connection that is gone already is found out in receiving.
-            let _ = cx.stream.shutdown(Shutdown::Write);
-            self.half_closing = false;
-        }
-        if self.short || self.left {
+        if let Some(recall) = self.state.recall() {
+            if recall == Recall::ProcessContext {
+                cx.sleep_or_go()?;
+            }
             self.answer_more(cx)?;
             return Ok(None);
         }
-        if cx.connection.is_stopping() {
+        if !self.state.is_receiving() {
+            cx.sleep_or_go()?;
+            // A connection that is gone already is found out in receiving.
+            let _ = cx.stream.shutdown(Shutdown::Write);
+            self.state.go_on(OpenStep::Receive);
+        }
+        if cx.is_stopping() {
             return Err(cx.end(CloseAction::orderly(CloseReason::Stopped)));
         }
         if cx.is_input_full() {
@@ -236,26 +220,20 @@ impl<H: Handler> Exchange<H> {
         Ok(None)
     }
 
-    /// Returns how to end, when that is decided.
+    /// Returns how to end for a reason that another task has requested.
     #[cold]
-    fn decide(&mut self, cx: &mut PollCx<'_>) -> Result<CloseAction, Stop> {
-        if let Some(ending) = self.decided.take() {
-            return Ok(ending);
-        }
-        match cx.connection.close_request() {
-            Some(reason @ (CloseReason::Idle | CloseReason::ReceiveTimeout)) => {
-                self.time_out(reason, cx)
-            }
-            Some(reason) => Ok(CloseAction::reset(reason)),
-            None => Err(Stop::NeedsProcessContext),
+    fn requested(&mut self, reason: CloseReason, cx: &mut PollCx<'_>) -> Result<CloseAction, Stop> {
+        match reason {
+            CloseReason::Idle | CloseReason::ReceiveTimeout => self.time_out(reason, cx),
+            _ => Ok(CloseAction::reset(reason)),
         }
     }
 
     /// Lets the handler have a last word to a peer that has taken too long.
     fn time_out(&mut self, reason: CloseReason, cx: &mut PollCx<'_>) -> Result<CloseAction, Stop> {
         cx.sleep_or_go()?;
-        let is_heard = !self.has_output(cx) && !cx.connection.has_pushed();
-        if self.session.is_some() && is_heard {
+        let is_heard = !self.has_output(cx) && !cx.has_pushed();
+        if is_heard && self.state.session().is_some() {
             self.call(cx, |handler, session, input, output| {
                 handler.time_out(session, input, output, reason);
             })?;
@@ -313,7 +291,7 @@ impl<H: Handler> Exchange<H> {
         let opened = self.handler.open(&peer);
         drop(bh_disabled);
         let session = opened.map_err(|error| cx.end(CloseAction::refused(error)))?;
-        self.session = Some(session);
+        self.state.open(session);
         Ok(())
     }
 
@@ -323,17 +301,13 @@ impl<H: Handler> Exchange<H> {
         self.answer(cx)
     }
 
-    /// Lets the handler answer what is in the input, or the end of it. If there is something to see
-    /// to after that, but for the output, it is `unsettled`.
+    /// Lets the handler answer what is in the input, or the end of it. If anything but the output comes
+    /// before receiving after that, it `needs_attention`.
     #[inline(always)]
     fn answer(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
-        if self.ended {
+        if self.state.is_peer_eof() {
             return self.answer_end(cx);
         }
-        if H::MAY_SLEEP && self.left {
-            cx.sleep_or_go()?;
-        }
-        self.left = false;
         cx.scratch.stats.calls += 1;
         let (next, short) = if cx.may_sleep() || !H::MAY_SLEEP {
             self.call(cx, |handler, session, input, output| {
@@ -342,13 +316,12 @@ impl<H: Handler> Exchange<H> {
         } else {
             let (tried, short) = self.call(cx, H::try_receive)?;
             let Some(next) = tried.transpose() else {
-                self.left = true;
-                return Err(Stop::NeedsProcessContext);
+                return Err(self.call_in_process_context());
             };
             (unusual(next), short)
         };
         if next.is_none() && !short {
-            self.short = false;
+            self.state.go_on(OpenStep::Receive);
             return Ok(());
         }
         self.go_on(next.unwrap_or(Ok(Next::Receive)), short, cx)
@@ -359,23 +332,31 @@ impl<H: Handler> Exchange<H> {
         if H::MAY_SLEEP {
             cx.sleep_or_go()?;
         }
-        self.left = false;
         let (ended, short) = self.call(cx, H::end)?;
         self.go_on(ended.map(|()| Next::Receive), short, cx)
+    }
+
+    /// Has the handler called in the next poll that may sleep.
+    #[cold]
+    fn call_in_process_context(&mut self) -> Stop {
+        self.state.call_again(Recall::ProcessContext);
+        Stop::NeedsProcessContext
     }
 
     /// Does what the handler wants next, when that is not just receiving.
     #[cold]
     fn go_on(&mut self, next: Result<Next>, short: bool, cx: &mut PollCx<'_>) -> Result<(), Stop> {
-        self.unsettle(cx);
-        // With nothing written there is nothing whose sending could make room.
-        self.short = short && self.has_output(cx);
+        self.need_attention(cx);
         match next {
-            Ok(Next::Receive) if self.short || !self.ended => {}
-            Ok(Next::Receive) => self.end_with(CloseReason::Ended),
+            // With nothing written there is nothing whose sending could make room.
+            Ok(Next::Receive) if short && self.has_output(cx) => {
+                self.state.call_again(Recall::OutputSent);
+            }
+            Ok(Next::Receive) if self.state.is_peer_eof() => self.end_with(CloseReason::Ended),
+            Ok(Next::Receive) => self.state.go_on(OpenStep::Receive),
             Ok(Next::Reset) => return Err(cx.end(CloseAction::reset(CloseReason::Handler))),
             Ok(Next::Close) => self.end_with(CloseReason::Handler),
-            Ok(Next::HalfClose) => (self.short, self.half_closing) = (false, true),
+            Ok(Next::HalfClose) => self.state.go_on(OpenStep::HalfClose),
             Err(error) => self.end_with(CloseReason::Failed(error)),
         }
         Ok(())
@@ -383,12 +364,11 @@ impl<H: Handler> Exchange<H> {
 
     /// Sends what is in the output, then ends.
     fn end_with(&mut self, reason: CloseReason) {
-        self.short = false;
-        self.ending = Some(CloseAction::orderly(reason));
+        self.state.close(CloseAction::orderly(reason));
     }
 
-    /// Calls a method of the handler; says what it returned and whether the output ran short. It is
-    /// `unsettled` when there is a file to send, or anything left in the input.
+    /// Calls a method of the handler; says what it returned and whether the output ran short. It
+    /// `needs_attention` when there is a file to send, or anything left in the input.
     #[inline(always)]
     fn call<T>(
         &mut self,
@@ -396,10 +376,15 @@ impl<H: Handler> Exchange<H> {
         method: impl FnOnce(&H, &mut H::Session, &mut Input<'_>, &mut Output<'_>) -> T,
     ) -> Result<(T, bool), Stop> {
         let may_sleep = cx.may_sleep();
-        let Some(session) = &mut self.session else {
-            return Err(cx.end(CloseAction::starved(ENOMEM)));
+        let Some(session) = self.state.session() else {
+            return Err(cx.end(CloseAction::reset(CloseReason::Failed(EINVAL))));
         };
-        let (input, output) = cx.buffers()?;
+        let (input, output) = match cx.buffers() {
+            Ok(buffers) => buffers,
+            // There is input already of which the handler has to hear.
+            Err(Stop::NeedsProcessContext) => return Err(self.call_in_process_context()),
+            Err(stop) => return Err(stop),
+        };
         // Behind the buffers, for which there may have to be waited.
         let _bh_disabled = Self::disable_bh(may_sleep);
         let before = input.len();
@@ -408,7 +393,7 @@ impl<H: Handler> Exchange<H> {
         let short = output.ran_short();
         let left = input.len();
         if left > 0 || self.file.is_some() {
-            self.unsettle(cx);
+            self.need_attention(cx);
         }
         cx.pending.consumed |= left < before;
         Ok((result, short))
@@ -420,21 +405,22 @@ impl<H: Handler> Exchange<H> {
         (!H::MAY_SLEEP && may_sleep).then(BhDisabled::new)
     }
 
-    fn close(&mut self, ending: CloseAction, cx: &mut PollCx<'_>) -> Step {
-        // Who learns of the end finds all of it counted.
-        cx.connection.settle(&mut cx.scratch.stats);
-        if let Some(session) = self.session.take() {
+    fn close(&mut self, action: CloseAction, cx: &mut PollCx<'_>) -> Drive {
+        // Counters are flushed before the peer can observe the end.
+        cx.env.counters.add_batch(&mut cx.scratch.stats);
+        let (session, peer_eof) = self.state.take().into_parts();
+        if let Some(session) = session {
             let _bh_disabled = Self::disable_bh(cx.may_sleep());
-            self.handler.close(session, ending.reason);
+            self.handler.close(session, action.reason);
         }
-        cx.connection.count(ending.counter, 1);
-        trace::close(cx.connection, ending.reason);
+        cx.env.counters.add(action.counter, 1);
+        trace::close(cx.env, cx.conn, action.reason);
         // Behind the peer's last byte there is nothing that could be unread: closing does the rest.
-        if !ending.reset && !self.ended {
+        if !action.reset && !peer_eof {
             finish(cx);
         }
-        Step::Done {
-            reset: ending.reset,
+        Drive::Done {
+            reset: action.reset,
         }
     }
 }

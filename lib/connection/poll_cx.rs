@@ -3,21 +3,18 @@
 //! Context of one poll: the stream, the buffers that are lent for it, and what it has found.
 
 use super::{
-    is_filled,
-    CloseAction,
-    Scratch,
-    Stop, //
+    close_action::CloseAction,
+    endpoint::Endpoint,
+    environment::Environment,
+    timers::Pending,
+    trace, //
 };
 use crate::{
     buffer::{
         Buffer,
         BufferSize, //
     },
-    connection::{
-        timers::Pending,
-        trace,
-        Connection, //
-    },
+    executor,
     fs::File,
     handler::{
         CloseReason,
@@ -25,20 +22,42 @@ use crate::{
     },
     net::{
         FilePiece,
+        Fragment,
         Sent,
         TcpStream, //
     },
-    server::config::Config,
+    stats::StatsBatch,
     sync::softirq::BhToken, //
 };
 use core::ops::Range;
 use kernel::{
     prelude::*,
-    sync::{
-        Arc,
-        ArcBorrow, //
-    }, //
+    sync::ArcBorrow, //
 };
+
+/// Scratch buffers lent to a connection for one poll: an idle connection has none of its own.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(super) input: Option<Buffer>,
+    pub(super) output: Option<Buffer>,
+    pub(super) fragment: Fragment,
+    /// Events that polls have counted and that are not yet added to the figures of the server.
+    pub(super) stats: StatsBatch,
+}
+
+impl executor::Scratch for Scratch {
+    #[inline]
+    fn stats(&mut self) -> &mut StatsBatch {
+        &mut self.stats
+    }
+}
+
+/// The reason why a poll cannot go on. Small: it comes back from each step of it.
+pub(super) enum Stop {
+    /// The connection ends, as [`PollCx::ending`] says.
+    End,
+    NeedsProcessContext,
+}
 
 /// Result of receiving.
 pub(super) enum Received {
@@ -53,15 +72,15 @@ pub(super) enum Received {
 
 /// Context of one poll of a connection.
 pub(crate) struct PollCx<'a> {
-    pub(super) connection: &'a Arc<Connection>,
-    /// The connection, for a [`Peer`](crate::Peer). Made of it here, in the library: a vtable that is made
-    /// where the handler's type is known is a part of the handler's module.
+    pub(super) env: &'a Environment,
+    pub(super) conn: &'a Endpoint,
+    /// The connection, for a [`Peer`](crate::Peer).
     pub(super) mailbox: ArcBorrow<'a, dyn Mailbox + 'static>,
     pub(super) stream: &'a TcpStream,
     /// The token of a poll that must not sleep.
     bh: Option<BhToken<'a>>,
-    /// True if others may have something to say, which is to be looked at.
-    pub(super) called: bool,
+    /// True if the inbox is to be looked at before the stream.
+    pub(super) slow_path: bool,
     /// With buffers that are made when they are needed, or that an earlier poll has left.
     pub(super) scratch: &'a mut Scratch,
     pub(super) pending: Pending,
@@ -72,30 +91,30 @@ pub(crate) struct PollCx<'a> {
 }
 
 impl<'a> PollCx<'a> {
+    /// Called where the type of the handler is not known, in code of the library: the vtable of
+    /// `mailbox` outlives the module of the handler.
     #[inline]
-    pub(crate) fn new(
-        connection: &'a Arc<Connection>,
+    pub(super) fn new(
+        env: &'a Environment,
+        conn: &'a Endpoint,
+        mailbox: ArcBorrow<'a, dyn Mailbox + 'static>,
         stream: &'a TcpStream,
         scratch: &'a mut Scratch,
         bh: Option<BhToken<'a>>,
-        called: bool,
+        slow_path: bool,
     ) -> Self {
         Self {
-            connection,
-            mailbox: connection.as_arc_borrow(),
+            env,
+            conn,
+            mailbox,
             stream,
             bh,
-            called,
+            slow_path,
             scratch,
             pending: Pending::default(),
             leaves_some: false,
             ending: None,
         }
-    }
-
-    #[inline]
-    fn config(&self) -> &Config {
-        self.connection.config()
     }
 
     #[inline]
@@ -123,7 +142,7 @@ impl<'a> PollCx<'a> {
     #[inline]
     pub(super) fn input(&mut self) -> Result<&mut Buffer, Stop> {
         if self.scratch.input.is_none() {
-            self.scratch.input = Some(self.make(self.config().input)?);
+            self.scratch.input = Some(self.make(self.env.config.input)?);
         }
         self.scratch.input.as_mut().ok_or(Stop::NeedsProcessContext)
     }
@@ -131,7 +150,7 @@ impl<'a> PollCx<'a> {
     #[inline]
     pub(super) fn buffers(&mut self) -> Result<(&mut Buffer, &mut Buffer), Stop> {
         if self.scratch.output.is_none() {
-            self.scratch.output = Some(self.make(self.config().output)?);
+            self.scratch.output = Some(self.make(self.env.config.output)?);
         }
         self.input()?;
         match (&mut self.scratch.input, &mut self.scratch.output) {
@@ -154,12 +173,9 @@ impl<'a> PollCx<'a> {
         is_filled(&self.scratch.output)
     }
 
-    /// Returns true if there is something to see to before anything is received.
-    pub(super) fn is_unsettled(&self) -> bool {
-        self.has_output()
-            || self.is_input_full()
-            || self.connection.has_pushed()
-            || self.connection.is_stopping()
+    /// Returns true if anything but the state of the connection comes before receiving.
+    pub(super) fn needs_attention(&self) -> bool {
+        self.has_output() || self.is_input_full() || self.has_pushed() || self.is_stopping()
     }
 
     /// Returns true if nothing more can be received before the handler consumes something.
@@ -169,13 +185,24 @@ impl<'a> PollCx<'a> {
         input.is_some_and(|input| input.room() == 0)
     }
 
-    /// Moves what others have pushed into the output, as far as there is room. Says whether there
-    /// was anything.
+    /// Returns true if other tasks have pushed something that is not in the output yet.
+    #[inline]
+    pub(super) fn has_pushed(&self) -> bool {
+        self.conn.inbox.has_data()
+    }
+
+    /// Returns true if the server is about to stop.
+    #[inline]
+    pub(super) fn is_stopping(&self) -> bool {
+        self.env.stopping.is_opening()
+    }
+
+    /// Moves what other tasks have pushed into the output, as far as there is room.
     pub(super) fn take_pushed(&mut self) -> Result<(), Stop> {
-        if self.connection.has_pushed() {
+        if self.has_pushed() {
             self.sleep_or_go()?;
-            let connection = self.connection;
-            connection.take_pushed(self.buffers()?.1);
+            let conn = self.conn;
+            conn.inbox.take_data(self.buffers()?.1);
         }
         Ok(())
     }
@@ -189,7 +216,7 @@ impl<'a> PollCx<'a> {
             Ok((0, _)) => Ok(Received::End),
             Ok((count, more)) => {
                 self.scratch.stats.bytes_in += count;
-                trace::receive(self.connection, count);
+                trace::receive(self.env, self.conn, count);
                 self.pending.received = true;
                 *budget = budget.saturating_sub(count);
                 Ok(Received::Bytes { count, more })
@@ -215,7 +242,7 @@ impl<'a> PollCx<'a> {
             match output.send(self.stream, fragment, self.bh, more) {
                 Ok(count) => {
                     stats.bytes_out += count;
-                    trace::send(self.connection, count);
+                    trace::send(self.env, self.conn, count);
                     self.pending.sent = true;
                     *budget = budget.saturating_sub(count);
                 }
@@ -250,7 +277,7 @@ impl<'a> PollCx<'a> {
             }
             Ok(sent) => {
                 self.scratch.stats.bytes_out += sent.count;
-                trace::send(self.connection, sent.count);
+                trace::send(self.env, self.conn, sent.count);
                 self.pending.sent = true;
                 *budget -= sent.count;
                 Ok(sent)
@@ -270,4 +297,9 @@ impl<'a> PollCx<'a> {
             _ => self.end(CloseAction::reset(CloseReason::Broken(error))),
         }
     }
+}
+
+#[inline]
+pub(super) fn is_filled(buffer: &Option<Buffer>) -> bool {
+    buffer.as_ref().is_some_and(|buffer| !buffer.is_empty())
 }

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The inbox of a connection: what other tasks want of it.
+
+use crate::{
+    buffer::{
+        Buffer,
+        BufferSize, //
+    },
+    handler::CloseReason,
+    sync::lock_class::new_mutex,
+    util::error::{
+        ENOBUFS,
+        ENOTCONN, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Mutex, //
+    }, //
+};
+
+/// Data that senders have pushed and the connection has not yet taken.
+struct Pushed {
+    buffer: Option<Buffer>,
+    closed: bool,
+}
+
+/// Data and a close request from other tasks than the one that polls the connection. Whatever is put
+/// here has the connection scheduled afterwards.
+#[pin_data]
+pub(crate) struct Inbox {
+    #[pin]
+    pushed: Mutex<Pushed>,
+    has_data: Atomic<bool>,
+    close_request: CloseRequest,
+}
+
+impl Inbox {
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            pushed <- new_mutex!(Pushed { buffer: None, closed: false }),
+            has_data: Atomic::new(false),
+            close_request: CloseRequest::new(),
+        })
+    }
+
+    /// Puts all of `data` here, or nothing of it: `ENOTCONN` once the connection is closed, `ENOBUFS` when
+    /// it is more than is left of `size` bytes, `ENOMEM`. May sleep.
+    pub(super) fn push(&self, data: &[u8], size: BufferSize) -> Result {
+        let mut pushed = self.pushed.lock();
+        if pushed.closed {
+            return Err(ENOTCONN);
+        }
+        let buffer = match pushed.buffer.take() {
+            Some(buffer) => buffer,
+            None => Buffer::new(size)?,
+        };
+        let buffer = pushed.buffer.insert(buffer);
+        if data.len() > buffer.room() {
+            return Err(ENOBUFS);
+        }
+        buffer.append(data);
+        self.has_data.store(!buffer.is_empty(), Relaxed);
+        Ok(())
+    }
+
+    /// Returns true if there is data.
+    #[inline]
+    pub(super) fn has_data(&self) -> bool {
+        self.has_data.load(Relaxed)
+    }
+
+    /// Moves the data to `output`, as far as there is room. May sleep.
+    pub(super) fn take_data(&self, output: &mut Buffer) {
+        let mut pushed = self.pushed.lock();
+        if let Some(buffer) = &mut pushed.buffer {
+            output.append_from(buffer);
+            if !buffer.is_empty() {
+                return;
+            }
+        }
+        let empty = pushed.buffer.take();
+        self.has_data.store(false, Relaxed);
+        drop(pushed);
+        drop(empty);
+    }
+
+    /// Takes nothing more, and drops the data. May sleep.
+    pub(super) fn close(&self) {
+        let mut pushed = self.pushed.lock();
+        pushed.closed = true;
+        let unsent = pushed.buffer.take();
+        drop(pushed);
+        drop(unsent);
+    }
+
+    /// Requests that the connection ends for `reason`: a timeout, or the stop of the server.
+    pub(super) fn request_close(&self, reason: CloseReason) {
+        self.close_request.make(reason);
+    }
+
+    /// Returns why the connection is to end, if that was requested.
+    #[inline]
+    pub(super) fn close_request(&self) -> Option<CloseReason> {
+        self.close_request.get()
+    }
+}
+
+/// A request to end a connection, made by another task than the one that polls it: a timeout, or the stop
+/// of the server.
+struct CloseRequest(Atomic<u32>);
+
+impl CloseRequest {
+    const REASONS: [CloseReason; 4] = [
+        CloseReason::Idle,
+        CloseReason::ReceiveTimeout,
+        CloseReason::SendTimeout,
+        CloseReason::Stopped,
+    ];
+
+    const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Makes the request for `reason`, one of `REASONS`; the last one counts.
+    fn make(&self, reason: CloseReason) {
+        let place = Self::REASONS.iter().position(|other| *other == reason);
+        self.0
+            .store(place.map_or(0, |place| place as u32 + 1), Relaxed);
+    }
+
+    #[inline]
+    fn get(&self) -> Option<CloseReason> {
+        let code = self.0.load(Relaxed) as usize;
+        Self::REASONS.get(code.checked_sub(1)?).copied()
+    }
+}
