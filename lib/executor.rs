@@ -55,7 +55,7 @@ pub enum Executor {
     Workqueue,
     /// A loop for each CPU that is not isolated, which calls the handler for one connection after the
     /// other: in a thread, and where the bytes arrive if the handler
-    /// [does not sleep](Handler::MAY_SLEEP) or [tries without](Handler::TRIES_FIRST). For such
+    /// [does not sleep](crate::Handler::MAY_SLEEP) or [tries without](crate::Handler::TRIES_FIRST). For such
     /// handlers, and those that hardly ever sleep: while one does, other connections of that CPU wait.
     EventLoop,
 }

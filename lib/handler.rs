@@ -78,7 +78,7 @@ pub trait Handler: Send + Sync + 'static {
     /// session or the handler owns is dropped so, too. Sleeping there is a bug, as a mutex under a
     /// spinlock is: a kernel with `CONFIG_DEBUG_ATOMIC_SLEEP` reports it, and the functions of this
     /// library that sleep fail with `EBUSY` instead. What the handler shares with other code needs
-    /// atomics, or a lock that is not taken with softirqs on either. [`Sender`](crate::Sender) is for
+    /// atomics, or a lock that is not taken with softirqs on either. [`Sender`] is for
     /// handlers that may sleep.
     const MAY_SLEEP: bool = true;
 

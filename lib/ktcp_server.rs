@@ -45,27 +45,24 @@
 //!
 //! Data flows one way: socket, connection, handler, output, socket. Executors only decide when.
 //!
+//! Each module uses only those before it:
+//!
 //! | module | what it is |
 //! |---|---|
-//! | [`net`] | sockets like those of `std::net`; the only code that touches raw ones |
-//! | [`fs`] | files below a directory, for services that give them out |
-//! | `buffer`, `pages` | memory from which only received bytes come out |
-//! | `handler` | [`Handler`] and what it is given |
-//! | `conversation` | what one peer and the handler have to say to each other |
-//! | `connection`, `timers`, `peer` | when a conversation goes on, when it ends, and who else may send |
-//! | `executor`, `softirq`, `spinlock` | what polls the connections that are due, and where |
-//! | `service`, `listening`, `limits`, `stats`, `debugfs`, `trace` | all connections of a server: accepting, counting, stopping |
-//! | `server`, `config` | what the owner of a server holds and sets |
-//! | `param` | [`parameters!`]: what an operator sets |
-//! | [`kthread`], [`workqueue`] | threads and queues of one's own, for closures |
-//! | `registry`, `handle` | that no server, thread or queue outlives its module |
-//! | `deadlock` | that no tasks wait for each other |
-//! | `cleanup`, `library` | the cleanup workqueue; the library's own beginning and end |
-//! | `context`, `name` | whether the caller may sleep; the name of a server |
-//! | `oneshot`, `parker`, `latch`, `lock_class`, `ready`, `slab`, `stack_list`, `backoff` | what the `kernel` crate lacks |
-//! | `testing` | for the KUnit tests of services |
-//! | [`error`], `compat` | what the `kernel` crate of older kernels lacks |
 //! | `shim` | functions of C that Rust cannot reach otherwise |
+//! | `util` | data structures without locks; [`error`] |
+//! | `sync` | synchronisation primitives that the `kernel` crate lacks; [`SpinLockBh`] |
+//! | `module` | [`kthread`] and [`workqueue`], and the registry that ends what runs code of a module |
+//! | [`fs`] | files below a directory, for services that give them out |
+//! | [`net`] | sockets like those of `std::net`; the only code that touches raw ones |
+//! | `buffer` | memory from which only received bytes come out |
+//! | `handler` | [`Handler`] and what it is given |
+//! | `stats` | [`Statistics`] |
+//! | `executor` | what polls the connections that are due, and where |
+//! | `connection` | one connection: when it is polled, what a poll does, when it ends |
+//! | `server` | [`KernelTcpServer`]: accepting, limits, stopping; its [`Builder`] |
+//! | `param` | [`parameters!`]: what an operator sets |
+//! | `testing` | for the KUnit tests of services |
 
 mod buffer;
 mod connection;

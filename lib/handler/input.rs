@@ -12,11 +12,11 @@ use core::{
 ///
 /// What is not consumed is shown again, together with what comes next. So a handler that waits for
 /// a whole message needs no buffer of its own; it leaves the start of it here. If nothing more
-/// fits, the connection is closed with [`CloseReason::InputFull`]: a message cannot be longer than
+/// fits, the connection is closed with [`CloseReason::InputFull`](crate::CloseReason::InputFull): a message cannot be longer than
 /// the server's input buffer.
 ///
 /// To look at the bytes has its price: many that arrive at once are copied to one place only then.
-/// A handler that [forwards](Output::forward) them unseen saves that.
+/// A handler that [forwards](crate::Output::forward) them unseen saves that.
 ///
 /// All of this may be called wherever the handler is.
 ///

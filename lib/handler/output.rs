@@ -70,7 +70,7 @@ impl<'a> Output<'a> {
     /// in which the kernel keeps the file. Until that is done there is no [room](Self::room).
     ///
     /// Who writes to the file meanwhile changes what is sent. If it is cut short, the connection is
-    /// reset, with [`CloseReason::Failed`]: the peer must not take what it got for all.
+    /// reset, with [`CloseReason::Failed`](crate::CloseReason::Failed): the peer must not take what it got for all.
     ///
     /// # Errors
     ///

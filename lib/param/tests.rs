@@ -5,8 +5,8 @@
 
 use super::*;
 use crate::{
-    BufferSize,
-    Executor, //
+    buffer::BufferSize,
+    executor::Executor, //
 };
 use core::net::{
     IpAddr,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, cli, distribution, doc, kernel, model, module, ui
+from . import cache, cli, distribution, doc, kernel, layers, model, module, ui
 from .lab import programs
 
 CHECKOUT = module.CHECKOUT
@@ -218,6 +218,10 @@ def _errors() -> str:
     )
 
 
+def _layers() -> str:
+    return "\n".join(layers.complaints(layers.read(CHECKOUT / "lib")))
+
+
 LINTS = (
     Lint("rustfmt", "the kernel's formatting", _rustfmt),
     Lint("clippy", "the kernel's lints for Rust, and no warning from Rust or C", _clippy),
@@ -229,6 +233,7 @@ LINTS = (
     Lint("mypy", "the types of Python", _mypy),
     Lint("spdx", "a licence line in every source file", _spdx),
     Lint("prose", "first lines of documentation that say what something is", _prose),
+    Lint("layers", "imports in lib/ run one way, and in no circle", _layers),
     Lint("safe-examples", "no `unsafe` in examples/, nor in perverse programs", _safe_examples),
 )
 
