@@ -122,14 +122,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a thread is not joined",
-        "lib/module/kthread.rs",
+        "lib/module/kthread/thread.rs",
         "        if self.wait().is_err() {",
         "        if true {",
         "ktcp_kthread",
     ),
     Mutation(
         "a thread that was joined is kept",
-        "lib/module/kthread.rs",
+        "lib/module/kthread/thread.rs",
         "bindings::kthread_stop_put(",
         "bindings::kthread_stop(",
         "ktcp_kthread",
@@ -234,14 +234,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a queue runs what is not its module's",
-        "lib/module/workqueue.rs",
+        "lib/module/workqueue/listed.rs",
         "if unsafe { registry::is_code_of(self.module, code) } {",
         "if unsafe { registry::is_code_of(self.module, code) } || true {",
         "ktcp_misuse_event_loop",
     ),
     Mutation(
         "a queue takes more items than run at once",
-        "lib/module/workqueue.rs",
+        "lib/module/workqueue/listed.rs",
         "fetch_add(1, Relaxed) >= queue.most {",
         "fetch_add(1, Relaxed) >= u32::MAX - queue.most {",
         "ktcp_many_items",
@@ -325,7 +325,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a thread that does not end is waited for in silence",
-        "lib/module/kthread.rs",
+        "lib/module/kthread/thread.rs",
         "while !self.ended.wait_timeout(Delta::from_secs(10)) {",
         "while !self.ended.wait_timeout(Delta::from_secs(1000)) {",
         "ktcp_misuse_log",
