@@ -169,7 +169,7 @@ macro_rules! parameters {
         const _: () = {
             $(
                 #[allow(non_upper_case_globals)]
-                static $parameter: $crate::param::Place<$Type> = {
+                static $parameter: $crate::param::Storage<$Type> = {
                     const DEFAULT: $Type = $default;
                     $(const _: () = ::core::assert!(
                         *($range).start() <= DEFAULT && DEFAULT <= *($range).end(),
@@ -182,7 +182,7 @@ macro_rules! parameters {
                             contains: |value| ($range).contains(value),
                         })?
                     ];
-                    $crate::param::Place::new(
+                    $crate::param::Storage::new(
                         crate::__LOG_PREFIX,
                         stringify!($parameter),
                         DEFAULT,
@@ -294,7 +294,7 @@ enum State<T> {
 /// be written in sysfs): [`Parameter::parse`] is code of the module as well. It may read the parameters,
 /// or start a thread that reads them while the kernel sets the next one.
 #[doc(hidden)]
-pub struct Place<T: 'static> {
+pub struct Storage<T: 'static> {
     owner: &'static [u8],
     name: &'static str,
     default: T,
@@ -306,9 +306,9 @@ pub struct Place<T: 'static> {
 // SAFETY: By the type invariants, no two threads access `state` at once. What they get are copies of a
 // `T` that another thread has made: as a `T` is `Sync`, the other thread could as well have lent it to
 // them, for them to copy.
-unsafe impl<T: Copy + Sync> Sync for Place<T> {}
+unsafe impl<T: Copy + Sync> Sync for Storage<T> {}
 
-impl<T: Parameter> Place<T> {
+impl<T: Parameter> Storage<T> {
     const OPS: &'static bindings::kernel_param_ops = &bindings::kernel_param_ops {
         // `set` takes a parameter without a value.
         flags: bindings::KERNEL_PARAM_OPS_FL_NOARG,
@@ -414,10 +414,10 @@ impl<T: Parameter> Place<T> {
     /// # Safety
     ///
     /// As for `kernel_param_ops.set`: `value` is null or a string of C, and `raw` a parameter whose
-    /// `arg` is a `Place<T>`.
+    /// `arg` is a `Storage<T>`.
     unsafe extern "C" fn set(value: *const c_char, raw: *const bindings::kernel_param) -> c_int {
         // SAFETY: By the safety requirements.
-        let place = unsafe { &*(*raw).__bindgen_anon_1.arg.cast::<Self>() };
+        let storage = unsafe { &*(*raw).__bindgen_anon_1.arg.cast::<Self>() };
         let given = if value.is_null() {
             None
         } else {
@@ -426,7 +426,7 @@ impl<T: Parameter> Place<T> {
         };
         // Without the lock, for this calls `parse`. No other value is stored meanwhile: the kernel sets the
         // parameters of a module one after the other.
-        place.store(place.next(place.load(), given));
+        storage.store(storage.next(storage.load(), given));
         0
     }
 
@@ -437,11 +437,11 @@ impl<T: Parameter> Place<T> {
     /// As for `kernel_param_ops.get`: `buffer` has room for a page, and `raw` is as for `set`.
     unsafe extern "C" fn get(buffer: *mut c_char, raw: *const bindings::kernel_param) -> c_int {
         // SAFETY: By the safety requirements.
-        let place = unsafe { &*(*raw).__bindgen_anon_1.arg.cast::<Self>() };
+        let storage = unsafe { &*(*raw).__bindgen_anon_1.arg.cast::<Self>() };
         // SAFETY: A page is more than `Line::SIZE` bytes.
         let mut line = unsafe { Line::new(buffer.cast()) };
         // What was refused is not in use, nor is the module.
-        let value = place.read().unwrap_or(place.default);
+        let value = storage.read().unwrap_or(storage.default);
         // A value that is too long is cut.
         let _ = writeln!(line, "{:?}", Value(value));
         // CAST: Less than a page.
@@ -459,7 +459,7 @@ impl<T: Parameter> Debug for Value<T> {
 }
 
 /// The values that a parameter accepts, as `{:?}` shows them.
-struct Accepted<'a, T: 'static>(&'a Place<T>);
+struct Accepted<'a, T: 'static>(&'a Storage<T>);
 
 impl<T: Parameter> Debug for Accepted<'_, T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Written {

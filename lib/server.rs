@@ -77,8 +77,8 @@ impl KernelTcpServer {
     ) -> Result<Self> {
         let name = config.name;
         let handler = ErasedHandler::new(handler)?;
-        let handle = ServerHandle::new(&name, module, |place| {
-            RunningServer::start(place, config, listening, handler)
+        let handle = ServerHandle::new(&name, module, |folder| {
+            RunningServer::start(folder, config, listening, handler)
         })?;
         let shared = handle.shared().cloned().ok_or(EINVAL)?;
         Ok(Self { handle, shared })

@@ -44,18 +44,19 @@ use kernel::{
     }, //
 };
 
-/// In which order what is left of a module is ended.
+/// The stages in which what is left of a module is ended, one after the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Stage {
     /// Threads and servers: they use queues.
-    Task,
+    Tasks,
     /// Queues: when they are ended nothing is left that could use one.
-    Queue,
+    Queues,
 }
 
 /// Something that runs code of a module.
 pub(crate) trait ModuleResource: Send + Sync {
-    fn kind(&self) -> Kind;
+    /// Returns the stage in which it is ended.
+    fn stage(&self) -> Stage;
 
     /// The name of a server.
     fn server_name(&self) -> Option<&CStr> {
@@ -84,8 +85,8 @@ struct Record {
 }
 
 impl Record {
-    fn is_of(&self, module: *mut bindings::module, kind: Kind) -> bool {
-        self.owner.module == module && self.resource.kind() == kind
+    fn is_of(&self, module: *mut bindings::module, stage: Stage) -> bool {
+        self.owner.module == module && self.resource.stage() == stage
     }
 }
 
@@ -257,10 +258,10 @@ pub(crate) fn polled_by_current() -> Option<ServerId> {
     )
 }
 
-/// Calls `f` for all of that kind that is recorded of `module`.
-fn for_each(module: *mut bindings::module, kind: Kind, f: impl Fn(&dyn ModuleResource)) {
+/// Calls `f` for all that is recorded of `module` and ends in that stage.
+fn for_each(module: *mut bindings::module, stage: Stage, f: impl Fn(&dyn ModuleResource)) {
     find(
-        |record| record.is_of(module, kind),
+        |record| record.is_of(module, stage),
         |resource| {
             f(resource);
             None::<()>
@@ -268,8 +269,8 @@ fn for_each(module: *mut bindings::module, kind: Kind, f: impl Fn(&dyn ModuleRes
     );
 }
 
-fn shutdown_all(module: *mut bindings::module, kind: Kind) {
-    while let Some((_, resource)) = next(0, |record| record.is_of(module, kind)) {
+fn shutdown_all(module: *mut bindings::module, stage: Stage) {
+    while let Some((_, resource)) = next(0, |record| record.is_of(module, stage)) {
         resource.shutdown();
     }
 }
@@ -298,10 +299,10 @@ extern "C" fn ktcp_module_going(module: *mut bindings::module) {
 #[no_mangle]
 extern "C" fn ktcp_module_shutdown(module: *mut bindings::module) {
     // All at once, for one may wait for another.
-    for_each(module, Kind::Task, |task| task.request_stop());
-    shutdown_all(module, Kind::Task);
+    for_each(module, Stage::Tasks, |task| task.request_stop());
+    shutdown_all(module, Stage::Tasks);
     // What is left of the module is items of queues, which may use other queues: these are there, and
     // take no more.
-    for_each(module, Kind::Queue, |queue| queue.request_stop());
-    shutdown_all(module, Kind::Queue);
+    for_each(module, Stage::Queues, |queue| queue.request_stop());
+    shutdown_all(module, Stage::Queues);
 }

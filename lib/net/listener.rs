@@ -11,10 +11,10 @@ use super::{
         Options, //
     },
     socket::{
+        Blocking, //
         Protocol,
         Shutdown,
         Socket,
-        Wait, //
     },
     stream::TcpStream, //
 };
@@ -155,19 +155,19 @@ impl TcpListener {
     ///
     /// May sleep, and does until a connection comes.
     pub fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
-        self.accept_with(Wait::Block)
+        self.accept_with(Blocking::Yes)
     }
 
     /// Like [`accept`](Self::accept), but `EAGAIN` where that would wait.
     ///
     /// May sleep, but not for a connection.
     pub fn try_accept(&self) -> Result<(TcpStream, SocketAddr)> {
-        self.accept_with(Wait::No)
+        self.accept_with(Blocking::No)
     }
 
-    fn accept_with(&self, wait: Wait) -> Result<(TcpStream, SocketAddr)> {
+    fn accept_with(&self, blocking: Blocking) -> Result<(TcpStream, SocketAddr)> {
         context::may_sleep()?;
-        let stream = TcpStream::from_socket(self.socket.accept(wait)?);
+        let stream = TcpStream::from_socket(self.socket.accept(blocking)?);
         // A connection that was reset before it was accepted has no peer any more.
         let peer = stream.peer_addr().map_err(|_| ECONNABORTED)?;
         Ok((stream, peer))

@@ -65,25 +65,25 @@ pub(super) enum Protocol {
 
 /// Permission to wait for the peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wait {
+pub(super) enum Blocking {
     /// Until it can be done, or until the timeout of the socket.
-    Block,
+    Yes,
     /// Not at all: `EAGAIN` instead.
     No,
 }
 
-impl Wait {
+impl Blocking {
     fn message_flags(self) -> u32 {
         match self {
-            Wait::Block => 0,
-            Wait::No => bindings::MSG_DONTWAIT,
+            Blocking::Yes => 0,
+            Blocking::No => bindings::MSG_DONTWAIT,
         }
     }
 
     /// Translates an error: for a caller that waited, `EAGAIN` of C is the end of the socket's timeout.
     fn error(self, error: Error) -> Error {
         match self {
-            Wait::Block if error == EAGAIN => ETIMEDOUT,
+            Blocking::Yes if error == EAGAIN => ETIMEDOUT,
             _ => error,
         }
     }
@@ -172,16 +172,16 @@ impl Socket {
     /// Waits for the next connection of a listening socket.
     ///
     /// Fails with `EINVAL` once the socket has been [shut down](Self::shutdown).
-    pub(super) fn accept(&self, wait: Wait) -> Result<Self> {
-        let flags = match wait {
-            Wait::Block => 0,
-            Wait::No => bindings::O_NONBLOCK,
+    pub(super) fn accept(&self, blocking: Blocking) -> Result<Self> {
+        let flags = match blocking {
+            Blocking::Yes => 0,
+            Blocking::No => bindings::O_NONBLOCK,
         };
         let mut raw = core::ptr::null_mut();
 
         // SAFETY: The socket is valid, and so is `raw` for a write.
         to_result(unsafe { bindings::kernel_accept(self.as_ptr(), &raw mut raw, flags as c_int) })
-            .map_err(|error| wait.error(error))?;
+            .map_err(|error| blocking.error(error))?;
 
         // INVARIANT: `kernel_accept` made a new socket, whose `sk` was cloned from that of the
         // listener, its reference on the namespace included.
@@ -210,12 +210,12 @@ impl Socket {
     }
 
     /// Receives into `buffer`; 0 is the end of the stream, or an empty `buffer`.
-    pub(super) fn receive(&self, buffer: &mut [u8], wait: Wait) -> Result<usize> {
+    pub(super) fn receive(&self, buffer: &mut [u8], blocking: Blocking) -> Result<usize> {
         if buffer.is_empty() {
             // C would wait for a byte that it has no place for.
             return Ok(0);
         }
-        self.receive_message(&mut bindings::msghdr::default(), buffer, wait)
+        self.receive_message(&mut bindings::msghdr::default(), buffer, blocking)
     }
 
     /// Receives with a `message` that says what else C is to tell.
@@ -223,7 +223,7 @@ impl Socket {
         &self,
         message: &mut bindings::msghdr,
         buffer: &mut [u8],
-        wait: Wait,
+        blocking: Blocking,
     ) -> Result<usize> {
         let mut vector = countable(buffer.as_mut_ptr(), buffer.len());
         let len = vector.iov_len;
@@ -237,10 +237,10 @@ impl Socket {
                 &raw mut vector,
                 1,
                 len,
-                wait.message_flags() as c_int,
+                blocking.message_flags() as c_int,
             )
         };
-        length(received).map_err(|error| wait.error(error))
+        length(received).map_err(|error| blocking.error(error))
     }
 
     /// Like [`receive`](Self::receive) without waiting, and says whether there is more to receive
@@ -252,7 +252,7 @@ impl Socket {
             ..Default::default()
         };
         message.set_msg_get_inq(true);
-        let count = self.receive_message(&mut message, buffer, Wait::No)?;
+        let count = self.receive_message(&mut message, buffer, Blocking::No)?;
         // SAFETY: The socket is valid.
         let more = message.msg_inq > 0 || unsafe { shim::ktcp_sock_ended(self.as_ptr()) };
         Ok((count, more))
@@ -285,11 +285,11 @@ impl Socket {
 
     /// Sends the start of `data`, and says how much of it. `more` says that more follows at once, so
     /// that what does not fill a packet may wait for it.
-    pub(super) fn send(&self, data: &[u8], wait: Wait, more: bool) -> Result<usize> {
+    pub(super) fn send(&self, data: &[u8], blocking: Blocking, more: bool) -> Result<usize> {
         let more = if more { bindings::MSG_MORE } else { 0 };
         let mut message = bindings::msghdr {
             // A kernel thread has no use for SIGPIPE, and `insmod` would be killed by it.
-            msg_flags: bindings::MSG_NOSIGNAL | wait.message_flags() | more,
+            msg_flags: bindings::MSG_NOSIGNAL | blocking.message_flags() | more,
             ..Default::default()
         };
         let mut vector = countable(data.as_ptr(), data.len());
@@ -300,7 +300,7 @@ impl Socket {
         let sent = unsafe {
             bindings::kernel_sendmsg(self.as_ptr(), &raw mut message, &raw mut vector, 1, len)
         };
-        length(sent).map_err(|error| wait.error(error))
+        length(sent).map_err(|error| blocking.error(error))
     }
 
     /// Shuts down a direction; wakes the tasks that wait in it. A listening socket stops listening.

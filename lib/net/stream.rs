@@ -5,9 +5,9 @@
 use super::{
     keepalive::Keepalive,
     socket::{
+        Blocking, //
         Shutdown,
         Socket,
-        Wait, //
     },
     watch::Watch,
 };
@@ -46,7 +46,7 @@ impl TcpStream {
     /// May sleep, and does until something comes.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
         context::may_sleep()?;
-        self.socket.receive(buffer, Wait::Block)
+        self.socket.receive(buffer, Blocking::Yes)
     }
 
     /// Like [`read`](Self::read), but `EAGAIN` where that would wait.
@@ -54,7 +54,7 @@ impl TcpStream {
     /// May sleep, but not for the peer.
     pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize> {
         context::may_sleep()?;
-        self.socket.receive(buffer, Wait::No)
+        self.socket.receive(buffer, Blocking::No)
     }
 
     /// Like [`try_read`](Self::try_read), and says whether another call would find something.
@@ -117,7 +117,7 @@ impl TcpStream {
     /// May sleep, and does while the peer does not read.
     pub fn write(&self, data: &[u8]) -> Result<usize> {
         context::may_sleep()?;
-        self.socket.send(data, Wait::Block, false)
+        self.socket.send(data, Blocking::Yes, false)
     }
 
     /// Like [`write`](Self::write), but `EAGAIN` where that would wait.
@@ -125,12 +125,12 @@ impl TcpStream {
     /// May sleep, but not for the peer.
     pub fn try_write(&self, data: &[u8]) -> Result<usize> {
         context::may_sleep()?;
-        self.socket.send(data, Wait::No, false)
+        self.socket.send(data, Blocking::No, false)
     }
 
     /// Like [`try_write`](Self::try_write); `more` says that more follows at once.
     pub(crate) fn try_write_with(&self, data: &[u8], more: bool) -> Result<usize> {
-        self.socket.send(data, Wait::No, more)
+        self.socket.send(data, Blocking::No, more)
     }
 
     /// Sends all of `data`.

@@ -4,7 +4,7 @@
 
 use super::{
     Parameter,
-    Place, //
+    Storage, //
 };
 use core::fmt::{
     Result as Written,
@@ -80,18 +80,18 @@ impl RawParameter {
     pub const fn new<T: Parameter>(
         name: &'static CStr,
         module: *const bindings::module,
-        place: &'static Place<T>,
+        storage: &'static Storage<T>,
     ) -> Self {
         Self(bindings::kernel_param {
             name: kernel::str::as_char_ptr_in_const_context(name),
             mod_: module.cast_mut(),
-            ops: Place::<T>::OPS,
+            ops: Storage::<T>::OPS,
             perm: Self::MODE,
             // Before all initcalls.
             level: -1,
             flags: 0,
             __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
-                arg: core::ptr::from_ref(place).cast_mut().cast(),
+                arg: core::ptr::from_ref(storage).cast_mut().cast(),
             },
         })
     }

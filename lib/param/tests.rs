@@ -49,7 +49,7 @@ impl Words {
     }
 }
 
-static WORDS: Place<Words> = Place::new(b"test\0", "words", Words([0; 128]), &[]);
+static WORDS: Storage<Words> = Storage::new(b"test\0", "words", Words([0; 128]), &[]);
 
 impl Parameter for Words {
     const KIND: &'static str = "words";
@@ -108,12 +108,12 @@ impl HrTimerCallback for Reader {
 mod cases {
     use super::*;
 
-    fn place<T: Parameter>(default: T) -> Place<T> {
-        Place::new(b"test\0", "parameter", default, &[])
+    fn storage<T: Parameter>(default: T) -> Storage<T> {
+        Storage::new(b"test\0", "parameter", default, &[])
     }
 
     fn parse<T: Parameter>(default: T, text: &str) -> Option<T> {
-        place(default).parse(Some(text.as_bytes()))
+        storage(default).parse(Some(text.as_bytes()))
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod cases {
 
     #[test]
     fn a_range_holds_its_bounds() {
-        let place = Place::new(
+        let storage = Storage::new(
             b"test\0",
             "parameter",
             5u32,
@@ -151,15 +151,15 @@ mod cases {
             }],
         );
         for (text, value) in [("0", None), ("1", Some(1)), ("10", Some(10)), ("11", None)] {
-            assert_eq!(place.parse(Some(text.as_bytes())), value);
+            assert_eq!(storage.parse(Some(text.as_bytes())), value);
         }
     }
 
     #[test]
     fn only_a_bool_means_something_by_its_name_alone() {
-        assert_eq!(place(false).parse(None), Some(true));
-        assert_eq!(place(false).parse(Some(b"")), None);
-        assert_eq!(place(1u8).parse(None), None);
+        assert_eq!(storage(false).parse(None), Some(true));
+        assert_eq!(storage(false).parse(Some(b"")), None);
+        assert_eq!(storage(1u8).parse(None), None);
         assert_eq!(parse(false, "Y"), Some(true));
         assert_eq!(parse(true, "off"), Some(false));
         assert_eq!(parse(true, "maybe"), None);
@@ -178,8 +178,8 @@ mod cases {
 
     #[test]
     fn what_is_no_text_is_refused() {
-        assert_eq!(place(7u8).parse(Some(b"\xff\xfe")), None);
-        assert!(place(Text::<8>::new("")).parse(Some(b"\xc3")).is_none());
+        assert_eq!(storage(7u8).parse(Some(b"\xff\xfe")), None);
+        assert!(storage(Text::<8>::new("")).parse(Some(b"\xc3")).is_none());
     }
 
     #[test]
@@ -194,13 +194,13 @@ mod cases {
 
     #[test]
     fn the_last_value_counts_and_a_refused_one_for_ever() {
-        let place = place(7u8);
-        let first = place.next(State::Untouched, Some(b"1"));
+        let storage = storage(7u8);
+        let first = storage.next(State::Untouched, Some(b"1"));
         assert!(first == State::Set(1));
-        assert!(place.next(first, Some(b"2")) == State::Set(2));
-        let refused = place.next(first, Some(b"x"));
+        assert!(storage.next(first, Some(b"2")) == State::Set(2));
+        let refused = storage.next(first, Some(b"x"));
         assert!(refused == State::Refused);
-        assert!(place.next(refused, Some(b"2")) == State::Refused);
+        assert!(storage.next(refused, Some(b"2")) == State::Refused);
     }
 
     #[test]
@@ -219,8 +219,8 @@ mod cases {
         let running = reader.clone().start(Reader::PERIOD);
         while reader.read.load(Relaxed) < READS && begin.elapsed().as_millis() < 20_000 {
             for text in [c"1", c"2"] {
-                // SAFETY: A string of C, and a parameter whose `arg` is a `Place<Words>`.
-                unsafe { Place::<Words>::set(text.as_char_ptr(), &raw const raw.0) };
+                // SAFETY: A string of C, and a parameter whose `arg` is a `Storage<Words>`.
+                unsafe { Storage::<Words>::set(text.as_char_ptr(), &raw const raw.0) };
             }
         }
         drop(running);
@@ -233,8 +233,8 @@ mod cases {
     fn what_is_shown_is_taken_back() -> Result {
         fn again<T: Parameter>(value: T) -> Result<bool> {
             let shown = CString::try_from_fmt(fmt!("{:?}", Value(value)))?;
-            let place = place(value);
-            let back = place.parse(Some(shown.to_bytes())).ok_or(EINVAL)?;
+            let storage = storage(value);
+            let back = storage.parse(Some(shown.to_bytes())).ok_or(EINVAL)?;
             Ok(*CString::try_from_fmt(fmt!("{:?}", Value(back)))? == *shown)
         }
         assert!(again(-5i16)?);

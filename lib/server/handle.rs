@@ -16,8 +16,8 @@ use crate::{
         library,
         registry::{
             self,
-            Kind,
             ModuleResource, //
+            Stage,
         }, //
     },
     sync::{
@@ -105,7 +105,7 @@ impl WorkItem for ServerHandle {
 }
 
 impl ServerHandle {
-    /// Records a server of `module` that `start` starts, given a place for its files. When it cannot
+    /// Records a server of `module` that `start` starts, given the folder for its files. When it cannot
     /// be started it is not recorded. May sleep.
     pub(super) fn new(
         name: &Name,
@@ -164,7 +164,7 @@ impl ServerHandle {
         })
     }
 
-    /// Calls `start` with a place for the files of the server: in a folder of its name, to which its
+    /// Calls `start` with the folder for the files of the server: one of its name, to which its
     /// number is added unless it is the first of that name.
     fn start(
         &self,
@@ -240,8 +240,8 @@ impl Awaited for ServerHandle {
 }
 
 impl ModuleResource for ServerHandle {
-    fn kind(&self) -> Kind {
-        Kind::Task
+    fn stage(&self) -> Stage {
+        Stage::Tasks
     }
 
     fn server_name(&self) -> Option<&CStr> {

@@ -69,7 +69,7 @@ const SEEN: u32 = 2;
 /// # Invariants
 ///
 /// `target` is there as long as this is: [`wait_for`] borrows it.
-struct Wait {
+struct WaitRecord {
     waiter: Waiter,
     target: *const dyn Awaited,
     /// Whether what is asked for depends on it: one of the constants above. Used under the lock.
@@ -77,9 +77,9 @@ struct Wait {
 }
 
 // SAFETY: What `target` points to is `Sync`, and by the type invariant it is there.
-unsafe impl Sync for Wait {}
+unsafe impl Sync for WaitRecord {}
 
-impl Wait {
+impl WaitRecord {
     fn depends_on(&self, waiter: Waiter) -> bool {
         // SAFETY: By the type invariant it is there.
         unsafe { (*self.target).depends_on(waiter) }
@@ -88,7 +88,7 @@ impl Wait {
 
 global_lock! {
     // SAFETY: Initialised by `init`, before any module can call the library.
-    unsafe(uninit) static WAITS: Mutex<StackList<Wait>> = StackList::new();
+    unsafe(uninit) static WAITS: Mutex<StackList<WaitRecord>> = StackList::new();
 }
 
 /// Called once, before everything else.
@@ -104,7 +104,7 @@ pub(crate) unsafe fn init() {
 /// Returns true if `target`, or what it depends on by way of tasks that wait, depends on `waiter`.
 ///
 /// Looks at each wait once for each target that is reached: mostly that is `target` alone.
-fn would_deadlock(waits: &StackList<Wait>, waiter: Waiter, target: &dyn Awaited) -> bool {
+fn would_deadlock(waits: &StackList<WaitRecord>, waiter: Waiter, target: &dyn Awaited) -> bool {
     if target.depends_on(waiter) {
         return true;
     }
@@ -153,12 +153,12 @@ pub(crate) fn wait_for<'a, R>(
         core::mem::transmute::<*const (dyn Awaited + 'a), *const (dyn Awaited + 'static)>(target)
     };
     // INVARIANT: It is there until this function returns, and is borrowed for as long.
-    let wait = Wait {
+    let wait = WaitRecord {
         waiter,
         target: erased,
         reached: Atomic::new(UNREACHED),
     };
-    let check = |waits: &StackList<Wait>, _: &Wait| {
+    let check = |waits: &StackList<WaitRecord>, _: &WaitRecord| {
         if would_deadlock(waits, waiter, target) {
             Err(EDEADLK)
         } else {

@@ -7,8 +7,8 @@ use crate::{
         cleanup,
         registry::{
             self,
-            Kind,
             ModuleResource, //
+            Stage,
         }, //
     },
     shim,
@@ -351,8 +351,8 @@ impl Awaited for Thread {
 }
 
 impl ModuleResource for Thread {
-    fn kind(&self) -> Kind {
-        Kind::Task
+    fn stage(&self) -> Stage {
+        Stage::Tasks
     }
 
     fn request_stop(&self) {

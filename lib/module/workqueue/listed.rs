@@ -11,8 +11,8 @@ use crate::{
         },
         registry::{
             self,
-            Kind,
             ModuleResource, //
+            Stage,
         }, //
     },
     shim::layout::WQ_MAX_ACTIVE,
@@ -265,8 +265,8 @@ impl Awaited for ListedQueue {
 }
 
 impl ModuleResource for ListedQueue {
-    fn kind(&self) -> Kind {
-        Kind::Queue
+    fn stage(&self) -> Stage {
+        Stage::Queues
     }
 
     fn request_stop(&self) {
