@@ -75,6 +75,7 @@ macro_rules! suites {
 mod circles;
 mod command;
 mod config;
+mod ends;
 mod fault;
 mod files;
 mod kthread;

@@ -58,6 +58,7 @@ use crate::{
         DeferredArc, //
     },
     net::{
+        Progress,
         TcpStream,
         Watch,
         Watcher, //
@@ -357,6 +358,7 @@ impl<S: Server> Connection<S> {
     unsafe fn close(self: &Arc<Self>, reset: bool) {
         // SAFETY: By this function's contract `inner` is ours.
         unsafe { self.detach(reset) };
+        // The driver has closed it, unless the connection was never polled.
         self.endpoint.inbox.close();
         // Until here code of the handler has run: with the last connection, the handler itself goes.
         self.sleeper.leave(&self.server.env().interrupts);
@@ -411,6 +413,7 @@ impl<S: Server> Connection<S> {
     /// Writes a line about the connection.
     pub(crate) fn describe(&self, f: &mut Formatter<'_>) -> core::fmt::Result {
         let state = match self.state.phase() {
+            Phase::Idle if self.endpoint.is_closing() => "closing",
             Phase::Idle => "idle",
             Phase::Queued => "queued",
             Phase::Closed => "closed",
@@ -420,9 +423,12 @@ impl<S: Server> Connection<S> {
         writeln!(f, "{:<48} {state:<8} {idle:>10}", self.endpoint.peer)
     }
 
-    /// Ends the connection if a timeout has passed. May sleep.
-    pub(crate) fn check_timers(self: &Arc<Self>) {
+    /// Ends the connection if a timeout has passed. `progress` is that of its stream. May sleep.
+    pub(crate) fn check_timers(self: &Arc<Self>, progress: Option<&Progress>) {
         let env = self.server.env();
+        if progress.is_some_and(Progress::has_advanced) {
+            self.endpoint.timers.note_acked(env.clock.now());
+        }
         // One whose handler is at work does not wait for its peer.
         if self.state.is_idle() {
             if let Some(reason) = self

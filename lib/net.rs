@@ -56,6 +56,7 @@ mod listener;
 mod namespace;
 mod options;
 pub(crate) mod pages;
+mod progress;
 mod socket;
 mod stream;
 mod watch;
@@ -68,6 +69,7 @@ pub(crate) use self::{
         Fragment,
         Sent, //
     },
+    progress::Progress,
     watch::{
         Watch,
         Watcher, //

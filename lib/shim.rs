@@ -33,6 +33,14 @@ extern "C" {
     pub(crate) fn ktcp_unwatch(sock: *mut bindings::socket, watch: *mut RawWatch);
     pub(crate) fn ktcp_sock_ended(sock: *const bindings::socket) -> bool;
 
+    pub(crate) fn ktcp_sock_delivered(sock: *const bindings::socket) -> c_int;
+
+    pub(crate) fn ktcp_hold_sock(sock: *const bindings::socket) -> *mut bindings::sock;
+
+    pub(crate) fn ktcp_put_sock(sk: *mut bindings::sock);
+
+    pub(crate) fn ktcp_sock_acked(sk: *const bindings::sock) -> u32;
+
     pub(crate) fn ktcp_get_net(net: *mut bindings::net) -> *mut bindings::net;
     pub(crate) fn ktcp_get_current_net() -> *mut bindings::net;
     pub(crate) fn ktcp_put_net(net: *mut bindings::net);

@@ -25,7 +25,8 @@ macro_rules! counters {
 
         const COUNTERS: usize = [$(Counter::$counter,)*].len();
 
-        /// The figures of a server, all since its start but for [`open`](Self::open).
+        /// The figures of a server, all since its start but for [`open`](Self::open)
+        /// and [`closing`](Self::closing).
         ///
         /// They are gathered from all CPUs while these go on counting: two figures of one value
         /// need not be of the same instant.
@@ -48,6 +49,9 @@ macro_rules! counters {
             pub open: u64,
             /// The most connections that were ever open at once.
             pub most_open: u64,
+            /// Connections among those that are open now that have ended, and whose peers have not yet
+            /// acknowledged everything.
+            pub closing: u64,
             $($(#[$doc])* pub $field: u64,)*
         }
 
@@ -57,6 +61,7 @@ macro_rules! counters {
                 [
                     ("open", self.open),
                     ("most_open", self.most_open),
+                    ("closing", self.closing),
                     $((stringify!($field), self.$field),)*
                 ]
                 .into_iter()
@@ -116,6 +121,8 @@ counters! {
     SendTimeout => closed_send_timeout,
     /// Connections that ended because the server stopped.
     Stopped => closed_by_stop,
+    /// Connections among those that have ended whose peers never acknowledged the last of what was sent.
+    Unacknowledged => unacknowledged,
 }
 
 impl Counter {

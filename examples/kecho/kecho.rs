@@ -51,6 +51,8 @@ ktcp_server::parameters! {
         peer_prefix_v6: u8 [1..=128] = 64,
         /// Milliseconds of silence after which a connection is closed; 0 is never
         idle_timeout_ms: u32 [0..=86_400_000] = 0,
+        /// Milliseconds in which a peer may acknowledge nothing of what is left at the end
+        close_timeout_ms: u32 [1..=86_400_000] = 60_000,
         /// Bytes of each of the two buffers of a connection in use
         buffer_size: BufferSize = BufferSize::of::<{ 64 << 10 }>(),
     }
@@ -93,7 +95,8 @@ impl kernel::Module for Kecho {
             .peer_prefix_v4(set.peer_prefix_v4)
             .peer_prefix_v6(set.peer_prefix_v6)
             .input_buffer(set.buffer_size)
-            .output_buffer(set.buffer_size);
+            .output_buffer(set.buffer_size)
+            .close_timeout(Delta::from_millis(set.close_timeout_ms.into()));
         if set.max_per_peer > 0 {
             server = server.max_per_peer(set.max_per_peer);
         }

@@ -11,7 +11,13 @@ use super::{
     }, //
 };
 use core::net::SocketAddr;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
+};
 
 /// The part of a connection that its driver sees.
 #[pin_data]
@@ -25,6 +31,8 @@ pub(crate) struct Endpoint {
     is_timed: bool,
     /// The times at which they began to run.
     pub(super) timers: Timers,
+    /// True if the connection has ended, and its peer has yet to acknowledge that.
+    is_closing: Atomic<bool>,
 }
 
 impl Endpoint {
@@ -37,7 +45,18 @@ impl Endpoint {
             inbox <- Inbox::new(),
             is_timed,
             timers: Timers::new(now),
+            is_closing: Atomic::new(false),
         })
+    }
+
+    /// Returns true if the connection has ended, and its peer has yet to acknowledge that. Any context.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Relaxed)
+    }
+
+    /// Notes that the connection has ended, and that its peer has yet to acknowledge that.
+    pub(super) fn set_closing(&self) {
+        self.is_closing.store(true, Relaxed);
     }
 
     /// Returns true if there are timeouts, so that polls are to be [noted](Self::note).

@@ -20,7 +20,8 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    time::Delta, //
 };
 
 /// Settings of a server that each of its connections has.
@@ -29,6 +30,8 @@ pub(crate) struct ConnConfig {
     pub(crate) input: BufferSize,
     pub(crate) output: BufferSize,
     pub(crate) timeouts: Timeouts,
+    /// The longest time in which a peer may acknowledge nothing of what is left at the end.
+    pub(crate) close_timeout: Delta,
 }
 
 /// State that a server and its connections share.

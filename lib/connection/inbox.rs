@@ -91,18 +91,23 @@ impl Inbox {
         drop(empty);
     }
 
-    /// Takes nothing more, and drops the data. May sleep.
-    pub(super) fn close(&self) {
+    /// Takes nothing more, and drops the data; returns true if there was any. May sleep.
+    pub(super) fn close(&self) -> bool {
         let mut pushed = self.pushed.lock();
         pushed.closed = true;
         let unsent = pushed.buffer.take();
         drop(pushed);
-        drop(unsent);
+        unsent.is_some_and(|unsent| !unsent.is_empty())
     }
 
     /// Requests that the connection ends for `reason`: a timeout, or the stop of the server.
     pub(super) fn request_close(&self, reason: CloseReason) {
         self.close_request.make(reason);
+    }
+
+    /// Forgets the request for `reason`, which was granted, unless there is another one by now.
+    pub(super) fn clear_close_request(&self, reason: CloseReason) {
+        self.close_request.clear(reason);
     }
 
     /// Returns why the connection is to end, if that was requested.
@@ -130,9 +135,18 @@ impl CloseRequest {
 
     /// Makes the request for `reason`, one of `REASONS`; the last one counts.
     fn make(&self, reason: CloseReason) {
-        let place = Self::REASONS.iter().position(|other| *other == reason);
-        self.0
-            .store(place.map_or(0, |place| place as u32 + 1), Relaxed);
+        self.0.store(Self::code(reason), Relaxed);
+    }
+
+    /// 0 if it is none of `REASONS`.
+    fn code(reason: CloseReason) -> u32 {
+        let index = Self::REASONS.iter().position(|other| *other == reason);
+        index.map_or(0, |index| index as u32 + 1)
+    }
+
+    fn clear(&self, reason: CloseReason) {
+        // Fails if there is another one.
+        let _ = self.0.cmpxchg(Self::code(reason), 0, Relaxed);
     }
 
     #[inline]

@@ -136,6 +136,16 @@ impl Timers {
         run(&self.send, now, pending.output, pending.sent);
     }
 
+    /// Notes by the tick `now` that the peer has acknowledged something since the last tick: a peer that
+    /// takes bytes from the socket, be it slowly, is not idle.
+    pub(crate) fn note_acked(&self, now: u32) {
+        let then = now.wrapping_sub(1).max(1);
+        set(&self.idle, then);
+        if self.send.load(Relaxed) != 0 {
+            set(&self.send, then);
+        }
+    }
+
     /// For how long no byte has moved, in milliseconds and to the tick of the clock.
     pub(crate) fn idle_millis(&self, clock: &Clock) -> u64 {
         clock.millis_since(self.idle.load(Relaxed))

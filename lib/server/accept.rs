@@ -87,6 +87,8 @@ impl Shared {
         peer: SocketAddr,
     ) -> Result<(), Refusal> {
         let driver = drivers.make()?;
+        let is_timed = self.config.conn.timeouts.are_any();
+        let progress = is_timed.then(|| stream.progress()).flatten();
         // Held until the entry is complete, so that a connection that ends at once finds its own.
         let mut table = self.table.lock();
         table
@@ -106,7 +108,11 @@ impl Shared {
                 .inspect_err(|_| connection.abandon())?;
             trace::accept(&self.env, connection.endpoint());
             connection.begin();
-            Ok(Entry { connection, thread })
+            Ok(Entry {
+                connection,
+                thread,
+                progress,
+            })
         })
     }
 }

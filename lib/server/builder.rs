@@ -57,6 +57,7 @@ use kernel::{
 /// | [`max_per_peer`](Self::max_per_peer) | no limit |
 /// | [`peer_prefix_v4`](Self::peer_prefix_v4), [`peer_prefix_v6`](Self::peer_prefix_v6) | 32 and 64 bits |
 /// | [`idle_timeout`](Self::idle_timeout), [`receive_timeout`](Self::receive_timeout), [`send_timeout`](Self::send_timeout) | none |
+/// | [`close_timeout`](Self::close_timeout) | 60 s |
 /// | [`drain`](Self::drain) | 5 s |
 ///
 /// They may be made and set in any context; a setting out of its range is found by
@@ -116,6 +117,7 @@ impl Builder {
                     input: BufferSize::of::<{ 64 << 10 }>(),
                     output: BufferSize::of::<{ 64 << 10 }>(),
                     timeouts: Timeouts::default(),
+                    close_timeout: Delta::from_secs(60),
                 },
                 drain: Delta::from_secs(5),
             },
@@ -277,8 +279,19 @@ impl Builder {
         self
     }
 
-    /// Sets how long dropping the server waits for connections to send what is still to be sent, before
-    /// it resets them.
+    /// Sets how long a peer may acknowledge nothing of what is left when a connection ends in order, before
+    /// that is reset: 1 ms to a day.
+    ///
+    /// Until the peer has acknowledged everything the connection counts as
+    /// [closing](crate::Statistics::closing), and as one of those that the server may have. It holds no
+    /// buffer and no session then, only what the socket has.
+    pub fn close_timeout(mut self, timeout: Delta) -> Self {
+        self.config.conn.close_timeout = timeout;
+        self
+    }
+
+    /// Sets how long dropping the server waits until peers have acknowledged what is still to be sent to
+    /// them, before it resets their connections.
     pub fn drain(mut self, at_most: Delta) -> Self {
         self.config.drain = at_most;
         self

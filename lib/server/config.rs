@@ -56,6 +56,7 @@ impl Config {
                 DAY,
             ),
             ("send_timeout", millis(self.conn.timeouts.send), 1, DAY),
+            ("close_timeout", self.conn.close_timeout.as_millis(), 1, DAY),
             ("drain", self.drain.as_millis(), 0, DAY),
         ];
         for (setting, value, least, most) in settings {

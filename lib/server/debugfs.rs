@@ -81,6 +81,7 @@ fn config(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
         ("idle_timeout_ms", millis(timeouts.idle)),
         ("receive_timeout_ms", millis(timeouts.receive)),
         ("send_timeout_ms", millis(timeouts.send)),
+        ("close_timeout_ms", conn.close_timeout.as_millis()),
         ("drain_ms", drain.as_millis()),
     ] {
         writeln!(f, "{name:<24} {value}")?;

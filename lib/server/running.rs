@@ -37,9 +37,7 @@ impl Shared {
     fn keep_time(&self) {
         while !self.env.stopping.wait_timeout(self.env.clock.tick()) {
             self.env.clock.advance();
-            for connection in self.table.lock().iter() {
-                connection.check_timers();
-            }
+            self.table.lock().check_timers();
         }
     }
 

@@ -177,10 +177,11 @@ impl Shared {
     }
 
     pub(super) fn statistics(&self) -> Statistics {
-        let (open, most_open) = self.table.lock().counts();
+        let table = self.table.lock().statistics();
         Statistics {
-            open: open as u64,
-            most_open: most_open as u64,
+            open: table.open,
+            most_open: table.most_open,
+            closing: table.closing,
             ..self.env.counters.sum()
         }
     }

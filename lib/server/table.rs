@@ -13,6 +13,8 @@ use crate::{
         Server, //
     },
     module::kthread::JoinHandle,
+    net::Progress,
+    stats::Statistics,
     util::slab::Slab, //
 };
 use core::net::IpAddr;
@@ -26,6 +28,8 @@ pub(super) struct Entry<S: Server> {
     pub(super) connection: Arc<Connection<S>>,
     /// If the executor gives each connection one.
     pub(super) thread: Option<JoinHandle<()>>,
+    /// If the server has timeouts.
+    pub(super) progress: Option<Progress>,
 }
 
 /// The connections of a server.
@@ -80,7 +84,9 @@ impl<S: Server> Table<S> {
 
     /// Takes a connection out, if it is there.
     pub(super) fn remove(&mut self, number: usize) -> Option<Left<S>> {
-        let Entry { connection, thread } = self.entries.remove(number)?;
+        let Entry {
+            connection, thread, ..
+        } = self.entries.remove(number)?;
         self.shares.give_back(connection.endpoint().peer.ip());
         Some(Left {
             _thread: thread.and_then(|thread| self.finished.replace(thread)),
@@ -107,8 +113,21 @@ impl<S: Server> Table<S> {
         self.entries.iter().map(|entry| &entry.connection)
     }
 
-    /// Returns how many connections there are, and the most that there were at once.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (self.entries.len(), self.most_open)
+    /// Ends each connection one of whose timeouts has passed. May sleep.
+    pub(super) fn check_timers(&self) {
+        for entry in self.entries.iter() {
+            entry.connection.check_timers(entry.progress.as_ref());
+        }
+    }
+
+    /// Counts the connections.
+    pub(super) fn statistics(&self) -> Statistics {
+        let is_closing = |connection: &&Arc<Connection<S>>| connection.endpoint().is_closing();
+        Statistics {
+            open: self.entries.len() as u64,
+            most_open: self.most_open as u64,
+            closing: self.iter().filter(is_closing).count() as u64,
+            ..Statistics::default()
+        }
     }
 }

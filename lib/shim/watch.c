@@ -7,6 +7,7 @@
 #include <linux/export.h>
 #include <linux/net.h>
 #include <net/sock.h>
+#include <net/tcp.h>
 
 #include "shim.h"
 
@@ -93,3 +94,46 @@ bool ktcp_sock_ended(const struct socket *sock)
 	       (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN);
 }
 EXPORT_SYMBOL_GPL(ktcp_sock_ended);
+
+/*
+ * 1 once the peer has acknowledged all that was sent and the end of the stream, 0 as long
+ * as it has not, or the error with which the connection has ended before that.
+ */
+int ktcp_sock_delivered(const struct socket *sock)
+{
+	const struct sock *sk = sock->sk;
+
+	switch (inet_sk_state_load(sk)) {
+	case TCP_FIN_WAIT2:
+	case TCP_TIME_WAIT:
+		return 1;
+	case TCP_CLOSE:
+		return -READ_ONCE(sk->sk_err) ?: 1;
+	default:
+		return 0;
+	}
+}
+EXPORT_SYMBOL_GPL(ktcp_sock_delivered);
+
+struct sock *ktcp_hold_sock(const struct socket *sock)
+{
+	sock_hold(sock->sk);
+	return sock->sk;
+}
+EXPORT_SYMBOL_GPL(ktcp_hold_sock);
+
+void ktcp_put_sock(struct sock *sk)
+{
+	sock_put(sk);
+}
+EXPORT_SYMBOL_GPL(ktcp_put_sock);
+
+/* A number that changes when the peer acknowledges something, and stays while it does not. */
+u32 ktcp_sock_acked(const struct sock *sk)
+{
+	if (sk->sk_protocol == IPPROTO_TCP)
+		return READ_ONCE(tcp_sk(sk)->snd_una);
+	/* MPTCP keeps its own to itself: what is acknowledged is taken out of the queue. */
+	return READ_ONCE(sk->sk_wmem_queued);
+}
+EXPORT_SYMBOL_GPL(ktcp_sock_acked);

@@ -58,6 +58,7 @@ KNOWN = {
     "peer_prefix_v4": Known("32", ("1", "24", "32"), ("0", "33", "-1", "all"), "1 to 32"),
     "peer_prefix_v6": Known("64", ("1", "48", "128"), ("0", "129", "-1", "/64"), "1 to 128"),
     "idle_timeout_ms": Known("0", ("0", "1", DAY), ("86400001", "-1", "1s"), f"0 to {DAY}"),
+    "close_timeout_ms": Known("60000", ("1", DAY), ("0", "86400001", "1s"), f"1 to {DAY}"),
     "buffer_size": Known(
         "65536", ("1", MILLION16), ("0", "16777217", "64k", "-1"), f"1 to {MILLION16}"
     ),
@@ -120,6 +121,7 @@ def test_defaults(library: vm.Guest) -> None:
         "idle_timeout_ms": "0",
         "receive_timeout_ms": "0",
         "send_timeout_ms": "0",
+        "close_timeout_ms": "60000",
         "drain_ms": "5000",
     }
 

@@ -5,6 +5,7 @@
 use crate::{
     client::{Plan, State},
     crowd::Crowd,
+    part,
     stream::fill,
 };
 use anyhow::Result;
@@ -48,6 +49,17 @@ pub enum Command {
         #[arg(long, default_value_t = 100)]
         clients: usize,
     },
+    /// Each sends so much and its last word, and reads nothing for a time, then everything; say "parted N"
+    /// when all have sent
+    Part {
+        #[arg(long, default_value_t = 5)]
+        clients: usize,
+        #[arg(long, default_value_t = 60_000)]
+        bytes: usize,
+        /// For how long they do not read, in seconds
+        #[arg(long = "for", default_value_t = 3, value_name = "SECONDS")]
+        time: u64,
+    },
     /// Each sends so much and wants all of it back, and then the end
     Transfer {
         #[arg(long, default_value_t = 10)]
@@ -76,6 +88,11 @@ impl Command {
                 time,
             } => talk(crowd, clients, bytes, Duration::from_secs(time)),
             Self::Deaf { clients } => deaf(crowd, clients),
+            Self::Part {
+                clients,
+                bytes,
+                time,
+            } => part::part(crowd.next_addr(), clients, bytes, Duration::from_secs(time)),
             Self::Transfer { clients, bytes } => transfer(crowd, clients, bytes),
             Self::Storm { clients, bytes } => storm(crowd, clients, bytes),
         }

@@ -10,6 +10,7 @@
 mod client;
 mod commands;
 mod crowd;
+mod part;
 mod stream;
 
 use clap::{Args, Parser};

@@ -10,13 +10,13 @@
 //!      │                       Closing ◀────────────────────────────────┘
 //!      │                          │  all output is sent
 //!      ▼                          ▼
-//!   Ending ──────────────────▶ Closed
-//!           a poll may sleep
+//!   Ending ──────────────────▶ Lingering ─────────────────────────▶ Closed
+//!           a poll may sleep              the peer acknowledges
 //! ```
 //!
 //! Every state leads to `Ending` as well: a socket that breaks, a timeout, a full input buffer, or the
 //! stop of the server ends a connection whatever it does. A poll that may sleep goes through `Ending`
-//! at once.
+//! at once. A reset leads to `Closed` without lingering.
 
 use crate::connection::close_action::CloseAction;
 
@@ -58,7 +58,10 @@ pub(super) enum ConnState<S> {
         peer_eof: bool,
         action: CloseAction,
     },
-    /// The session is gone.
+    /// The session is gone. The socket has all output and the end of the stream, and the peer has yet to
+    /// acknowledge them.
+    Lingering,
+    /// Nothing is left to be done.
     Closed,
 }
 
@@ -71,7 +74,7 @@ impl<S> ConnState<S> {
             | Self::PeerEof { session, .. }
             | Self::Closing { session, .. } => Some(session),
             Self::Ending { session, .. } => session.as_mut(),
-            Self::Opening | Self::Closed => None,
+            Self::Opening | Self::Lingering | Self::Closed => None,
         }
     }
 
@@ -124,6 +127,11 @@ impl<S> ConnState<S> {
             Self::Ending { action, .. } => Some(*action),
             _ => None,
         }
+    }
+
+    /// Returns true if only the peer's acknowledgement is waited for.
+    pub(super) fn is_lingering(&self) -> bool {
+        matches!(self, Self::Lingering)
     }
 
     /// The handler wants the connection.
@@ -194,7 +202,7 @@ impl<S> ConnState<S> {
     /// Returns the session, and true if the peer has sent its last byte.
     pub(super) fn into_parts(self) -> (Option<S>, bool) {
         match self {
-            Self::Opening | Self::Closed => (None, false),
+            Self::Opening | Self::Lingering | Self::Closed => (None, false),
             Self::Open { session, .. } => (Some(session), false),
             Self::PeerEof { session, .. } => (Some(session), true),
             Self::Closing {

@@ -31,6 +31,7 @@ use crate::{
         Peer, //
     },
     net::Shutdown,
+    stats::Counter,
     sync::softirq::BhDisabled, //
 };
 use kernel::{
@@ -104,6 +105,9 @@ impl<H: Handler> Protocol<H> {
         let mut more = true;
 
         if self.attention || cx.slow_path {
+            if self.state.is_lingering() {
+                return self.linger(cx);
+            }
             self.begin(cx)?;
         }
         loop {
@@ -240,7 +244,8 @@ impl<H: Handler> Protocol<H> {
         }
         let has_spoken = is_heard && self.has_output(cx);
         if has_spoken {
-            // Who takes too long is not waited for: what its socket does not take now is lost.
+            // A peer that takes too long is not waited for. If its socket does not take all of this now,
+            // the end is a reset.
             let mut budget = BUDGET;
             self.flush(cx, &mut budget)?;
         }
@@ -405,9 +410,13 @@ impl<H: Handler> Protocol<H> {
         (!H::MAY_SLEEP && may_sleep).then(BhDisabled::new)
     }
 
+    /// Ends the session, and the stream: with a reset if anything that was to be sent is not in the
+    /// socket, for an orderly end says that there was no more.
     fn close(&mut self, action: CloseAction, cx: &mut PollCx<'_>) -> Drive {
         // Counters are flushed before the peer can observe the end.
         cx.env.counters.add_batch(&mut cx.scratch.stats);
+        let pushed = cx.conn.inbox.close();
+        let is_cut_short = pushed || self.has_output(cx);
         let (session, peer_eof) = self.state.take().into_parts();
         if let Some(session) = session {
             let _bh_disabled = Self::disable_bh(cx.may_sleep());
@@ -415,13 +424,55 @@ impl<H: Handler> Protocol<H> {
         }
         cx.env.counters.add(action.counter, 1);
         trace::close(cx.env, cx.conn, action.reason);
-        // Behind the peer's last byte there is nothing that could be unread: closing does the rest.
-        if !action.reset && !peer_eof {
-            finish(cx);
+        if action.reset || is_cut_short {
+            return Drive::Done { reset: true };
         }
-        Drive::Done {
-            reset: action.reset,
+        let _ = cx.stream.shutdown(Shutdown::Write);
+        // Behind the peer's last byte there is nothing that could be unread.
+        if !peer_eof {
+            discard(cx);
         }
+        if !matches!(cx.stream.is_delivered(), Ok(false)) {
+            return Drive::Done { reset: false };
+        }
+        self.begin_to_linger(action.reason, cx);
+        Drive::Wait
+    }
+
+    /// Begins to wait until the peer has acknowledged everything. Until then the connection is one of
+    /// those that the server may have, and holds no buffer.
+    fn begin_to_linger(&mut self, reason: CloseReason, cx: &mut PollCx<'_>) {
+        self.state = ConnState::Lingering;
+        if let Some(input) = &mut cx.scratch.input {
+            input.consume(usize::MAX);
+        }
+        cx.conn.set_closing();
+        cx.conn.inbox.clear_close_request(reason);
+        // The timeouts begin anew.
+        cx.pending.sent = true;
+        // TCP itself ends what does not go on, as far as it can: where it cannot, the server's timeouts do,
+        // and the end of the drain.
+        let timeout = cx.env.config.close_timeout;
+        if !matches!(cx.stream.user_timeout(), Ok(Some(set)) if set <= timeout) {
+            let _ = cx.stream.set_user_timeout(Some(timeout));
+        }
+    }
+
+    /// Ends the connection once the peer has acknowledged everything, or takes too long for that.
+    #[cold]
+    fn linger(&mut self, cx: &mut PollCx<'_>) -> Result<Drive, Stop> {
+        self.need_attention(cx);
+        cx.sleep_or_go()?;
+        match cx.stream.is_delivered() {
+            Ok(true) => return Ok(Drive::Done { reset: false }),
+            Ok(false) if cx.conn.inbox.close_request().is_none() => {
+                discard(cx);
+                return Ok(Drive::Wait);
+            }
+            _ => {}
+        }
+        cx.env.counters.add(Counter::Unacknowledged, 1);
+        Ok(Drive::Done { reset: true })
     }
 }
 
@@ -434,15 +485,12 @@ fn unusual(next: Result<Next>) -> Option<Result<Next>> {
     }
 }
 
-/// Ends the stream towards the peer.
-///
-/// Closing a socket with unread bytes resets the connection (RFC 2525, section 2.17), which can
-/// cost the peer our last answer; so what has come and is not wanted any more is read first.
-fn finish(cx: &mut PollCx<'_>) {
+/// Reads past what has come and is not wanted any more: closing a socket with unread bytes resets the
+/// connection (RFC 2525, section 2.17), which can cost the peer the last answer.
+fn discard(cx: &mut PollCx<'_>) {
     const AT_MOST: usize = 1 << 20;
 
     let stream = cx.stream;
-    let _ = stream.shutdown(Shutdown::Write);
     let Ok(buffer) = cx.input() else {
         return;
     };
