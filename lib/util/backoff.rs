@@ -4,7 +4,7 @@
 
 use kernel::time::Delta;
 
-/// A pause before the next try: 1 ms at first, twice as long each time, 1 s at most.
+/// The pause before the next try: 1 ms at first, doubled after each failure, 1 s at most.
 pub(crate) struct Backoff {
     millis: i64,
 }
@@ -19,12 +19,12 @@ impl Backoff {
         }
     }
 
-    /// It worked: the next pause is a short one again.
+    /// Resets the pause to 1 ms. Called after a try that succeeded.
     pub(crate) fn reset(&mut self) {
         self.millis = Self::FIRST;
     }
 
-    /// Returns the length of the pause that is due, after which the next is longer.
+    /// Returns the pause to make now, and doubles the next one.
     pub(crate) fn next_pause(&mut self) -> Delta {
         let pause = Delta::from_millis(self.millis);
         self.millis = (self.millis * 2).min(Self::LONGEST);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parts that the `kernel` crate of older kernels lacks, written so that it works on all of them.
+//! Substitutes for functions that the `kernel` crate of older kernels lacks.
 //!
-//! Nothing here or elsewhere asks for the version of the kernel: what is missing in one of them is
-//! done without in the others too.
+//! The library never tests the version of the kernel: it uses a substitute on every kernel if one
+//! kernel needs it.
 
 use kernel::time::Delta;
 
-/// [`Delta`] in milliseconds, rounded up: what is waited for is over when they have passed.
+/// Converts a [`Delta`] to milliseconds, rounded up: a timeout of that length never ends early.
 pub(crate) fn millis_ceil(delta: Delta) -> i64 {
     let whole = delta.as_millis();
     whole.saturating_add((delta > Delta::from_millis(whole)).into())

@@ -7,20 +7,22 @@
 use crate::shim;
 use kernel::bindings;
 
-/// The time in jiffies. Any context.
+/// Returns the time in jiffies. Any context.
 pub(crate) fn jiffies() -> usize {
-    // SAFETY: A word that C writes; whichever value is read is a time of this moment.
+    // SAFETY: `jiffies` is an aligned word that is always valid. C updates it meanwhile; each value
+    // read is a current time.
     unsafe { (&raw const bindings::jiffies).read_volatile() }
 }
 
-/// Returns true if there is such a CPU, online or not. Any context.
+/// Returns true if `cpu` is present, online or not. Any context.
 pub(crate) fn is_present(cpu: u32) -> bool {
-    // SAFETY: Any number may be asked for.
+    // SAFETY: The function accepts any number.
     unsafe { shim::ktcp_cpu_present(cpu) }
 }
 
-/// Returns true if this CPU does work of the kernel: an operator has not isolated it. Any context.
+/// Returns true if `cpu` does housekeeping work of the kernel: the operator has not isolated it.
+/// Any context.
 pub(crate) fn is_housekeeping(cpu: u32) -> bool {
-    // SAFETY: Any number may be asked for.
+    // SAFETY: The function accepts any number.
     unsafe { shim::ktcp_cpu_is_housekeeping(cpu) }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Error codes, those of sockets above all, the same on every kernel.
+//! Error codes, mostly those of sockets, available on every kernel.
 //!
-//! `kernel::error::code`, and with it the prelude, has them since 7.3 only. Code that is to build
-//! for older kernels too names those that it needs:
+//! `kernel::error::code`, and with it the prelude, defines them only since 7.3. Code that also
+//! builds for older kernels imports each one that it uses:
 //!
 //! ```
 //! use kernel::prelude::*;
@@ -15,7 +15,7 @@
 //! # assert!(is_gone(Err(ENOTCONN)));
 //! ```
 //!
-//! In a pattern, a name that was not imported would match every error.
+//! Without the import, a name in a pattern is a new binding and matches every error.
 //!
 //! C header: [`include/uapi/asm-generic/errno.h`](srctree/include/uapi/asm-generic/errno.h)
 
@@ -28,9 +28,9 @@ use kernel::{
     prelude::*, //
 };
 
-/// The error of a number of C.
+/// Converts an errno of C to an [`Error`].
 ///
-/// The `kernel` crate has no such function for constants, and only constants can be matched with.
+/// `const` because a pattern needs a constant; the conversions of the `kernel` crate are not.
 const fn error(errno: u32) -> Error {
     const {
         // SAFETY: Every value of the 32 bits of an `Error` is a valid `i32`.
@@ -41,8 +41,8 @@ const fn error(errno: u32) -> Error {
     let Some(value) = NonZeroI32::new(-(errno as i32)) else {
         unreachable!();
     };
-    // SAFETY: An `Error` is its number: this was seen above of `EPERM`, in the very layout that
-    // this compilation uses. The number is in the range that the type demands.
+    // SAFETY: An `Error` has the layout of its number: the assertion above shows that for `EPERM`,
+    // in this very compilation. The number is within the range that the type demands.
     unsafe { transmute::<NonZeroI32, Error>(value) }
 }
 

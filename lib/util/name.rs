@@ -5,7 +5,7 @@
 use core::ops::Deref;
 use kernel::prelude::*;
 
-/// A copy of a name: the original may be a part of a module that goes before the server is forgotten.
+/// A copy of a server's name. The original may belong to a module that is freed before the server.
 ///
 /// # Invariants
 ///
@@ -13,18 +13,18 @@ use kernel::prelude::*;
 #[derive(Clone, Copy)]
 pub(crate) struct Name {
     bytes: [u8; Self::MAX + 1],
-    /// Length of the name that it was made of.
+    /// Length of the original name in bytes; more than `MAX` if the copy is truncated.
     given: usize,
 }
 
 impl Name {
-    /// Number of bytes that are kept, without the NUL.
+    /// Number of bytes that a copy holds, without the NUL.
     pub(crate) const MAX: usize = 63;
 
-    /// The name, or as much of it as is kept. Any context.
+    /// Copies `name`, truncated to [`MAX`](Self::MAX) bytes. Any context.
     pub(crate) fn new(name: &CStr) -> Self {
         let mut bytes = [0; Self::MAX + 1];
-        // INVARIANT: At most the last byte stays.
+        // INVARIANT: The last byte is never written, so it stays NUL.
         for (byte, given) in bytes[..Self::MAX].iter_mut().zip(name.to_bytes()) {
             *byte = *given;
         }
@@ -34,7 +34,7 @@ impl Name {
         }
     }
 
-    /// Returns how long the name was that it was made of, in bytes.
+    /// Returns the length in bytes of the original name, before truncation.
     pub(crate) fn given_len(&self) -> usize {
         self.given
     }
@@ -44,7 +44,7 @@ impl Deref for Name {
     type Target = CStr;
 
     fn deref(&self) -> &CStr {
-        // By the type invariant there is one.
+        // By the type invariant `bytes` holds a NUL.
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
     }
 }

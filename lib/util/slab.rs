@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A table whose entries keep their number.
+//! A table with stable indices.
 
 use core::mem;
 use kernel::{
@@ -10,13 +10,13 @@ use kernel::{
 
 enum Slot<T> {
     Taken(T),
-    /// The number of the next free slot.
+    /// Index of the next free slot.
     Free(Option<usize>),
 }
 
-/// Entries that are found, added and removed by number in constant time.
+/// A table in which entries are found, added and removed by number in constant time.
 ///
-/// Numbers of removed entries are used again, the latest first.
+/// The numbers of removed entries are reused, most recent first.
 pub(crate) struct Slab<T> {
     slots: KVVec<Slot<T>>,
     free: Option<usize>,
@@ -40,8 +40,9 @@ impl<T> Slab<T> {
         self.len == 0
     }
 
-    /// Adds what `make` returns for the number it gets. No memory, and the errors of `make`, leave
-    /// everything as it was. May sleep.
+    /// Adds the entry that `make` returns for its number. May sleep.
+    ///
+    /// If memory is short or `make` fails, the table is unchanged.
     pub(crate) fn add<E: From<AllocError>>(
         &mut self,
         make: impl FnOnce(usize) -> Result<T, E>,
@@ -65,7 +66,7 @@ impl<T> Slab<T> {
         Ok(())
     }
 
-    /// Removes and returns the entry with this number, if there is one.
+    /// Removes and returns the entry with this number; `None` if there is no such entry.
     pub(crate) fn remove(&mut self, number: usize) -> Option<T> {
         let slot = self.slots.get_mut(number)?;
         match mem::replace(slot, Slot::Free(self.free)) {

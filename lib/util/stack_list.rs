@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A list of values that each live on the stack of a task.
+//! A list of values that live on the stacks of their tasks.
 //!
-//! It takes no memory, so that putting a value there cannot fail.
+//! It allocates nothing, so adding a value cannot fail for lack of memory.
 
 use core::{
     cell::Cell,
@@ -12,30 +12,30 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// A value and its link, for [`with`] to put into a list.
+/// A value and its link, which [`with`] puts into a list.
 struct Node<T> {
     value: T,
     next: Cell<*const Node<T>>,
     _pin: PhantomPinned,
 }
 
-/// Values that are there while their tasks are in [`with`].
+/// The values of the tasks that are inside [`with`].
 ///
 /// # Invariants
 ///
-/// `first` is null or points to a node, and so on along `next`; a node is taken out before it goes, under
-/// the lock in which the list is.
+/// `first` is null or points to a valid node, and so does the `next` of each node. A node is
+/// removed under the lock that guards the list, before its stack frame ends.
 pub(crate) struct StackList<T> {
     first: *const Node<T>,
 }
 
-// SAFETY: By the type invariant any task that has the list may look at the values, which are `Sync`, and
-// none of them is moved out of it.
+// SAFETY: By the type invariant any task that holds the list may read the values, which are `Sync`.
+// No value is moved out of the list.
 unsafe impl<T: Sync> Send for StackList<T> {}
 
 impl<T> StackList<T> {
     pub(crate) const fn new() -> Self {
-        // INVARIANT: It is empty.
+        // INVARIANT: The list is empty.
         Self { first: ptr::null() }
     }
 
@@ -46,8 +46,8 @@ impl<T> StackList<T> {
     fn nodes(&self) -> impl Iterator<Item = &Node<T>> {
         let mut next = self.first;
         core::iter::from_fn(move || {
-            // SAFETY: By the type invariant it is null or points to a node, which is there for as long as
-            // the list is borrowed, for that holds the lock.
+            // SAFETY: By the type invariant `next` is null or points to a valid node. The node
+            // stays valid while the list is borrowed, because its task needs the lock to remove it.
             let node = unsafe { next.as_ref() }?;
             next = node.next.get();
             Some(node)
@@ -65,10 +65,10 @@ impl<T> StackList<T> {
     }
 }
 
-/// Calls `f` while `value` is in the list that `lock` locks. Under the lock, `check` is asked first, and
-/// what it returns as an error is returned.
+/// Calls `f` while `value` is in the list that `lock` locks. Before `value` is added, `check` is
+/// called under the same lock; if it fails, its error is returned and `f` is not called.
 ///
-/// May sleep if taking the lock or `f` does.
+/// May sleep if `lock` or `f` does.
 pub(crate) fn with<T: Sync, G, R>(
     lock: impl Fn() -> G,
     value: T,
@@ -88,7 +88,8 @@ where
         let mut list = lock();
         check(&list, &node.value)?;
         node.next.set(list.first);
-        // INVARIANT: It points to a node. That is taken out below: nothing unwinds in the kernel.
+        // INVARIANT: `node` is pinned, and is removed below before this function returns: nothing
+        // unwinds in the kernel.
         list.first = &*node;
     }
     let result = f();
