@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Detection of tasks that wait for each other.
+//! Detection of deadlocks between tasks that wait for each other.
 //!
-//! A handler may join a thread that drops the handler's server, two threads may join each other: safe
-//! code can close such a circle, and no task in it would ever go on, nor would `rmmod`. So each wait of
-//! a kernel thread or work item for something that runs code of a module is noted here for as long as
-//! it lasts, and one that would close a circle is refused.
+//! A handler may join a thread that drops the handler's server; two threads may join each other.
+//! Safe code can close such a cycle, and then none of its tasks ends, nor does `rmmod`. So each
+//! wait of a kernel thread or work item for code of a module is recorded here while it lasts, and a
+//! wait that would close a cycle is refused.
 //!
-//! What code of modules waits for by other means (a lock, a condition variable) is not seen. A queue that
-//! is flushed counts as waiting for all of its items, those that were queued later as well.
+//! Waits by other means (a lock, a condition variable) are not recorded. A flush of a queue counts
+//! as a wait for all of its items, including those queued later.
 
 use crate::util::{
     error::EDEADLK,
@@ -29,59 +29,59 @@ use kernel::{
     }, //
 };
 
-/// A server, to be compared with.
+/// An identifier of a server, only for comparison.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ServerId(usize);
 
 impl ServerId {
-    /// The server that has this value, which no other has at the same time.
+    /// Identifies the server by the address of `own`, a value that only this server owns.
     pub(crate) fn of<T>(own: &T) -> Self {
         Self(ptr::from_ref(own).addr())
     }
 }
 
-/// A task that waits, or is about to.
+/// A task that waits or is about to wait.
 #[derive(Clone, Copy)]
 pub(crate) struct Waiter {
-    /// Only compared.
+    /// The address of its `task_struct`; only compared.
     pub(crate) task: usize,
-    /// The server of which it is a thread, or whose connection it polls.
+    /// The server that this task is a thread of, or whose connection it polls.
     pub(crate) server: Option<ServerId>,
-    /// True if it runs items of workqueues.
+    /// True if the task is a worker of a workqueue.
     pub(crate) is_worker: bool,
 }
 
-/// Something of the library that tasks wait for.
+/// A resource of the library that tasks wait for.
 pub(crate) trait Awaited: Sync {
-    /// Returns true if this cannot end before that task goes on. May sleep.
+    /// Returns true if this resource cannot end before the task `waiter` continues. May sleep.
     fn depends_on(&self, waiter: Waiter) -> bool;
 }
 
-/// Not known to be depended on.
+/// The target of the check is not known to depend on the waiter of this record.
 const UNREACHED: u32 = 0;
-/// Depended on, and what it depends on itself is still to be looked at.
+/// The target depends on this waiter, whose own target is still to be checked.
 const REACHED: u32 = 1;
-/// Depended on, and looked at.
+/// The target depends on this waiter, whose own target is checked.
 const SEEN: u32 = 2;
 
-/// A wait that lasts.
+/// The record of a wait in progress.
 ///
 /// # Invariants
 ///
-/// `target` is there as long as this is: [`wait_for`] borrows it.
+/// `target` is valid as long as the record exists: [`wait_for`] borrows it.
 struct WaitRecord {
     waiter: Waiter,
     target: *const dyn Awaited,
-    /// Whether what is asked for depends on it: one of the constants above. Used under the lock.
+    /// `UNREACHED`, `REACHED` or `SEEN` in the current check. Accessed only under the lock.
     reached: Atomic<u32>,
 }
 
-// SAFETY: What `target` points to is `Sync`, and by the type invariant it is there.
+// SAFETY: By the type invariant `target` is valid, and its referent is `Sync`.
 unsafe impl Sync for WaitRecord {}
 
 impl WaitRecord {
     fn depends_on(&self, waiter: Waiter) -> bool {
-        // SAFETY: By the type invariant it is there.
+        // SAFETY: By the type invariant `target` is valid.
         unsafe { (*self.target).depends_on(waiter) }
     }
 }
@@ -91,7 +91,7 @@ global_lock! {
     unsafe(uninit) static WAITS: Mutex<StackList<WaitRecord>> = StackList::new();
 }
 
-/// Called once, before everything else.
+/// Initialises the list of waits, before any other function of this file is called.
 ///
 /// # Safety
 ///
@@ -101,9 +101,9 @@ pub(crate) unsafe fn init() {
     unsafe { WAITS.init() };
 }
 
-/// Returns true if `target`, or what it depends on by way of tasks that wait, depends on `waiter`.
+/// Returns true if `target` depends on `waiter`, directly or through tasks that wait for others.
 ///
-/// Looks at each wait once for each target that is reached: mostly that is `target` alone.
+/// Traverses the list once for each target that is reached. Mostly that is `target` alone.
 fn would_deadlock(waits: &StackList<WaitRecord>, waiter: Waiter, target: &dyn Awaited) -> bool {
     if target.depends_on(waiter) {
         return true;
@@ -132,12 +132,12 @@ fn would_deadlock(waits: &StackList<WaitRecord>, waiter: Waiter, target: &dyn Aw
     false
 }
 
-/// Calls `block`, with which `waiter`, the current task, waits for `target`. A task of user space, on
-/// which nothing of the library depends, is no waiter.
+/// Calls `block`, in which `waiter`, the current task, waits for `target`. `waiter` is `None` for a
+/// task of user space: no resource of the library depends on one.
 ///
 /// # Errors
 ///
-/// `EDEADLK`, without calling it, when `target` could not end before the current task goes on.
+/// `EDEADLK`, without a call of `block`, if `target` cannot end before the current task continues.
 ///
 /// Sleeps.
 pub(crate) fn wait_for<'a, R>(
@@ -148,11 +148,12 @@ pub(crate) fn wait_for<'a, R>(
     let Some(waiter) = waiter else {
         return Ok(block());
     };
-    // SAFETY: Only the lifetime differs.
+    // SAFETY: The types differ only in a lifetime.
     let erased = unsafe {
         core::mem::transmute::<*const (dyn Awaited + 'a), *const (dyn Awaited + 'static)>(target)
     };
-    // INVARIANT: It is there until this function returns, and is borrowed for as long.
+    // INVARIANT: `target` is borrowed until this function returns, and the record does not outlive
+    // the call.
     let wait = WaitRecord {
         waiter,
         target: erased,

@@ -2,8 +2,8 @@
 
 //! A one-way switch that tasks can wait for, with or without a deadline.
 //!
-//! [`kernel::sync::Completion`] has no waiting with a timeout, and [`CondVar`] has it only in a
-//! form that a pending signal cuts short, which `rmmod` must not be able to do.
+//! [`kernel::sync::Completion`] cannot wait with a timeout. [`CondVar`] can, but only in a form
+//! that a pending signal interrupts; a signal to `rmmod` must not cut a wait short.
 //!
 //! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
 //!
@@ -26,10 +26,10 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Closed at first; once opened, open for ever.
+/// A latch: closed at first, and open for ever once it is opened.
 #[pin_data]
 pub(crate) struct Latch {
-    /// Set before the completion is completed.
+    /// Set just before the completion is completed.
     opened: Atomic<bool>,
     #[pin]
     completion: Opaque<bindings::completion>,
@@ -38,11 +38,11 @@ pub(crate) struct Latch {
 // SAFETY: A completion may be used and freed by any task.
 unsafe impl Send for Latch {}
 
-// SAFETY: A completion serialises by a lock of its own.
+// SAFETY: A completion serialises its users by a lock of its own.
 unsafe impl Sync for Latch {}
 
 impl Latch {
-    /// A closed latch.
+    /// Creates a closed latch.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             opened: Atomic::new(false),
@@ -53,34 +53,35 @@ impl Latch {
         })
     }
 
-    /// Opens the latch, and with it the way for all who wait or will. Any context.
+    /// Opens the latch and wakes all tasks that wait for it. Any context.
     pub(crate) fn open(&self) {
         self.opened.store(true, Release);
         // SAFETY: The completion was initialised by `new`.
         unsafe { bindings::complete_all(self.completion.get()) }
     }
 
-    /// Returns true if a task has begun to open it, and may still be about it: only when it
-    /// [is open](Self::is_open) it may be freed. Costs a load. Any context.
+    /// Returns true if a task has begun to open the latch. Costs one load. Any context.
+    ///
+    /// That task may still be using the latch, which may be freed only once it [is
+    /// open](Self::is_open).
     #[inline]
     pub(crate) fn is_opening(&self) -> bool {
         self.opened.load(Acquire)
     }
 
-    /// Returns true if it is open. Any context.
+    /// Returns true if the latch is open. Any context.
     pub(crate) fn is_open(&self) -> bool {
         // SAFETY: The completion was initialised by `new`.
         unsafe { bindings::completion_done(self.completion.get()) }
     }
 
-    /// Waits for the latch, deaf to signals. Sleeps.
+    /// Waits until the latch is open, ignoring signals. Sleeps.
     pub(crate) fn wait(&self) {
-        // Waking up now and then keeps the hung-task detector from reporting a long wait as a
-        // fault of the waiter.
+        // Waking up now and then keeps the hung-task detector from reporting a long wait.
         while !self.wait_timeout(Delta::from_secs(30)) {}
     }
 
-    /// Waits for the latch as long as `timeout` at most; says whether it is open. Sleeps.
+    /// Waits until the latch is open, for at most `timeout`. Returns true if it is open. Sleeps.
     pub(crate) fn wait_timeout(&self, timeout: Delta) -> bool {
         let millis = Msecs::try_from(millis_ceil(timeout).max(0)).unwrap_or(Msecs::MAX);
         // SAFETY: The completion was initialised by `new`.
@@ -104,7 +105,7 @@ mod tests {
         let begin = jiffies();
         assert!(!latch.is_open());
         assert!(!latch.wait_timeout(Delta::from_millis(200)));
-        // Where the kernel is itself a guest, these may lag behind the clock.
+        // Jiffies may lag behind the clock in a guest.
         assert!(jiffies().wrapping_sub(begin) >= msecs_to_jiffies(200) as usize);
         assert!(!latch.wait_timeout(Delta::from_millis(-1)));
 

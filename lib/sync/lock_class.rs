@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Locks and work items whose classes lockdep recognises, whichever module makes them.
+//! Constructors of locks and work items with lockdep classes that are the same in every crate.
 //!
-//! The macros of the `kernel` crate name a class by a literal. Generic code is compiled in each
-//! crate that uses it, which then has a copy of the literal, but the class's key stays the one
-//! static that it is. Lockdep compares names by their addresses, and warns of a class with one key
-//! and two names. Here the name is a static, too.
+//! The macros of the `kernel` crate name a class by a literal. Each crate that instantiates generic
+//! code has its own copy of the literal, while the key of the class is one static. Lockdep compares
+//! names by address, and warns of a class with one key and two names. Here the name is a static,
+//! too.
 //!
 //! C header: [`include/linux/lockdep.h`](srctree/include/linux/lockdep.h)
 

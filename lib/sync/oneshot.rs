@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A channel for a single value, which one task computes and another waits for.
+//! A channel for one value, which one task computes and another waits for.
 
 use crate::{
     sync::{
@@ -26,12 +26,12 @@ use kernel::{
     task::Task, //
 };
 
-/// Progress of the value, whatever its type: whether it was sent, and which task computes it.
+/// Progress of the value, independent of its type.
 #[pin_data]
 struct Progress {
-    /// The task that computes the value, while it does; only compared.
+    /// Address of the task that computes the value, 0 before and after; only compared.
     producer: Atomic<usize>,
-    /// Opened when the value was sent, or when the sender was dropped without one.
+    /// Opened when the sender is dropped, with or without having sent the value.
     #[pin]
     sent: Latch,
 }
@@ -47,25 +47,25 @@ impl Awaited for Progress {
 struct Shared<T> {
     #[pin]
     progress: Progress,
-    /// Written through the [`Sender`] before `sent` is opened, taken through the [`Receiver`]
-    /// after.
+    /// Written through the [`Sender`] before `sent` is opened, taken through the [`Receiver`] after
+    /// that.
     value: UnsafeCell<Option<T>>,
 }
 
-// SAFETY: The two ends take turns at `value`, in the order that `sent` imposes, so that sharing
-// amounts to sending a `T`.
+// SAFETY: `sent` orders the accesses of the two ends to `value`, so sharing amounts to sending a
+// `T`.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
-// SAFETY: It holds no more than a `T` and what may be used by any task.
+// SAFETY: Apart from a `T`, which is `Send`, all fields may be used by any task.
 unsafe impl<T: Send> Send for Shared<T> {}
 
-/// The end of the task that computes the value. There is one.
+/// The producer's end of the channel. There is one.
 pub(crate) struct Sender<T>(Arc<Shared<T>>);
 
-/// The end of the task that waits for the value. There is one.
+/// The consumer's end of the channel. There is one.
 pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
-/// Creates both ends. May sleep.
+/// Creates a channel. May sleep.
 pub(crate) fn channel<T>() -> Result<(Sender<T>, Receiver<T>)> {
     let shared = Arc::pin_init(
         pin_init!(Shared {
@@ -81,7 +81,7 @@ pub(crate) fn channel<T>() -> Result<(Sender<T>, Receiver<T>)> {
 }
 
 impl<T> Sender<T> {
-    /// Sends what `compute` returns.
+    /// Calls `compute` and sends its result.
     pub(crate) fn send_with(self, compute: impl FnOnce() -> T) {
         self.0
             .progress
@@ -89,8 +89,8 @@ impl<T> Sender<T> {
             .store(Task::current_raw().addr(), Relaxed);
         let value = compute();
         self.0.progress.producer.store(0, Relaxed);
-        // SAFETY: `sent` is still closed: it is opened when `self` is dropped, of which there is
-        // but one. So the receiver does not look at `value`.
+        // SAFETY: `sent` is still closed: only the drop of `self`, the only sender, opens it. Until
+        // then the receiver does not access `value`.
         unsafe { *self.0.value.get() = Some(value) };
     }
 }
@@ -102,17 +102,17 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Returns true if the value was sent, or never will be. Any context.
+    /// Returns true if the value was sent or never will be. Any context.
     pub(crate) fn is_sent(&self) -> bool {
         self.0.progress.sent.is_open()
     }
 
-    /// Waits for the value as `waiter`, the current task. Returns `None` if it was never sent, or was taken
-    /// before. Sleeps.
+    /// Waits for the value as `waiter`, the current task, and takes it. Returns `None` if the
+    /// sender was dropped without sending, or the value was already taken. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EDEADLK` when the task that computes it is the caller, or waits for the caller.
+    /// `EDEADLK` if the task that computes the value is the caller, or waits for the caller.
     pub(crate) fn take(&mut self, waiter: Option<Waiter>) -> Result<Option<T>> {
         let Progress { producer, sent } = &self.0.progress;
         if producer.load(Relaxed) == Task::current_raw().addr() {
@@ -121,8 +121,8 @@ impl<T> Receiver<T> {
         if !sent.is_open() {
             deadlock::wait_for(waiter, &self.0.progress, || sent.wait())?;
         }
-        // SAFETY: `sent` is open, so that the sender is finished with `value`, and we have the
-        // only other end, mutably.
+        // SAFETY: `sent` is open, so the sender no longer accesses `value`, and `&mut self` is the
+        // only receiver.
         Ok(unsafe { (*self.0.value.get()).take() })
     }
 }

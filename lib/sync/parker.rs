@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sleeping until there is something to do.
+//! A place to sleep until a condition is true.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
@@ -15,9 +15,9 @@ use kernel::{
     task::Task, //
 };
 
-/// A place where one task sleeps and others wake it.
+/// A place where one task sleeps and other tasks wake it.
 pub(crate) struct Parker {
-    /// The sleeper, once it has come here.
+    /// The sleeper; set by its first call of `park_until`.
     task: SetOnce<ARef<Task>>,
 }
 
@@ -28,23 +28,23 @@ impl Parker {
         }
     }
 
-    /// Sleeps until `ready` returns true. `ready` must not sleep; it is asked again after each
-    /// [`unpark`](Self::unpark). One task alone may call this on one `Parker`.
+    /// Sleeps until `ready` returns true. `ready` must not sleep; it is called again after each
+    /// [`unpark`](Self::unpark). Only one task may call this on a given `Parker`.
     pub(crate) fn park_until(&self, ready: impl Fn() -> bool) {
         if self.task.as_ref().is_none() {
             self.task.populate(ARef::from(&**current!()));
         }
         loop {
-            // The state is set, with a full barrier, before the condition is looked at: who makes
-            // it true after that finds a sleeper, and wakes it.
-            // SAFETY: Either `schedule` or `ktcp_finish_park` follows.
+            // The task state is set, with a full barrier, before the condition is checked. So a
+            // task that makes the condition true after the check finds a sleeper, and wakes it.
+            // SAFETY: `ktcp_finish_park` follows, after `schedule` unless the condition is true.
             unsafe { shim::ktcp_prepare_to_park() };
             let done = ready();
             if !done {
-                // SAFETY: Called by a task that may sleep, as the caller promises by calling.
+                // SAFETY: Callers of this function may sleep.
                 unsafe { bindings::schedule() };
             }
-            // SAFETY: Always allowed for the current task.
+            // SAFETY: The function only sets the state of the current task.
             unsafe { shim::ktcp_finish_park() };
             if done {
                 return;
@@ -52,10 +52,12 @@ impl Parker {
         }
     }
 
-    /// Has the sleeper look at its condition again. The caller has made it true before, by an
-    /// atomic operation with full ordering. Any context.
+    /// Wakes the sleeper to check its condition again. Any context.
+    ///
+    /// The caller must have made the condition true before, by an atomic operation with full
+    /// ordering.
     pub(crate) fn unpark(&self) {
-        // If the sleeper has not come yet, it will look at the condition first.
+        // If no task has parked yet, the first one to park checks the condition before it sleeps.
         if let Some(task) = self.task.as_ref() {
             task.wake_up();
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A run queue: what is due, from many producers to one executor.
+//! A run queue: items that are due, from many producers to one executor.
 
 use core::{
     cell::UnsafeCell,
@@ -20,11 +20,11 @@ use kernel::sync::{
 ///
 /// # Invariants
 ///
-/// The content belongs to the [`RunQueue`] or [`Batch`] in which the item is; before the item is
-/// pushed, to the caller of [`RunQueue::push`].
+/// The [`RunQueue`] or [`Batch`] that holds an item owns the content of its link; before the item
+/// is pushed, the caller of [`RunQueue::push`] does.
 pub(crate) struct Link<T>(UnsafeCell<*const T>);
 
-// SAFETY: The pointer belongs to no task, and what it points to is not used by way of a `Link` alone.
+// SAFETY: The pointer is bound to no task, and a `Link` alone never dereferences it.
 unsafe impl<T> Send for Link<T> {}
 
 // SAFETY: By the type invariant the content has one user at a time.
@@ -42,46 +42,47 @@ impl<T> Link<T> {
 /// # Safety
 ///
 /// - [`link`](Self::link) returns the same field of `self` each time, and of no other item.
-/// - The type is such that an item is pushed only while it is in no [`RunQueue`] and no [`Batch`].
+/// - An item of the type is pushed only while it is in no [`RunQueue`] and no [`Batch`].
 pub(crate) unsafe trait Queued: Send + Sync + Sized {
     /// Returns the field that the queue uses.
     fn link(&self) -> &Link<Self>;
 }
 
-/// A lock-free queue of items that are due, intrusive, from any number of tasks and interrupts to
-/// one task that takes them all at once.
+/// An intrusive lock-free queue of items that are due. Any number of tasks and interrupts push; one
+/// task takes all items at once.
 ///
 /// # Invariants
 ///
-/// `head` is null or comes from `Arc::into_raw`, and so on along the [`Link`] of each item. The
-/// queue owns the reference that each stands for, and the content of the link with it.
+/// `head` is null or comes from `Arc::into_raw`, and so does the content of each item's [`Link`].
+/// The queue owns the reference behind each of these pointers, and the content of each link.
 pub(crate) struct RunQueue<T: Queued> {
     head: Atomic<*const T>,
 }
 
 impl<T: Queued> RunQueue<T> {
     pub(crate) fn new() -> Self {
-        // INVARIANT: There is no item.
+        // INVARIANT: The queue is empty.
         Self {
             head: Atomic::new(ptr::null()),
         }
     }
 
-    /// Returns true if there is no item. Orders nothing. Any context.
+    /// Returns true if the queue is empty. Imposes no memory ordering. Any context.
     pub(crate) fn is_empty(&self) -> bool {
         self.head.load(Relaxed).is_null()
     }
 
-    /// Appends an item that is in no queue. Returns true if it is the only one, so that the executor
-    /// may have to be woken. Any context.
+    /// Appends an item that is in no queue. Returns true if the queue was empty, so that the caller
+    /// has to wake an executor that sleeps. Any context.
     pub(crate) fn push(&self, item: Arc<T>) -> bool {
         let raw = Arc::into_raw(item);
         let mut head = self.head.load(Relaxed);
         loop {
-            // SAFETY: `raw` is a reference that we own until the exchange below succeeds. The item is
-            // in no queue, by the contract of `Queued`, so that the content of its link is ours.
+            // SAFETY: We own the reference `raw` until the exchange below succeeds. By the contract
+            // of `Queued` the item is in no queue, so we own the content of its link.
             unsafe { *(*raw).link().0.get() = head };
-            // INVARIANT: With this the queue owns `raw`, whose link is what the head was.
+            // INVARIANT: If this succeeds, the queue owns `raw`, whose link holds the previous
+            // head.
             match self.head.cmpxchg(head, raw, Full) {
                 Ok(_) => return head.is_null(),
                 Err(changed) => head = changed,
@@ -89,17 +90,18 @@ impl<T: Queued> RunQueue<T> {
         }
     }
 
-    /// Takes out all items, the first first.
+    /// Takes all items, in the order in which they were pushed.
     pub(crate) fn take_all(&self) -> Batch<T> {
         let mut newest = self.head.xchg(ptr::null(), Full);
         let mut oldest = ptr::null();
         while !newest.is_null() {
-            // SAFETY: By the type invariant these are valid, and now they are ours.
+            // SAFETY: By the type invariant the pointers are valid; the exchange above has made us
+            // their owner.
             let next = unsafe { mem::replace(&mut *(*newest).link().0.get(), oldest) };
             oldest = newest;
             newest = next;
         }
-        // INVARIANT: The whole queue, in reverse.
+        // INVARIANT: The list holds all items of the queue, reversed, and they are in no queue.
         Batch(oldest)
     }
 }
@@ -110,19 +112,19 @@ impl<T: Queued> Drop for RunQueue<T> {
     }
 }
 
-/// Items that were taken out of a queue.
+/// The items taken from a queue.
 ///
 /// # Invariants
 ///
-/// As for a [`RunQueue`], and they are in no queue.
+/// As for a [`RunQueue`]; and the items are in no queue.
 pub(crate) struct Batch<T: Queued>(*const T);
 
-// SAFETY: It is a list of `Arc<T>`, which is `Send`, for `T` is `Send` and `Sync`.
+// SAFETY: A batch is a list of `Arc<T>`, which is `Send` because `T` is `Send` and `Sync`.
 unsafe impl<T: Queued> Send for Batch<T> {}
 
 impl<T: Queued> Default for Batch<T> {
     fn default() -> Self {
-        // INVARIANT: There is none.
+        // INVARIANT: The list is empty.
         Self(ptr::null())
     }
 }
@@ -134,9 +136,10 @@ impl<T: Queued> Iterator for Batch<T> {
         if self.0.is_null() {
             return None;
         }
-        // SAFETY: By the type invariant this comes from `Arc::into_raw`, and the reference is ours.
+        // SAFETY: By the type invariant the pointer comes from `Arc::into_raw`, and we own the
+        // reference.
         let item = unsafe { Arc::from_raw(self.0) };
-        // SAFETY: It is in no queue, but in this list, which is ours.
+        // SAFETY: The item is in this list only, so we own the content of its link.
         self.0 = unsafe { *item.link().0.get() };
         Some(item)
     }

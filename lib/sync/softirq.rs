@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Softirq context: keeping it off, and being called there.
+//! Disabling softirqs, and polling in softirq context.
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
@@ -21,15 +21,15 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// Keeps softirqs from running on this CPU as long as it is there. The task must not sleep
+/// A guard that disables softirqs on this CPU until it is dropped. The task must not sleep
 /// meanwhile.
 pub(crate) struct BhDisabled(NotThreadSafe);
 
 impl BhDisabled {
-    /// Any context but a hard interrupt.
+    /// Disables softirqs. Any context but a hard interrupt.
     pub(crate) fn new() -> Self {
-        // SAFETY: The guard is not sent to another task, and ends this when it is dropped. Leaking
-        // it would leave softirqs off, which harms but does not break any memory.
+        // SAFETY: The guard stays on this task, and its drop enables softirqs again. A leaked guard
+        // leaves them disabled, which is harmful but does not violate memory safety.
         unsafe { shim::ktcp_softirqs_off() };
         Self(NotThreadSafe)
     }
@@ -37,13 +37,13 @@ impl BhDisabled {
 
 impl Drop for BhDisabled {
     fn drop(&mut self) {
-        // SAFETY: Undoes what `new` did, on the same task.
+        // SAFETY: Balances the call in `new`, on the same task.
         unsafe { shim::ktcp_softirqs_on() };
     }
 }
 
-/// Proof that softirqs are off for `'a`. Code that has it must not sleep, and no softirq interrupts it while
-/// it holds the spinlock of a socket.
+/// Proof that softirqs are disabled for `'a`. The code that holds it must not sleep, and no softirq
+/// interrupts that code while it holds the spinlock of a socket.
 #[derive(Clone, Copy)]
 pub(crate) struct BhToken<'a>(PhantomData<&'a ()>, NotThreadSafe);
 
@@ -53,21 +53,21 @@ impl BhDisabled {
     }
 }
 
-/// Something that is called in softirq context.
+/// A callback in softirq context.
 pub(crate) trait Poll: Send + Sync {
-    /// Works through what is due, up to `budget` units; says how many. If that is all of them it
-    /// is called again soon. Never called while it runs.
+    /// Does up to `budget` units of the work that is due, and returns how many it has done. If it
+    /// returns `budget`, it is called again soon. Never called again before it returns.
     ///
     /// Softirq context: must not sleep.
     fn poll(&self, bh: BhToken<'_>, budget: u32) -> u32;
 }
 
-/// Calls each of its items when asked to, in softirq context on the CPU that asked.
+/// A set of items, each of which is called in softirq context on the CPU that schedules it.
 ///
 /// # Invariants
 ///
 /// `raw` comes from `ktcp_pollers_new` with a pointer to the contents of `items` and their number,
-/// and `items` does not change. It has been stopped if `stopped` is true.
+/// and `items` does not change. Only the call of `stop` that sets `stopped` stops `raw`.
 pub(crate) struct Pollers<P: Poll> {
     raw: NonNull<RawPollers>,
     items: KVec<P>,
@@ -77,17 +77,19 @@ pub(crate) struct Pollers<P: Poll> {
 // SAFETY: NAPI may be used and freed by any task; the items are `Send`.
 unsafe impl<P: Poll> Send for Pollers<P> {}
 
-// SAFETY: `&Pollers` offers `&P`, which is `Sync`, and calls that serialise by bits of NAPI.
+// SAFETY: `&Pollers` gives access to `&P`, which is `Sync`, and to calls that NAPI serialises by
+// its state bits.
 unsafe impl<P: Poll> Sync for Pollers<P> {}
 
 impl<P: Poll> Pollers<P> {
-    /// May sleep.
+    /// Creates a poller for each item. May sleep.
     pub(crate) fn new(items: KVec<P>) -> Result<Self> {
         let count = u32::try_from(items.len())?;
-        // SAFETY: `poll::<P>` takes a pointer to the first item and a number below `count`. The
-        // items stay where they are, on the heap, until `drop` has freed what is made here.
+        // SAFETY: `poll::<P>` takes a pointer to the first item and an index below `count`. The
+        // items stay at their address on the heap until `drop` has freed `raw`.
         let raw = unsafe { shim::ktcp_pollers_new(count, poll::<P>, items.as_ptr().cast()) };
-        // INVARIANT: `raw` is as described, and was not stopped.
+        // INVARIANT: `raw` was created with the contents of `items` and their number, and is not
+        // stopped.
         Ok(Self {
             raw: NonNull::new(raw).ok_or(ENOMEM)?,
             items,
@@ -99,21 +101,21 @@ impl<P: Poll> Pollers<P> {
         &self.items
     }
 
-    /// Has the item with this index called soon on this CPU. With softirqs off, or nothing happens
-    /// until the next one.
+    /// Schedules a call of the item with this index on this CPU. Softirqs must be disabled, or the
+    /// call waits until the next softirq.
     pub(crate) fn schedule(&self, index: usize) {
         if index < self.items.len() {
-            // SAFETY: By the type invariant `raw` is valid and has an item of that index. Once it
-            // is stopped this does nothing.
+            // SAFETY: By the type invariant `raw` is valid and has an item with that index. On
+            // pollers that are stopped the call does nothing.
             unsafe { shim::ktcp_poller_schedule(self.raw.as_ptr(), index as u32) };
         }
     }
 
-    /// Stops calling items: when this returns, none is called any more, nor will be. Sleeps.
+    /// Stops the pollers. After it returns, no item is running, nor will any be called. Sleeps.
     pub(crate) fn stop(&self) {
         if !self.stopped.xchg(true, Full) {
-            // INVARIANT: `stopped` is true.
-            // SAFETY: By the type invariant `raw` is valid and was not stopped.
+            // INVARIANT: This call has set `stopped`, so no other one stops `raw`.
+            // SAFETY: By the type invariant `raw` is valid and was not stopped before.
             unsafe { shim::ktcp_pollers_stop(self.raw.as_ptr()) };
         }
     }
@@ -122,19 +124,19 @@ impl<P: Poll> Pollers<P> {
 impl<P: Poll> Drop for Pollers<P> {
     fn drop(&mut self) {
         self.stop();
-        // SAFETY: By the type invariant `raw` is valid, and it is stopped now. It is not used after
-        // this, for `self` goes.
+        // SAFETY: By the type invariant `raw` is valid; it is stopped, and not used after this
+        // drop.
         unsafe { shim::ktcp_pollers_free(self.raw.as_ptr()) };
     }
 }
 
 /// # Safety
 ///
-/// `data` points to an array of `P` that has an item of that index.
+/// `data` points to an array of `P` that has an item with index `index`.
 unsafe extern "C" fn poll<P: Poll>(data: *const c_void, index: c_uint, budget: c_uint) -> c_uint {
     // SAFETY: By this function's contract.
     let item = unsafe { &*data.cast::<P>().add(index as usize) };
-    // NAPI calls in softirq context, where softirqs do not nest.
+    // NAPI calls this in softirq context, where softirqs do not nest.
     item.poll(BhToken(PhantomData, NotThreadSafe), budget)
         .min(budget)
 }

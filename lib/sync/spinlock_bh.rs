@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spinlock for what code in softirq context shares with code elsewhere.
+//! A spinlock that softirq context shares with other contexts.
 //!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 
@@ -16,7 +16,7 @@ use kernel::{
     }, //
 };
 
-/// Makes a [`SpinLockBh`] with that value in it.
+/// Creates a [`SpinLockBh`] that holds the given value.
 #[macro_export]
 macro_rules! new_spinlock_bh {
     ($inner:expr $(, $name:literal)? $(,)?) => {
@@ -28,13 +28,14 @@ macro_rules! new_spinlock_bh {
     };
 }
 
-/// A spinlock that keeps softirqs off while it is held (`spin_lock_bh()`): for what is shared by
-/// methods of a handler that are called in softirq context, such as
-/// [`try_receive`](crate::Handler::try_receive), and others.
+/// A spinlock that disables softirqs while it is held (`spin_lock_bh()`).
 ///
-/// Any context but a hard interrupt; with interrupts disabled, too, as under a
-/// `SpinLockIrq`. Then no softirq runs when it is released, and none
-/// before interrupts are enabled again. A task that holds it must not sleep.
+/// For data that methods of a handler share with other code if they are called in softirq context,
+/// such as [`try_receive`](crate::Handler::try_receive).
+///
+/// Any context but a hard interrupt. It may be taken with interrupts disabled, as under a
+/// `SpinLockIrq`: its release then runs no softirq; pending ones run once interrupts are enabled. A
+/// task that holds it must not sleep.
 ///
 /// # Examples
 ///
@@ -61,7 +62,7 @@ pub type SpinLockBhGuard<'a, T> = Guard<'a, T, SpinLockBhBackend>;
 /// The lock backend of a [`SpinLockBh`].
 pub struct SpinLockBhBackend;
 
-// SAFETY: The lock is that of `SpinLockBackend`, which excludes all others while it is held.
+// SAFETY: The lock is that of `SpinLockBackend`, which guarantees mutual exclusion.
 unsafe impl Backend for SpinLockBhBackend {
     type State = bindings::spinlock_t;
     type GuardState = ();
@@ -72,19 +73,19 @@ unsafe impl Backend for SpinLockBhBackend {
     }
 
     unsafe fn lock(ptr: *mut Self::State) -> Self::GuardState {
-        // SAFETY: `unlock` undoes it, on the same task: guards are not sent to another.
+        // SAFETY: `unlock` balances this on the same task: guards are not sent to another one.
         unsafe { shim::ktcp_softirqs_off() };
         // SAFETY: By this function's contract, which is the same.
         unsafe { SpinLockBackend::lock(ptr) }
     }
 
     unsafe fn try_lock(ptr: *mut Self::State) -> Option<Self::GuardState> {
-        // SAFETY: Undone by `unlock`, as above, or below.
+        // SAFETY: Balanced by `unlock` as above, or below if the lock is taken.
         unsafe { shim::ktcp_softirqs_off() };
         // SAFETY: By this function's contract, which is the same.
         let locked = unsafe { SpinLockBackend::try_lock(ptr) };
         if locked.is_none() {
-            // SAFETY: They were put off above, on this task.
+            // SAFETY: Balances the call above, on this task.
             unsafe { shim::ktcp_softirqs_on() };
         }
         locked
@@ -93,7 +94,7 @@ unsafe impl Backend for SpinLockBhBackend {
     unsafe fn unlock(ptr: *mut Self::State, guard_state: &Self::GuardState) {
         // SAFETY: By this function's contract, which is the same.
         unsafe { SpinLockBackend::unlock(ptr, guard_state) };
-        // SAFETY: The task that has locked it has put them off, on this task.
+        // SAFETY: Balances the call in `lock` or `try_lock`, which was made on this task.
         unsafe { shim::ktcp_softirqs_on() };
     }
 
