@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The cleanup workqueue: work that callers which must not wait have left to be done.
+//! The cleanup workqueue, for work deferred by callers that must not wait.
 
 use crate::{
     module::raw_queue::RawQueue,
@@ -28,18 +28,17 @@ use kernel::{
     }, //
 };
 
-/// A workqueue of the library, from [`init()`] until all of its items are done in [`exit()`]; null before
-/// and after.
+/// A workqueue of the library. Null before [`init()`], and after [`exit()`] has drained it.
 ///
-/// No lock: an item is deferred in any context, by another item of the queue even while that is being
-/// drained for the last time.
+/// Not locked, because items are deferred in any context, even by other items of the queue during
+/// its last drain.
 struct LibraryQueue(Atomic<*mut bindings::workqueue_struct>);
 
-/// For what module ends wait for: items that wait for other items here are bounded by the number of
-/// workers, as on any workqueue.
+/// The queue for items on which the end of a module waits. The number of its items that wait for
+/// other items here must stay below the number that can run at once, as on any workqueue.
 static CLEANUP: LibraryQueue = LibraryQueue::none();
 
-/// For the ends of modules, which wait for items of the other queue.
+/// The queue for the ends of modules, which wait for items of `CLEANUP`.
 static MODULE_ENDS: LibraryQueue = LibraryQueue::none();
 
 impl LibraryQueue {
@@ -51,10 +50,10 @@ impl LibraryQueue {
         let queue = self.0.load(Acquire);
         debug_assert!(!queue.is_null());
         if !queue.is_null() {
-            // SAFETY: The queue is destroyed by `exit` alone, when no module is left that could call the
-            // library, and after the last item, which may be the caller.
+            // SAFETY: `exit` alone destroys the queue, when no module is left that could call the
+            // library, and after the last item has run. The caller may be that item.
             let queue = unsafe { Queue::from_raw(queue) };
-            // One that is queued already looks at the same state when it runs.
+            // An item that is already queued sees the same state when it runs.
             let _ = queue.enqueue(item);
         }
     }
@@ -71,27 +70,29 @@ impl LibraryQueue {
     unsafe fn exit(&self) {
         let queue = self.0.load(Acquire);
         if !queue.is_null() {
-            // SAFETY: It comes from `into_raw` in `init`, and nothing but its own items uses it; dropping
-            // it waits for those. Only then is it forgotten: they find it as long as they run.
+            // SAFETY: `queue` comes from `into_raw` in `init`, and only its own items still use it.
+            // The drop waits for them. The pointer is cleared after that, because items that run
+            // may enqueue others.
             drop(unsafe { RawQueue::from_raw(queue) });
             self.0.store(core::ptr::null_mut(), Release);
         }
     }
 }
 
-/// Has `item` run soon by a task of the library. Any context.
+/// Queues `item` on the cleanup workqueue. Any context.
 ///
-/// An item that is queued already runs once after this call, and looks at the state that it has then.
+/// If the item is already queued, it runs once after this call, and sees the state that it has by
+/// then.
 pub(crate) fn defer<T: Deferred>(item: Arc<T>) {
     CLEANUP.enqueue(item);
 }
 
-/// Like [`defer`], for an item that waits for what is deferred there.
+/// Like [`defer`], for an item that itself waits for deferred items.
 pub(crate) fn defer_module_end<T: Deferred>(item: Arc<T>) {
     MODULE_ENDS.enqueue(item);
 }
 
-/// A value that the cleanup workqueue drops.
+/// A value with a work item for the cleanup workqueue.
 pub(crate) trait Deferred:
     WorkItem<0, Pointer = Arc<Self>> + HasWork<Self, 0> + Send + Sync + Sized + 'static
 {
@@ -100,8 +101,10 @@ pub(crate) trait Deferred:
 impl<T> Deferred for T where T: WorkItem<0, Pointer = Arc<T>> + HasWork<T, 0> + Send + Sync + 'static
 {}
 
-/// A reference that may be dropped in any context, whatever dropping the value takes: the last one is
-/// given to the cleanup workqueue, where the work item of the value drops it.
+/// A reference that may be dropped in any context.
+///
+/// Dropping the value may need process context. So the last reference passes to the cleanup
+/// workqueue, where the work item of the value drops it.
 pub(crate) struct DeferredArc<T: Deferred>(ManuallyDrop<Arc<T>>);
 
 impl<T: Deferred> DeferredArc<T> {
@@ -126,7 +129,7 @@ impl<T: Deferred> Deref for DeferredArc<T> {
 
 impl<T: Deferred> Drop for DeferredArc<T> {
     fn drop(&mut self) {
-        // SAFETY: It is not used after this, for `self` goes.
+        // SAFETY: This drop is the end of `self`, so `self.0` is not used again.
         let value = unsafe { ManuallyDrop::take(&mut self.0) };
         if let Some(last) = Arc::into_unique_or_drop(value) {
             defer(Arc::from(last));
@@ -134,20 +137,21 @@ impl<T: Deferred> Drop for DeferredArc<T> {
     }
 }
 
-/// Makes the queues. Called once, before any module can call the library. May sleep.
+/// Creates the queues. Called once, before any module can call the library. May sleep.
 pub(crate) fn init() -> Result {
     CLEANUP.init(c"ktcp_server")?;
     MODULE_ENDS.init(c"ktcp_module_ends").inspect_err(|_| {
-        // SAFETY: The caller has not made the library known yet.
+        // SAFETY: No module can call the library before its initialisation is complete.
         unsafe { exit() };
     })
 }
 
-/// Runs what is queued, and what that queues, and destroys the queues. Sleeps.
+/// Runs all items that are queued, including those that they queue, and destroys the queues.
+/// Sleeps.
 ///
 /// # Safety
 ///
-/// Called when no module is left that could call the library.
+/// No module is left that could call the library.
 pub(crate) unsafe fn exit() {
     // SAFETY: By this function's contract.
     unsafe {

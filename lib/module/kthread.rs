@@ -2,10 +2,10 @@
 
 //! Kernel threads that run a closure and are joined.
 //!
-//! What [`std::thread`](https://doc.rust-lang.org/std/thread/) has for programs, for modules: a
-//! closure is moved into the thread, and what it returns is joined out. A thread can be asked to
-//! [stop](Stop), and no thread outlives its module: before the memory of a module is freed, the
-//! threads that it has left running are stopped and joined, even if their handles were leaked.
+//! The counterpart of [`std::thread`](https://doc.rust-lang.org/std/thread/) for modules: a closure
+//! moves into the thread, and [`JoinHandle::join`] returns its result. A thread can be asked to
+//! [stop](Stop). No thread outlives its module: before the memory of a module is freed, its
+//! remaining threads are stopped and joined, even if their handles were leaked.
 //!
 //! # Examples
 //!
@@ -36,7 +36,7 @@
 //! }
 //! ```
 //!
-//! A result:
+//! A thread that computes a result:
 //!
 //! ```
 //! # use kernel::prelude::*;
@@ -76,26 +76,26 @@ use kernel::{
     time::Delta, //
 };
 
-/// Has the current thread wait, from now on, until those that run have had their time when it is
-/// woken, instead of interrupting them.
-pub(crate) fn be_patient() {
-    // SAFETY: Changes the scheduling policy of the current task.
+/// Makes the current thread a `SCHED_BATCH` task: when woken, it does not preempt a running task.
+pub(crate) fn use_batch_policy() {
+    // SAFETY: The function only changes the scheduling policy of the current task.
     unsafe { shim::ktcp_sched_batch() };
 }
 
-/// Starts a kernel thread of `module` that runs `function`; `name` appears in `ps`, its first 15
-/// bytes at least.
+/// Starts a kernel thread of `module` that runs `function`. `ps` shows `name`, at least its first
+/// 15 bytes.
 ///
-/// `module` is the one whose code `function` is, which its `init` is given: before that module goes,
-/// the thread is asked to [stop](Stop) and waited for, whatever has become of its handle.
+/// `module` is the module that contains the code of `function`; its `init` gets this reference.
+/// Before that module is freed, the thread is asked to [stop](Stop) and waited for, even if its
+/// handle was detached or leaked.
 ///
 /// # Errors
 ///
-/// `function` is dropped then, and has not run.
+/// On failure `function` is dropped without having run.
 ///
-/// - `EINVAL`: `module` is not the one that calls this.
-/// - `ESHUTDOWN`: the module is about to go, so that nothing of it may be started any more.
-/// - `ENOMEM`, also in the guise of `EAGAIN`.
+/// - `EINVAL`: `function` is not code of `module`.
+/// - `ESHUTDOWN`: the module is being unloaded, so that it may start nothing more.
+/// - `ENOMEM`, sometimes reported as `EAGAIN`.
 /// - `EINTR`: the calling task is being killed.
 /// - `EBUSY`: the caller must not sleep.
 ///
@@ -109,7 +109,7 @@ where
     start(Some(module), None, None, name, function)
 }
 
-/// Starts a thread that is a part of a server, which joins it when it stops. May sleep.
+/// Starts a thread of a server, which joins the thread when it stops. May sleep.
 pub(crate) fn spawn_own<F, T>(server: ServerId, name: &CStr, function: F) -> Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -118,8 +118,8 @@ where
     start(None, Some(server), None, name, move |_: &Stop| function())
 }
 
-/// Like [`spawn_own`], but the thread runs on this CPU alone while that is online, and elsewhere
-/// while it is not.
+/// Like [`spawn_own`], but the thread runs only on `cpu` while that is online, and on any CPU
+/// otherwise.
 pub(crate) fn spawn_preferring<F, T>(
     server: ServerId,
     cpu: u32,
@@ -135,7 +135,7 @@ where
     })
 }
 
-/// A closure, and where its result goes.
+/// A closure and the sender for its result.
 struct Job<F, T> {
     call: Option<(F, oneshot::Sender<T>)>,
 }
@@ -174,11 +174,11 @@ where
     Ok(JoinHandle { thread, receiver })
 }
 
-/// The request to a thread that it ends.
+/// A request to a thread to end, as seen by the thread.
 ///
-/// Once it has been asked to, calls that wait for a peer or another event in a way that signals can
-/// interrupt fail in it, at once and from then on: [`TcpStream::read`] with `ERESTARTSYS` or `EINTR`,
-/// for example. So a thread that is blocked in one hears of it, too.
+/// After the request, every call in the thread that waits in a way that signals can interrupt
+/// fails, now and later: [`TcpStream::read`] with `ERESTARTSYS` or `EINTR`, for example. So the
+/// request also reaches a thread that is blocked in such a call.
 ///
 /// [`TcpStream::read`]: crate::net::TcpStream::read
 pub struct Stop(Arc<Thread>);
@@ -189,7 +189,7 @@ impl Stop {
         self.0.stop.is_open()
     }
 
-    /// Waits until the thread is asked to end, `at_most` for that long; says whether it was.
+    /// Waits until the thread is asked to end, for at most `at_most`. Returns true if it was asked.
     ///
     /// Sleeps.
     pub fn wait(&self, at_most: Delta) -> bool {
@@ -197,60 +197,60 @@ impl Stop {
     }
 }
 
-/// The owner's end of a kernel thread. Dropping it asks the thread to [stop](Stop) and joins it.
+/// The owner's handle of a kernel thread. Dropping it asks the thread to [stop](Stop) and joins it.
 ///
-/// # When it is dropped elsewhere, or not at all
+/// # Drops that do not join
 ///
-/// - By the thread itself, or by a task that the thread waits for, be it by way of others: the thread
-///   is asked to stop, and goes on as if it had been [detached](Self::detach).
-/// - Where one must not sleep: likewise, a little later.
-/// - Never, because the value was leaked: the thread runs until it ends or the module is unloaded,
-///   which stops it and waits for it, with a line in the log. The memory of the value stays leaked.
+/// - The thread itself drops the handle, or a task for which the thread waits, directly or through
+///   others: the thread is asked to stop, and continues as if it had been [detached](Self::detach).
+/// - A caller that must not sleep drops it: the same, slightly later.
+/// - The handle is leaked: the thread runs until it ends or the module is unloaded, which stops the
+///   thread, waits for it and logs a line. The memory of the handle stays leaked.
 pub struct JoinHandle<T> {
     thread: Arc<Thread>,
     receiver: oneshot::Receiver<T>,
 }
 
 impl<T> JoinHandle<T> {
-    /// Waits until the thread has ended, and returns what its closure has returned.
+    /// Waits until the thread has ended, and returns the result of its closure.
     ///
     /// # Errors
     ///
-    /// The thread goes on then as if its handle had been dropped.
+    /// On failure the thread continues as if its handle had been dropped.
     ///
-    /// - `EDEADLK`: the thread would wait for its own end, be it by way of others: of a thread that
-    ///   joins this one, of an item of a queue, or of a server that one of them stops, whose handler
-    ///   this is.
+    /// - `EDEADLK`: the caller is the thread itself, or the thread waits for the caller, directly
+    ///   or through others: by joining it, by flushing a queue that runs it, or by stopping a
+    ///   server whose handler calls this.
     /// - `EBUSY`: the caller must not sleep.
     ///
     /// Sleeps.
     pub fn join(mut self) -> Result<T> {
         context::may_sleep()?;
         self.thread.wait()?;
-        // It was woken, so it has run, and there is something to take.
+        // The thread was woken, so its closure has run and sent a result.
         self.receiver.take(None)?.ok_or(ESRCH)
     }
 
-    /// Asks the thread to [stop](Stop), and joins it.
+    /// Asks the thread to [stop](Stop) and joins it.
     ///
     /// # Errors
     ///
     /// As for [`join`](Self::join).
     ///
-    /// Sleeps. When that takes long, a line in the log says so every ten seconds.
+    /// Sleeps. While the thread does not end, a line is logged every ten seconds.
     pub fn stop(self) -> Result<T> {
         self.request_stop();
         self.join()
     }
 
-    /// Asks the thread to [stop](Stop), and does not wait.
+    /// Asks the thread to [stop](Stop) without waiting for it.
     ///
     /// May sleep.
     pub fn request_stop(&self) {
         self.thread.request_stop();
     }
 
-    /// Lets one that prefers a CPU run on any, until the next CPU comes online. May sleep.
+    /// Lets a thread that prefers a CPU run on any CPU, until the next CPU comes online. May sleep.
     pub(crate) fn unbind(&self) {
         self.thread.unbind();
     }
@@ -260,8 +260,8 @@ impl<T> JoinHandle<T> {
         self.receiver.is_sent()
     }
 
-    /// Joins the thread; if it has not ended after `patience`, interrupts what it waits for, and again
-    /// while it goes on. Sleeps.
+    /// Joins the thread. If it has not ended after `patience`, interrupts its waits, repeatedly
+    /// until it ends. Sleeps.
     pub(crate) fn join_by(self, patience: Delta) {
         if !self.thread.ended.wait_timeout(patience) {
             let mut backoff = Backoff::new();
@@ -275,12 +275,12 @@ impl<T> JoinHandle<T> {
         self.thread.finish();
     }
 
-    /// Lets the thread run on by itself. Its result is dropped. When it ends, nothing is left of it;
-    /// when its module goes first, it is asked to stop, and waited for.
+    /// Detaches the thread. Its result is dropped, and its resources are freed when it ends. If its
+    /// module is unloaded first, the thread is asked to stop and waited for.
     ///
     /// May sleep.
     pub fn detach(self) {
-        self.thread.leave();
+        self.thread.detach();
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The library's own beginning and end.
+//! Initialisation and exit of the library.
 
 use crate::{
     module::{
@@ -20,19 +20,19 @@ global_lock! {
     unsafe(uninit) static FOLDER: Mutex<Option<Dir>> = None;
 }
 
-/// The folder in debugfs for the files of all servers. May sleep.
+/// Returns the folder in debugfs that holds the files of all servers. May sleep.
 pub(crate) fn folder() -> Result<Dir> {
     FOLDER.lock().as_ref().cloned().ok_or(ENODEV)
 }
 
-/// Called once, before everything else.
+/// Initialises the library. Called once, before any other of its functions.
 ///
 /// # Safety
 ///
-/// Called by the library's own initialisation in C alone.
+/// Only the library's initialisation in C calls this.
 #[no_mangle]
 unsafe extern "C" fn ktcp_library_init() -> c_int {
-    // SAFETY: This function is called once, and first.
+    // SAFETY: This function is called once, before any other.
     unsafe {
         registry::init();
         deadlock::init();
@@ -45,14 +45,14 @@ unsafe extern "C" fn ktcp_library_init() -> c_int {
     0
 }
 
-/// Called once, when no module that uses the library is left.
+/// Releases all that the library holds. Called once, when no module that uses the library is left.
 ///
 /// # Safety
 ///
-/// Called by the library's own exit in C alone, after `ktcp_library_init` has succeeded.
+/// Only the library's exit in C calls this, after `ktcp_library_init` has succeeded.
 #[no_mangle]
 unsafe extern "C" fn ktcp_library_exit() {
-    // First: its items may still be the last to hold something of a server.
+    // Goes first: its items may hold the last references to parts of a server.
     // SAFETY: By this function's contract.
     unsafe { cleanup::exit() };
     let folder = FOLDER.lock().take();

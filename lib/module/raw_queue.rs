@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A workqueue of the kernel with its owner.
+//! A workqueue with a single owner.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -16,8 +16,8 @@ use kernel::{
     workqueue::Queue, //
 };
 
-/// A workqueue of the library, which sees to it that it is dropped in time. That sleeps until every
-/// item on it has run.
+/// A workqueue of the library. Dropping it waits until every item on it has run; its owner has to
+/// drop it before what the items use is freed.
 ///
 /// # Invariants
 ///
@@ -27,52 +27,54 @@ pub(crate) struct RawQueue(NonNull<bindings::workqueue_struct>);
 // SAFETY: Workqueues may be used and destroyed by any task.
 unsafe impl Send for RawQueue {}
 
-// SAFETY: All that `&RawQueue` offers is a `&Queue`, which is `Sync`.
+// SAFETY: `&RawQueue` only gives access to `&Queue`, which is `Sync`, and to a flush, which any
+// task may call.
 unsafe impl Sync for RawQueue {}
 
 impl RawQueue {
-    /// Gives the queue up to the caller, who has to call [`from_raw`](Self::from_raw).
+    /// Passes the queue to the caller, which has to call [`from_raw`](Self::from_raw).
     pub(crate) fn into_raw(self) -> *mut bindings::workqueue_struct {
         ManuallyDrop::new(self).0.as_ptr()
     }
 
-    /// The queue of that pointer.
+    /// Takes back a queue that [`into_raw`](Self::into_raw) has passed on.
     ///
     /// # Safety
     ///
     /// `raw` comes from [`into_raw`](Self::into_raw), and this is the first call for it.
     pub(crate) unsafe fn from_raw(raw: *mut bindings::workqueue_struct) -> Self {
         // SAFETY: By this function's contract.
-        // INVARIANT: By this function's contract it belongs to the caller alone.
+        // INVARIANT: By this function's contract `raw` is owned by the caller alone.
         Self(unsafe { NonNull::new_unchecked(raw) })
     }
 
-    /// A queue whose items run on any CPU, each as soon as it is queued, but at most `max_active` at once;
-    /// see [`surely_active`]. May sleep.
+    /// Creates a queue whose items run on any CPU as soon as they are queued, but at most
+    /// `max_active` at once; see [`surely_active`]. May sleep.
     pub(crate) fn with_max_active(name: &CStr, max_active: u32) -> Result<Self> {
-        // SAFETY: `name` is copied, and C brings any number into its range.
+        // SAFETY: `name` is copied, and the function clamps `max_active` to its range.
         let queue =
             unsafe { shim::ktcp_alloc_wide_workqueue(name.as_char_ptr(), max_active as c_int) };
-        // INVARIANT: The queue is new, so it is ours.
+        // INVARIANT: The queue is new, so this value alone owns it.
         NonNull::new(queue).map(Self).ok_or(ENOMEM)
     }
 
-    /// Returns the queue as C knows it, which is there as long as `self` is.
+    /// Returns the pointer to the queue, which is valid as long as `self`.
     pub(super) fn as_non_null(&self) -> NonNull<bindings::workqueue_struct> {
         self.0
     }
 
-    /// Returns when all items that are queued now have run. Sleeps.
+    /// Waits until all items that are queued now have run. Sleeps.
     pub(crate) fn flush(&self) {
         // SAFETY: By the type invariant the queue is valid.
         unsafe { bindings::__flush_workqueue(self.0.as_ptr()) }
     }
 }
 
-/// Returns how many items of a queue [with](RawQueue::with_max_active) `max_active` run at once, whichever
-/// CPUs they are queued on: with several NUMA nodes each node has a share of these only. May sleep.
+/// Returns how many items of a queue [with](RawQueue::with_max_active) `max_active` can run at
+/// once, on whichever CPUs they are queued. With several NUMA nodes each node has only a share of
+/// `max_active`. May sleep.
 pub(crate) fn surely_active(max_active: u32) -> u32 {
-    // SAFETY: Any number may be asked for.
+    // SAFETY: The function accepts any number.
     unsafe { shim::ktcp_surely_active(max_active) }
 }
 
@@ -80,14 +82,15 @@ impl Deref for RawQueue {
     type Target = Queue;
 
     fn deref(&self) -> &Queue {
-        // SAFETY: The queue is valid as long as `self` is.
+        // SAFETY: By the type invariant the queue is valid as long as `self`.
         unsafe { Queue::from_raw(self.0.as_ptr()) }
     }
 }
 
 impl Drop for RawQueue {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the queue is ours, and it is not borrowed any more.
+        // SAFETY: By the type invariant this value alone owns the queue, and no borrow of it is
+        // left.
         unsafe { bindings::destroy_workqueue(self.0.as_ptr()) }
     }
 }

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The record of all that runs code of a module, so that nothing does when the module is gone.
+//! The registry of all resources that run code of a module, which ends them before the module is
+//! freed.
 //!
-//! Dropping a [`KernelTcpServer`](crate::KernelTcpServer), a handle of a [thread](crate::kthread) or
-//! a [queue](crate::workqueue) ends what it stands for, but safe code may leak the value, or drop it
-//! where it cannot wait: in a method of the server's own handler, in the thread itself, in an item of
-//! the queue. So each of them is recorded here, with its module. When a module goes, what is left of it
-//! is ended before the memory of its code is freed.
+//! Dropping a [`KernelTcpServer`](crate::KernelTcpServer), or the handle of a
+//! [thread](crate::kthread) or a [queue](crate::workqueue), ends it. But safe code may leak the
+//! value, or drop it where the drop cannot wait: in a method of the server's own handler, in the
+//! thread itself, in an item of the queue. So each resource is recorded here with its module. When
+//! the module is unloaded, the remaining ones are ended before its code is freed.
 //!
-//! What ends them is code of the library alone, never an instance of a generic function, which would
-//! be part of the module that is to be freed.
+//! The code that ends them belongs to the library alone. An instance of a generic function would be
+//! part of the module that is to be freed.
 //!
-//! The kernel tells of a module that goes by a notifier. To wait there would hold up every other module
-//! that is loaded or unloaded, and so perhaps the very handler that is waited for. So the notifier only
-//! takes a reference on the module's kobject, which the kernel waits for before it frees anything, and
-//! the [cleanup workqueue](crate::module::cleanup) does the rest.
+//! A notifier of the kernel announces the end of a module. A notifier that waits would block the
+//! load and unload of every other module, perhaps in the very handler that is waited for. So it
+//! only takes a reference to the module's kobject, for whose release the kernel waits before it
+//! frees the module, and the [cleanup workqueue](crate::module::cleanup) does the rest.
 //!
 //! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
 
@@ -44,40 +45,40 @@ use kernel::{
     }, //
 };
 
-/// The stages in which what is left of a module is ended, one after the other.
+/// The stages in which the resources of a module are ended, in this order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Threads and servers: they use queues.
+    /// Threads and servers, which use queues.
     Tasks,
-    /// Queues: when they are ended nothing is left that could use one.
+    /// Queues: once they are ended, no code is left that could use one.
     Queues,
 }
 
-/// Something that runs code of a module.
+/// A resource that runs code of a module.
 pub(crate) trait ModuleResource: Send + Sync {
-    /// Returns the stage in which it is ended.
+    /// Returns the stage in which the resource is ended.
     fn stage(&self) -> Stage;
 
-    /// The name of a server.
+    /// Returns the name if the resource is a server.
     fn server_name(&self) -> Option<&CStr> {
         None
     }
 
-    /// Returns which server it is, if the current task polls a connection of it where it may sleep. May
-    /// sleep.
+    /// Returns the identifier of the server if the current task polls one of its connections in
+    /// process context. May sleep.
     fn polled_by_current(&self) -> Option<ServerId> {
         None
     }
 
-    /// Asks it to end, without waiting for code of the module. May sleep.
+    /// Asks the resource to end, without waiting for code of the module. May sleep.
     fn request_stop(&self);
 
-    /// Ends it unless another task does, and returns when no code of the module runs on its behalf any
-    /// more, nor will. It is not recorded then. Sleeps.
+    /// Ends the resource, or waits for the task that does, and removes it from the registry. After
+    /// it returns, the resource runs no more code of the module. Sleeps.
     fn shutdown(&self);
 }
 
-/// A line of the record.
+/// An entry of the registry.
 struct Record {
     number: usize,
     owner: Arc<Owner>,
@@ -90,16 +91,17 @@ impl Record {
     }
 }
 
-/// A module of which something is recorded.
+/// A module that has resources in the registry.
 #[pin_data]
 struct Owner {
-    /// Only compared, but by the work item, while the module is held. Null is built-in code.
+    /// Only compared, except by the work item, which runs while the module is held. Null for
+    /// built-in code.
     module: *mut bindings::module,
     #[pin]
     work: Work<Owner>,
 }
 
-// SAFETY: The pointer is only compared, or used while the module is held.
+// SAFETY: The pointer is only compared, or dereferenced while the module is held.
 unsafe impl Send for Owner {}
 
 // SAFETY: As above.
@@ -114,8 +116,8 @@ impl WorkItem for Owner {
 
     fn run(this: Arc<Self>) {
         ktcp_module_shutdown(this.module);
-        // SAFETY: `ktcp_module_going` has held the module once for this call, and nothing of it is
-        // recorded any more.
+        // SAFETY: `ktcp_module_going` has taken the reference to the module for this call, and the
+        // registry has no more resources of the module.
         unsafe { shim::ktcp_release_module(this.module) };
     }
 }
@@ -125,7 +127,7 @@ global_lock! {
     unsafe(uninit) static RECORDS: Mutex<Slab<Record>> = Slab::new();
 }
 
-/// Called once, before everything else.
+/// Initialises the registry, before any other function of this file is called.
 ///
 /// # Safety
 ///
@@ -135,27 +137,27 @@ pub(crate) unsafe fn init() {
     unsafe { RECORDS.init() };
 }
 
-/// Frees the record when no module is left that uses the library. May sleep.
+/// Frees the memory of the registry, when no module is left that uses the library. May sleep.
 pub(crate) fn exit() {
-    // A static is not dropped: the room that the list once had would stay behind.
+    // A static is never dropped, so the memory that the empty list keeps would leak.
     let records = core::mem::replace(&mut *RECORDS.lock(), Slab::new());
     drop(records);
 }
 
-/// Returns true if `code`, a function, is part of `module`. Any context.
+/// Returns true if the function `code` is part of `module`. Any context.
 ///
 /// # Safety
 ///
-/// `module` is null, or there.
+/// `module` is null or points to a module that is not freed yet.
 pub(crate) unsafe fn is_code_of(module: *mut bindings::module, code: *const ()) -> bool {
     // SAFETY: By this function's contract.
     unsafe { shim::ktcp_module_has(module, code.cast()) }
 }
 
-/// Fails with `EINVAL` if `code`, a function, is not part of `module`: it would be freed before what
-/// is recorded of `module` is ended. Any context.
+/// Fails with `EINVAL` if the function `code` is not part of `module`: it could be freed before the
+/// resources of `module` are ended. Any context.
 pub(crate) fn check_owner(module: &'static ThisModule, name: &CStr, code: *const ()) -> Result {
-    // SAFETY: A `ThisModule` is null or points to a module that is there.
+    // SAFETY: A `ThisModule` is null or points to a module that is loaded.
     if unsafe { is_code_of(module.as_ptr(), code) } {
         Ok(())
     } else {
@@ -164,11 +166,11 @@ pub(crate) fn check_owner(module: &'static ThisModule, name: &CStr, code: *const
     }
 }
 
-/// Records what `make` returns for its number, as part of `module`. May sleep.
+/// Records the resource that `make` returns for its number, as one of `module`. May sleep.
 ///
 /// # Errors
 ///
-/// `ESHUTDOWN` when the module is about to go; `ENOMEM`.
+/// `ESHUTDOWN` if the module is being unloaded; `ENOMEM`.
 pub(crate) fn list(
     module: &'static ThisModule,
     make: impl FnOnce(usize) -> Arc<dyn ModuleResource>,
@@ -176,7 +178,7 @@ pub(crate) fn list(
     add(&mut RECORDS.lock(), module, make)
 }
 
-/// As [`list`]; says whether `server` is the only one of that name.
+/// Like [`list`], for a server. Returns true if no other server has its name.
 pub(crate) fn list_server(
     module: &'static ThisModule,
     name: &CStr,
@@ -195,15 +197,15 @@ fn add(
     make: impl FnOnce(usize) -> Arc<dyn ModuleResource>,
 ) -> Result {
     let module = module.as_ptr();
-    // Otherwise one that is about to end could start another one, and so on.
-    // SAFETY: A `ThisModule` is null or points to a module that is there.
+    // Otherwise a resource that is being ended could start another one, and so on.
+    // SAFETY: A `ThisModule` is null or points to a module that is loaded.
     if !unsafe { shim::ktcp_module_is_live(module) } {
         return Err(ESHUTDOWN);
     }
     let known = records.iter().find(|record| record.owner.module == module);
     let owner = match known {
         Some(record) => record.owner.clone(),
-        // Made now, so that no memory is needed when the module goes.
+        // Allocated now, so that the end of the module needs no memory.
         None => Arc::pin_init(
             pin_init!(Owner { module, work <- new_work!("ktcp_server::Owner") }),
             GFP_KERNEL,
@@ -218,13 +220,13 @@ fn add(
     })
 }
 
-/// Takes what was recorded with this number out. May sleep.
+/// Removes the resource with this number from the registry. May sleep.
 pub(crate) fn unlist(number: usize) {
     let record = RECORDS.lock().remove(number);
     drop(record);
 }
 
-/// The first that is recorded from that number on and that is wanted.
+/// Returns the first resource, by number from `from` on, that is `wanted`.
 fn next(from: usize, wanted: impl Fn(&Record) -> bool) -> Option<(usize, Arc<dyn ModuleResource>)> {
     let records = RECORDS.lock();
     let mut left = records
@@ -234,7 +236,7 @@ fn next(from: usize, wanted: impl Fn(&Record) -> bool) -> Option<(usize, Arc<dyn
         .map(|record| (record.number, record.resource.clone()))
 }
 
-/// Calls `f` for all that is recorded and that is wanted, until it returns something.
+/// Calls `f` for all resources that are `wanted`, until it returns a value.
 fn find<T>(
     wanted: impl Fn(&Record) -> bool,
     f: impl Fn(&dyn ModuleResource) -> Option<T>,
@@ -250,7 +252,7 @@ fn find<T>(
     None
 }
 
-/// Returns the server of which the current task, a worker, polls a connection. May sleep.
+/// Returns the server whose connection the current task, a worker, polls. May sleep.
 pub(crate) fn polled_by_current() -> Option<ServerId> {
     find(
         |record| record.resource.server_name().is_some(),
@@ -258,7 +260,7 @@ pub(crate) fn polled_by_current() -> Option<ServerId> {
     )
 }
 
-/// Calls `f` for all that is recorded of `module` and ends in that stage.
+/// Calls `f` for all resources of `module` that end in `stage`.
 fn for_each(module: *mut bindings::module, stage: Stage, f: impl Fn(&dyn ModuleResource)) {
     find(
         |record| record.is_of(module, stage),
@@ -275,7 +277,8 @@ fn shutdown_all(module: *mut bindings::module, stage: Stage) {
     }
 }
 
-/// Has what is left of `module`, which is about to be freed, ended before that.
+/// Has the remaining resources of `module` ended before the kernel frees it. Called by the
+/// notifier.
 #[no_mangle]
 extern "C" fn ktcp_module_going(module: *mut bindings::module) {
     let owner = RECORDS
@@ -286,23 +289,23 @@ extern "C" fn ktcp_module_going(module: *mut bindings::module) {
     let Some(owner) = owner else {
         return;
     };
-    // SAFETY: The caller, the kernel, has the module, and does not free it before its notifiers return.
+    // SAFETY: The kernel, which calls this, does not free the module before its notifiers return.
     if unsafe { shim::ktcp_hold_module(module) } {
-        // A module goes once, so the item is not queued now.
+        // The kernel announces the end of a module once, so the item is not queued now.
         cleanup::defer_module_end(owner);
     } else {
         ktcp_module_shutdown(module);
     }
 }
 
-/// Ends what is left of `module`, of which nothing more is recorded. Sleeps.
+/// Ends the remaining resources of `module`, which can record no new ones. Sleeps.
 #[no_mangle]
 extern "C" fn ktcp_module_shutdown(module: *mut bindings::module) {
-    // All at once, for one may wait for another.
+    // All are asked before any is waited for, because one may wait for another.
     for_each(module, Stage::Tasks, |task| task.request_stop());
     shutdown_all(module, Stage::Tasks);
-    // What is left of the module is items of queues, which may use other queues: these are there, and
-    // take no more.
+    // The code of the module now runs only in items of queues, which may use other queues: these
+    // stay valid until they are drained, but take no more items.
     for_each(module, Stage::Queues, |queue| queue.request_stop());
     shutdown_all(module, Stage::Queues);
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Workqueues of one's own.
+//! Workqueues of a module.
 //!
-//! An [`OwnedQueue`] runs closures, and the work items of [`kernel::workqueue`], in tasks that the
-//! kernel keeps for this: for what is done now and then, that is cheaper than a
-//! [thread](crate::kthread). No item outlives its queue, and no queue its module: before the memory
-//! of a module is freed, the queues that it has left are drained, even if they were leaked.
+//! An [`OwnedQueue`] runs closures, and the work items of [`kernel::workqueue`], in worker tasks of
+//! the kernel. For occasional work that is cheaper than a [thread](crate::kthread). No item
+//! outlives its queue, and no queue its module: before the memory of a module is freed, its
+//! remaining queues are drained, even if they were leaked.
 //!
 //! # Examples
 //!
@@ -68,8 +68,10 @@ use kernel::{
     }, //
 };
 
-/// A closure as a work item. That of the `kernel` crate has a class which
-/// [lockdep does not recognise](crate::sync::lock_class).
+/// A closure as a work item.
+///
+/// The one of the `kernel` crate has a class that [lockdep does not
+/// recognise](crate::sync::lock_class).
 #[pin_data]
 struct Closure<F, T> {
     #[pin]
@@ -77,7 +79,7 @@ struct Closure<F, T> {
     call: Option<Call<F, T>>,
 }
 
-/// The closure of an item, and where its result goes.
+/// The closure of an item and the sender for its result.
 struct Call<F, T> {
     function: F,
     sender: oneshot::Sender<T>,
@@ -109,34 +111,33 @@ where
 
 /// A workqueue of a module. Dropping it waits until every item on it has run, and destroys it.
 ///
-/// It may be lent to code of other modules, which can flush it, but not queue anything: items are to be
-/// code of the module whose queue it is, for with that module the queue ends.
+/// Code of other modules may flush a queue that it is lent, but not enqueue items: these must be
+/// code of the module that owns the queue, which is drained before that module is freed.
 ///
-/// # When it is dropped elsewhere, or not at all
+/// # Drops that do not wait
 ///
-/// - By an item, be it of this queue or of another one, by a task that an item waits for, or where one
-///   must not sleep: that does not wait. The queue takes no more items, and is destroyed as soon as
-///   those that it has are done.
-/// - Never, because the value was leaked: the queue works until the module is unloaded, which drains
-///   and destroys it, with a line in the log. The memory of the value stays leaked.
+/// - An item of any queue drops it, a task for which an item waits, or a caller that must not
+///   sleep: the queue takes no more items, and is destroyed once its items are done.
+/// - The value is leaked: the queue works until the module is unloaded, which drains and destroys
+///   it and logs a line. The memory of the value stays leaked.
 ///
-/// An item that does not return holds up whatever waits for it, `rmmod` included.
+/// An item that does not return blocks every task that waits for it, including `rmmod`.
 pub struct OwnedQueue(Arc<ListedQueue>);
 
 impl OwnedQueue {
-    /// The most closures that are on a queue and have not returned, so that all of them run at once
-    /// if each waits for the others. Fewer on a machine with several memory nodes, among which the
-    /// kernel shares out how many items run.
+    /// Upper limit of the closures on a queue that have not returned, so that all of them can run
+    /// at once even if each waits for the others. The limit is lower on a machine with several NUMA
+    /// nodes, among which the kernel divides the items that run at once.
     pub const MAX_UNFINISHED: u32 = MAX_UNFINISHED;
 
-    /// A queue of `module`, whose items run on any CPU, each as soon as it is queued. The kernel shows
-    /// `name` in its reports about workqueues.
+    /// Creates a queue of `module`, whose items run on any CPU as soon as they are queued. The
+    /// kernel shows `name` in its reports about workqueues.
     ///
-    /// `module` is the one whose code the items are, which its `init` is given.
+    /// `module` is the module that contains the code of the items; its `init` gets this reference.
     ///
     /// # Errors
     ///
-    /// `ESHUTDOWN` when the module is about to go; `EBUSY` where one must not sleep; `ENOMEM`.
+    /// `ESHUTDOWN` if the module is being unloaded; `EBUSY` if the caller must not sleep; `ENOMEM`.
     ///
     /// May sleep.
     pub fn new(module: &'static ThisModule, name: &CStr) -> Result<Self> {
@@ -144,16 +145,16 @@ impl OwnedQueue {
         ListedQueue::new(module, name).map(Self)
     }
 
-    /// Has `function` run soon. What it returns can be [joined](Pending::join) out; a caller that is not
-    /// interested in it drops what this returns.
+    /// Queues `function`. [`Pending::join`] returns its result; a caller that does not need the
+    /// result drops the [`Pending`].
     ///
     /// # Errors
     ///
-    /// `function` is dropped then, and has not run.
+    /// On failure `function` is dropped without having run.
     ///
-    /// - `EINVAL`: `function` is not code of the module whose queue this is; a line in the log says so.
+    /// - `EINVAL`: `function` is not code of the module that owns the queue; a line is logged.
     /// - `EAGAIN`: [`MAX_UNFINISHED`](Self::MAX_UNFINISHED) closures have not returned yet.
-    /// - `ESHUTDOWN`: the queue was dropped, or its module is about to go.
+    /// - `ESHUTDOWN`: the queue was dropped, or its module is being unloaded.
     /// - `EBUSY`: the caller must not sleep.
     /// - `ENOMEM`.
     ///
@@ -181,18 +182,19 @@ impl OwnedQueue {
         }
     }
 
-    /// Queues a work item of one's own, as [`Queue::enqueue`](kernel::workqueue::Queue::enqueue) does. It can be queued without memory,
-    /// and again and again.
+    /// Queues a work item of the caller, as [`Queue::enqueue`](kernel::workqueue::Queue::enqueue)
+    /// does. That needs no memory, and the same item can be queued repeatedly.
     ///
-    /// Such items are not counted: beside the closures of [`spawn`](Self::spawn) at least as many run at
-    /// once as there may be of those, and further ones wait until one returns. Items that wait for
-    /// each other want `spawn`, which knows its bound, or [threads](crate::kthread).
+    /// Such items are not counted against [`MAX_UNFINISHED`](Self::MAX_UNFINISHED). As many of them
+    /// as that limit can run at once beside the closures of [`spawn`](Self::spawn); further ones
+    /// wait until one returns. For items that wait for each other, use `spawn`, which enforces its
+    /// limit, or [threads](crate::kthread).
     ///
     /// # Errors
     ///
-    /// The item itself when the queue was dropped or its module is about to go; and when the item is not
-    /// code of the module whose queue this is, with a line in the log. A generic item that another
-    /// module has made is not run and not returned, either, but leaked.
+    /// The item itself, if the queue was dropped, its module is being unloaded, or the item is not
+    /// code of the module that owns the queue; the latter logs a line. A generic item that another
+    /// module has created is neither run nor returned, but leaked.
     ///
     /// Any context.
     ///
@@ -244,12 +246,12 @@ impl OwnedQueue {
         self.0.enqueue(item)
     }
 
-    /// Returns when all items that are queued now have run.
+    /// Waits until all items that are queued now have run.
     ///
     /// # Errors
     ///
-    /// - `EDEADLK`: within an item, be it of this queue or of another one, for it might wait for itself;
-    ///   and in a task for which an item of the queue waits.
+    /// - `EDEADLK`: the caller is an item of any queue, which might wait for itself, or a task for
+    ///   which an item of this queue waits.
     /// - `EBUSY`: the caller must not sleep.
     ///
     /// Sleeps.
@@ -272,7 +274,7 @@ impl Drop for OwnedQueue {
     }
 }
 
-/// The result of a closure on a queue. Dropping it does not keep the closure from running.
+/// The pending result of a closure on a queue. Dropping it does not cancel the closure.
 pub struct Pending<T>(oneshot::Receiver<T>);
 
 impl<T> Pending<T> {
@@ -280,14 +282,14 @@ impl<T> Pending<T> {
     ///
     /// # Errors
     ///
-    /// - `EDEADLK`: within the closure itself, and in a task for which the closure waits, be it by way
-    ///   of others.
+    /// - `EDEADLK`: the caller is the closure itself, or a task for which the closure waits,
+    ///   directly or through others.
     /// - `EBUSY`: the caller must not sleep.
     ///
     /// Sleeps.
     pub fn join(mut self) -> Result<T> {
         context::may_sleep()?;
-        // Whatever is on a queue is run before the queue goes, so there is something to take.
+        // Every item runs before its queue is destroyed, so the closure has sent a result.
         self.0.take(kthread::current_waiter())?.ok_or(ESRCH)
     }
 

@@ -100,7 +100,7 @@ impl<T: Pollable> Loop<T> {
             kthread::spawn_preferring(ServerId::of(&*self.counters), cpu, &name, move || {
                 if atomic {
                     // The pollers are there for those who cannot wait.
-                    kthread::be_patient();
+                    kthread::use_batch_policy();
                 }
                 this.run();
             })?;

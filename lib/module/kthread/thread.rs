@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A thread, whatever its closure is.
+//! The part of a kernel thread that does not depend on the type of its closure.
 
 use crate::{
     module::{
@@ -58,74 +58,77 @@ use kernel::{
     }, //
 };
 
-/// The body of a thread, whatever the type of its closure.
+/// The closure of a thread, independent of its type.
 pub(super) trait Body: Send {
-    /// Calls the closure and passes on what it returns. Called once.
+    /// Calls the closure and sends its result. Called once.
     fn run(&mut self, thread: &Arc<Thread>);
 }
 
-/// The right to stop a task, once.
+/// The right to stop a kernel thread, once.
 ///
 /// # Invariants
 ///
-/// `0` is a kernel thread on which this value owns a reference; nothing else calls `kthread_stop` on
-/// it.
+/// `0` is a kernel thread to which this value owns a reference. No other code calls `kthread_stop`
+/// for it.
 struct Joinable(NonNull<bindings::task_struct>);
 
-// SAFETY: Any task may stop a thread and release the reference on it.
+// SAFETY: Any task may stop a thread and release a reference to it.
 unsafe impl Send for Joinable {}
 
 impl Drop for Joinable {
-    /// Waits until the thread has exited. One that was not yet woken exits without having run.
+    /// Waits until the thread has exited. A thread that was never woken exits without running its
+    /// function.
     fn drop(&mut self) {
-        // SAFETY: By the type invariant this is a kernel thread on which we own a reference, which
-        // this call releases, and nothing else stops it.
+        // SAFETY: By the type invariant this is a kernel thread to which we own a reference, which
+        // this call releases, and no other code stops it.
         unsafe { bindings::kthread_stop_put(self.0.as_ptr()) };
     }
 }
 
-/// Bits of [`Thread::fate`].
+/// Bits of [`Thread::flags`].
 const ENDED: u32 = 1;
-const LEFT: u32 = 2;
+const DETACHED: u32 = 2;
 
-/// A thread, whatever its closure is. No code of any other module is needed for it once `body` is gone.
+/// A thread, independent of the type of its closure. Once `body` is dropped, it needs no code of
+/// any other module.
 ///
 /// # Invariants
 ///
-/// `body` belongs to the thread once that is woken, before that to the task that starts it.
+/// `body` is accessed only by the thread once it is woken, and before that only by the task that
+/// starts it.
 #[pin_data]
 pub(super) struct Thread {
     name: CString,
-    /// Of which it is a part, if it is not a thread of a module.
+    /// The server that the thread belongs to; `None` for a thread of a module.
     server: Option<ServerId>,
-    /// Its number in the registry, if it is there.
+    /// Number in the registry, if the thread is listed there.
     number: SetOnce<usize>,
-    /// Taken by the thread before it calls it.
+    /// Taken by the thread before it runs.
     body: UnsafeCell<Option<KBox<dyn Body>>>,
-    /// Which task it is, once it runs; only compared.
+    /// Address of the task once the thread runs; only compared.
     task_id: Atomic<usize>,
-    /// Until it is joined.
+    /// `None` before the thread is created, and again once it is joined.
     #[pin]
     task: Mutex<Option<Joinable>>,
-    /// Opened when it is to end.
+    /// Opened to ask the thread to end.
     #[pin]
     pub(super) stop: Latch,
-    /// Opened by itself when its closure has returned and is dropped.
+    /// Opened by the thread when its closure has returned and is dropped.
     #[pin]
     pub(super) ended: Latch,
-    /// Opened when it has exited.
+    /// Opened when the thread has exited.
     #[pin]
-    gone: Latch,
-    /// `ENDED` and `LEFT`, each of which is added once: whichever comes second has it joined.
-    fate: Atomic<u32>,
+    exited: Latch,
+    /// `ENDED` and `DETACHED`, each added once. The task that adds the second has the thread joined.
+    flags: Atomic<u32>,
     #[pin]
     work: Work<Thread>,
 }
 
-// SAFETY: What `body` holds is `Send`; the rest is so by itself.
+// SAFETY: `body` is `Send`, and so are the other fields.
 unsafe impl Send for Thread {}
 
-// SAFETY: By the type invariant `body` has one user at a time; the rest is `Sync` by itself.
+// SAFETY: By the type invariant `body` has one user at a time; the other fields are `Sync`.
 unsafe impl Sync for Thread {}
 
 impl_has_work! {
@@ -139,18 +142,18 @@ impl WorkItem for Thread {
         if this.ended.is_open() {
             this.finish();
         } else {
-            // Its handle was dropped where one must not sleep. When it ends it has itself joined: a worker
-            // that waited for that would be missing where others wait for workers.
+            // The handle was dropped by a task that must not sleep. The thread has itself joined
+            // when it ends: if this worker waited for that, other items could lack a worker.
             this.request_stop();
         }
     }
 }
 
 impl Thread {
-    /// A thread that is not there yet. May sleep.
+    /// Allocates a thread that is not started yet. May sleep.
     ///
-    /// Not inlined: what runs as its work item is to be code of the library, for it outlives the
-    /// thread, and so perhaps the module.
+    /// Not inlined: the work item outlives the thread, and perhaps the module, so the function that
+    /// it runs must be code of the library.
     #[inline(never)]
     pub(super) fn new(
         server: Option<ServerId>,
@@ -158,7 +161,7 @@ impl Thread {
         body: KBox<dyn Body>,
     ) -> Result<Arc<Self>> {
         let name = CString::try_from(name)?;
-        // INVARIANT: It is not woken yet.
+        // INVARIANT: The thread is not woken yet.
         Arc::pin_init(
             pin_init!(Self {
                 name,
@@ -169,25 +172,25 @@ impl Thread {
                 task <- new_mutex!(None),
                 stop <- Latch::new(),
                 ended <- Latch::new(),
-                gone <- Latch::new(),
-                fate: Atomic::new(0),
+                exited <- Latch::new(),
+                flags: Atomic::new(0),
                 work <- new_work!("ktcp_server::Thread"),
             }),
             GFP_KERNEL,
         )
     }
 
-    /// Calls `f` with the thread that the current task is, if it is one of the library. In a task that
-    /// may sleep.
+    /// Calls `f` with the `Thread` of the current task, if that is a thread of the library. In a
+    /// task that may sleep.
     fn with_current<R>(f: impl FnOnce(&Self) -> R) -> Option<R> {
-        // SAFETY: May be asked in any task.
+        // SAFETY: The function may be called in any task.
         let data = unsafe { shim::ktcp_kthread_data(main) };
-        // SAFETY: A thread that runs `main` was made with an `Arc<Thread>`, which `main` keeps for as
-        // long as it calls anything.
+        // SAFETY: A thread that runs `main` was created with an `Arc<Thread>`, which `main` holds
+        // while it calls other code.
         unsafe { data.cast_const().cast::<Self>().as_ref() }.map(f)
     }
 
-    /// Has it run; when that fails, its closure is dropped and was not called. May sleep.
+    /// Starts the thread. On failure its closure is dropped without having run. May sleep.
     #[inline(never)]
     pub(super) fn start(
         self: &Arc<Self>,
@@ -196,11 +199,11 @@ impl Thread {
     ) -> Result {
         let data = Arc::into_raw(self.clone());
         self.start_with(module, cpu, data).inspect_err(|_| {
-            // SAFETY: The thread was not woken, or is not there at all: by the invariants `body` is
-            // still ours.
+            // SAFETY: The thread was not woken, or not created at all: by the type invariant only
+            // this task accesses `body`.
             let body = unsafe { &mut *self.body.get() }.take();
             drop(body);
-            // SAFETY: As above, so that `main` never takes this reference, which comes from `into_raw`.
+            // SAFETY: As above, so `main` never takes this reference, which comes from `into_raw`.
             drop(unsafe { Arc::from_raw(data) });
         })
     }
@@ -211,7 +214,8 @@ impl Thread {
         cpu: Option<u32>,
         data: *const Self,
     ) -> Result {
-        // SAFETY: `main` takes an `Arc<Thread>`; the format string takes one string, which is copied.
+        // SAFETY: `main` takes an `Arc<Thread>`. The format string takes one string, which is
+        // copied.
         let raw = from_err_ptr(unsafe {
             bindings::kthread_create_on_node(
                 Some(main),
@@ -221,17 +225,17 @@ impl Thread {
                 self.name.as_char_ptr(),
             )
         })?;
-        // The thread exists, but sleeps until it is woken. The reference keeps it valid after it has
+        // The new thread sleeps until it is woken. The reference keeps its task valid after it has
         // exited.
-        // SAFETY: `kthread_create_on_node` succeeded, so `raw` is valid, and sleeps.
+        // SAFETY: `kthread_create_on_node` succeeded, so `raw` is valid, and the thread sleeps.
         let task = unsafe {
             bindings::get_task_struct(raw);
-            // INVARIANT: We have just taken the reference, and no other task knows the thread.
+            // INVARIANT: The reference was just taken, and no other task knows the thread.
             Joinable(NonNull::new_unchecked(raw))
         };
         if let Some(cpu) = cpu {
-            // Without memory for that, the thread ends without having run.
-            // SAFETY: The thread was not woken yet.
+            // If this fails for lack of memory, the thread exits without having run.
+            // SAFETY: The thread is not woken yet.
             to_result(unsafe { shim::ktcp_prefer_cpu(raw, cpu) })?;
         }
         *self.task.lock() = Some(task);
@@ -242,49 +246,49 @@ impl Thread {
                 self.clone()
             })
             .inspect_err(|_| {
-                // It was not woken, so it ends without having run.
+                // The thread was not woken, so it exits without having run.
                 let task = self.task.lock().take();
                 drop(task);
             })?;
         }
-        // The end of the module may have woken it already, and even have seen its end.
+        // The unload of the module may already have woken the thread, and even joined it.
         if let Some(task) = &*self.task.lock() {
-            // SAFETY: By its invariant the task is valid.
+            // SAFETY: By the invariant of `Joinable` the task is valid.
             unsafe { bindings::wake_up_process(task.0.as_ptr()) };
         }
         Ok(())
     }
 
-    /// Ends the thread, by itself, as the last that it does.
+    /// Marks the thread as ended. Called by the thread, as its last action.
     fn end(self: &Arc<Self>) {
         self.ended.open();
-        if self.fate.fetch_add(ENDED, Full) & LEFT != 0 {
+        if self.flags.fetch_add(ENDED, Full) & DETACHED != 0 {
             cleanup::defer(self.clone());
         }
     }
 
-    /// There is no handle any more.
-    pub(super) fn leave(self: &Arc<Self>) {
-        if self.fate.fetch_add(LEFT, Full) & ENDED != 0 {
+    /// Detaches the thread: it has itself joined when it ends.
+    pub(super) fn detach(self: &Arc<Self>) {
+        if self.flags.fetch_add(DETACHED, Full) & ENDED != 0 {
             cleanup::defer(self.clone());
         }
     }
 
-    /// The handle is dropped, unless it was joined or detached.
+    /// Drops the handle, unless the thread was joined or detached.
     pub(super) fn close(self: &Arc<Self>) {
-        if self.fate.load(Relaxed) & LEFT != 0 || self.gone.is_open() {
+        if self.flags.load(Relaxed) & DETACHED != 0 || self.exited.is_open() {
             return;
         }
         if context::must_not_sleep() {
             self.stop.open();
-            self.leave();
-            // Beside what `leave` may defer: it has the thread interrupted.
+            self.detach();
+            // `detach` defers the item only if the thread has ended. This one interrupts the thread.
             cleanup::defer(self.clone());
             return;
         }
         self.request_stop();
         if self.wait().is_err() {
-            self.leave();
+            self.detach();
         }
     }
 
@@ -293,36 +297,36 @@ impl Thread {
         self.interrupt();
     }
 
-    /// Has what the thread waits for fail, as [`request_stop`](Self::request_stop) does.
+    /// Makes interruptible waits of the thread fail, as [`request_stop`](Self::request_stop) does.
     pub(super) fn interrupt(&self) {
         if let Some(task) = &*self.task.lock() {
-            // SAFETY: By its invariant the task is valid.
+            // SAFETY: By the invariant of `Joinable` the task is valid.
             unsafe { shim::ktcp_interrupt_kthread(task.0.as_ptr()) };
         }
     }
 
-    /// Like [`finish`](Self::finish), and fails with `EDEADLK` when the thread waits for the caller.
+    /// Like [`finish`](Self::finish), but fails with `EDEADLK` if the thread waits for the caller.
     pub(super) fn wait(&self) -> Result {
         if self.ended.is_open() {
-            // It waits for nothing any more.
+            // An ended thread waits for no task, so there can be no deadlock.
             self.finish();
             return Ok(());
         }
         deadlock::wait_for(current_waiter(), self, || self.finish())
     }
 
-    /// Lets it run on any CPU, until the next one comes online. May sleep.
+    /// Lets the thread run on any CPU, until the next one comes online. May sleep.
     pub(super) fn unbind(&self) {
         if let Some(task) = &*self.task.lock() {
-            // SAFETY: By its invariant the task is valid.
+            // SAFETY: By the invariant of `Joinable` the task is valid.
             unsafe { shim::ktcp_unbind_kthread(task.0.as_ptr()) };
         }
     }
 
-    /// Returns when the thread has exited. Sleeps; not to be called by the thread itself.
+    /// Waits until the thread has exited. Sleeps; must not be called by the thread itself.
     pub(super) fn finish(&self) {
-        // Not by `kthread_stop` alone: it would interrupt what the thread waits for, and if it came
-        // before the first instruction of the thread, the closure would never run.
+        // `kthread_stop` alone will not do: it interrupts the waits of the thread, and a thread
+        // that it stops before its first instruction never runs its closure.
         while !self.ended.wait_timeout(Delta::from_secs(10)) {
             if self.stop.is_open() {
                 pr_warn!("{}: waiting for a thread that does not end\n", &*self.name);
@@ -330,22 +334,23 @@ impl Thread {
         }
         let task = self.task.lock().take();
         match task {
-            // The thread may still have to return from `main`.
+            // The thread may not have returned from `main` yet; the drop waits for that.
             Some(task) => {
                 drop(task);
                 if let Some(number) = self.number.copy() {
                     registry::unlist(number);
                 }
-                self.gone.open();
+                self.exited.open();
             }
-            None => self.gone.wait(),
+            None => self.exited.wait(),
         }
     }
 }
 
 impl Awaited for Thread {
     fn depends_on(&self, waiter: Waiter) -> bool {
-        // Once it has ended its task may be gone, and another have the same address.
+        // After the thread has ended, its task may be freed, and another task may have the same
+        // address.
         self.task_id.load(Relaxed) == waiter.task && !self.ended.is_open()
     }
 }
@@ -360,7 +365,7 @@ impl ModuleResource for Thread {
     }
 
     fn shutdown(&self) {
-        if self.fate.load(Relaxed) & LEFT == 0 {
+        if self.flags.load(Relaxed) & DETACHED == 0 {
             pr_warn!(
                 "{}: the module goes without having joined its thread: waiting for it\n",
                 &*self.name
@@ -370,38 +375,40 @@ impl ModuleResource for Thread {
     }
 }
 
-/// The function of every thread. Not generic, so that it is code of the library, which is there until
-/// the thread has exited, and so that a thread of the library is known by it.
+/// The function of every thread of the library.
+///
+/// Not generic: its code must stay until the thread has exited, so it must be code of the library.
+/// Its address also identifies the threads of the library.
 ///
 /// # Safety
 ///
-/// `data` comes from `Arc::<Thread>::into_raw`, that reference passes to this call, and it is the only
-/// one for that thread.
+/// `data` comes from `Arc::<Thread>::into_raw`, and its reference passes to this call. There is one
+/// call for each `Thread`.
 unsafe extern "C" fn main(data: *mut c_void) -> c_int {
     // SAFETY: By this function's contract.
     let thread = unsafe { Arc::from_raw(data.cast_const().cast::<Thread>()) };
     thread.task_id.store(Task::current_raw().addr(), Relaxed);
-    // SAFETY: The thread runs, so that by its invariants `body` is ours.
+    // SAFETY: The thread runs, so by the type invariant only it accesses `body`.
     let body = unsafe { &mut *thread.body.get() }.take();
     if let Some(mut body) = body {
         body.run(&thread);
-        // With this, nothing is left of the closure.
+        // After this the thread needs no code of the module.
         drop(body);
     }
     thread.end();
     0
 }
 
-/// Returns true if the current task is a thread of some server, and so runs what that waits for when it
+/// Returns true if the current task is a thread of a server, for which the server waits when it
 /// stops. In a task that may sleep.
 pub(crate) fn is_of_a_server() -> bool {
     Thread::with_current(|thread| thread.server.is_some()) == Some(true)
 }
 
-/// The current task, for [`deadlock::wait_for`]; `None` if it is none of the kernel's own, for nothing
-/// of the library depends on such a one. In a task that may sleep.
+/// Returns the current task as a [`Waiter`], or `None` for a task of user space, on which no
+/// resource of the library depends. In a task that may sleep.
 pub(crate) fn current_waiter() -> Option<Waiter> {
-    // SAFETY: Only reads flags of the current task.
+    // SAFETY: The function only reads flags of the current task.
     unsafe { shim::ktcp_in_kernel_thread() }.then(|| {
         let is_worker = context::in_worker();
         Waiter {

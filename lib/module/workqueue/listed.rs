@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A queue that the registry knows, whatever its items are.
+//! The part of a module's workqueue that does not depend on the types of its items.
 
 use crate::{
     module::{
@@ -60,13 +60,13 @@ const WORK_CPU_UNBOUND: c_int = bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_i
 /// See [`OwnedQueue::MAX_UNFINISHED`](super::OwnedQueue::MAX_UNFINISHED).
 pub(super) const MAX_UNFINISHED: u32 = 1024;
 
-/// The place of a closure among those that were given to a queue and have not returned yet.
+/// A count of one closure that was given to a queue and has not returned yet.
 pub(super) struct Unfinished(Arc<ListedQueue>);
 
 impl Unfinished {
-    /// Fails with `EAGAIN` when there are as many as there may be.
+    /// Counts one more closure. Fails with `EAGAIN` at the limit of the queue.
     pub(super) fn new(queue: &Arc<ListedQueue>) -> Result<Self> {
-        // INVARIANT: What is added here, `drop` takes away.
+        // `drop` subtracts what is added here, also on failure.
         let place = Self(queue.clone());
         if queue.unfinished.fetch_add(1, Relaxed) >= queue.most {
             return Err(EAGAIN);
@@ -77,8 +77,8 @@ impl Unfinished {
     /// Calls `function` as an item of the queue.
     pub(super) fn run(self, function: impl FnOnce()) {
         let task = Task::current_raw().addr();
-        // There is room: no more run than are unfinished. A panic ends the task without unwinding, so that
-        // what is kept of it is a number and nothing on its stack.
+        // The vector has room, because no more closures run than are counted. It holds addresses of
+        // tasks rather than nodes on their stacks because a panic ends a task without unwinding.
         let _ = self.0.running.lock().push_within_capacity(task);
         function();
         let mut running = self.0.running.lock();
@@ -96,37 +96,37 @@ impl Drop for Unfinished {
     }
 }
 
-/// A queue that the registry knows. No code of any other module is needed for it, but for the items.
+/// A queue in the registry. Apart from its items, it needs no code of any other module.
 ///
 /// # Invariants
 ///
-/// `raw` is the queue in `queue`. That is destroyed only after `closed` was set and a grace period of
-/// RCU has passed: whatever has seen, in a read-side critical section, that it is not closed finds
-/// the queue there until the end of that section.
+/// `raw` is the queue in `queue`. That is destroyed only after `closed` was set and an RCU grace
+/// period has passed: a read-side critical section that has seen `closed` unset finds the queue
+/// valid until its end.
 #[pin_data]
 pub(super) struct ListedQueue {
     name: CString,
-    /// Whose code the items are; only compared.
+    /// The module that contains the code of the items; only compared.
     module: *mut bindings::module,
-    /// Its number in the registry.
+    /// Number in the registry.
     number: SetOnce<usize>,
-    /// Takes no more items.
+    /// Set when the queue takes no more items.
     closed: Atomic<bool>,
-    /// Number of [`Unfinished`] that there are, and that there may be.
+    /// Number of [`Unfinished`] values.
     unfinished: Atomic<u32>,
     most: u32,
-    /// The tasks that run closures of it, with room for all that there may be.
+    /// Addresses of the tasks that run closures of the queue, with capacity for `most`.
     #[pin]
     running: SpinLock<KVec<usize>>,
     raw: NonNull<bindings::workqueue_struct>,
-    /// Taken when it is destroyed. Locked as long as a task waits for the items.
+    /// Taken to be destroyed. Locked while a task waits for the items.
     #[pin]
     queue: Mutex<Option<RawQueue>>,
     #[pin]
     work: Work<ListedQueue>,
 }
 
-// SAFETY: As for `RawQueue`; the module is only compared, and the rest is `Send` by itself.
+// SAFETY: As for `RawQueue`; `module` is only compared, and the other fields are `Send`.
 unsafe impl Send for ListedQueue {}
 
 // SAFETY: As above.
@@ -145,10 +145,10 @@ impl WorkItem for ListedQueue {
 }
 
 impl ListedQueue {
-    /// A queue of `module`, in the registry. May sleep.
+    /// Creates a queue of `module` in the registry. May sleep.
     ///
-    /// Not inlined: what runs as its work item, and what the registry calls, is to be code of the
-    /// library, for it may outlive the module.
+    /// Not inlined: the function of its work item, and those that the registry calls, may outlive
+    /// the module, so they must be code of the library.
     #[inline(never)]
     pub(super) fn new(module: &'static ThisModule, name: &CStr) -> Result<Arc<Self>> {
         let queue = RawQueue::with_max_active(name, WQ_MAX_ACTIVE)?;
@@ -177,16 +177,17 @@ impl ListedQueue {
         Ok(listed)
     }
 
-    /// Fails with `EINVAL` if `code`, a function, would be freed before the queue is drained. Any
+    /// Fails with `EINVAL` if the function `code` could be freed before the queue is drained. Any
     /// context.
     pub(super) fn check_owner(&self, code: *const ()) -> Result {
         let _reading = rcu::read_lock();
-        // A closed queue takes no item anyway, and its module may be gone.
+        // A closed queue takes no items, and its module may be freed.
         if self.closed.load(Relaxed) {
             return Ok(());
         }
-        // SAFETY: The module of a queue that is not closed is there until the end of the critical
-        // section: it goes after the queue, which waits for a grace period.
+        // SAFETY: The queue is not closed, so its module is valid until the end of the critical
+        // section: the module is freed after the queue is destroyed, which waits for a grace
+        // period.
         if unsafe { registry::is_code_of(self.module, code) } {
             return Ok(());
         }
@@ -197,7 +198,7 @@ impl ListedQueue {
         Err(EINVAL)
     }
 
-    /// Queues an item, and gives it back when the queue takes no more. Any context.
+    /// Queues an item, or returns it if the queue takes no more. Any context.
     pub(super) fn enqueue<W, const ID: u64>(&self, item: W) -> Result<W::EnqueueOutput, W>
     where
         W: RawWorkItem<ID> + Send + 'static,
@@ -209,13 +210,14 @@ impl ListedQueue {
         let raw = self.raw.as_ptr();
         let name: &CStr = &self.name;
         let module = self.module;
-        // SAFETY: `item` is `Send` and `'static`, as `__enqueue` wants it, and false is returned only if
-        // the item is in a queue already. An item that is kept out is never run, so that it may be
-        // forgotten. The queue is not closed, so that by the type invariant it is there until the end of
-        // the critical section, and with it the module.
+        // SAFETY: `item` is `Send` and `'static`, as `__enqueue` requires. False is returned only
+        // if the item is in a queue already. An item that is rejected here is never run, so it may
+        // be leaked. The queue is not closed, so by the type invariant it is valid until the end of
+        // the critical section, and so is the module.
         Ok(unsafe {
             item.__enqueue(move |work| {
-                // Of a generic item, the crate that has made it has chosen the instance that runs.
+                // The instance of a generic item's function belongs to the crate that has created
+                // the item.
                 let runs = (*work)
                     .func
                     .map_or(core::ptr::null(), |func| func as *const ());
@@ -228,7 +230,7 @@ impl ListedQueue {
         })
     }
 
-    /// Calls `block`, which waits for the items; fails with `EDEADLK` when one of them waits for the
+    /// Calls `block`, which waits for the items. Fails with `EDEADLK` if one of them waits for the
     /// caller.
     pub(super) fn wait(&self, block: impl FnOnce()) -> Result {
         deadlock::wait_for(kthread::current_waiter(), self, block)
@@ -241,15 +243,15 @@ impl ListedQueue {
         }
     }
 
-    /// Waits for the items and destroys the queue, unless that was done. Sleeps.
+    /// Waits for the items and destroys the queue, unless that is already done. Sleeps.
     pub(super) fn destroy(&self) {
         self.closed.xchg(true, Full);
         let mut queue = self.queue.lock();
         if let Some(raw) = queue.take() {
-            // Whatever has seen the queue open has queued its item after this.
+            // A task that has seen the queue open has queued its item when this returns.
             // SAFETY: The caller may sleep.
             unsafe { bindings::synchronize_rcu() };
-            // INVARIANT: It is closed, and a grace period has passed.
+            // INVARIANT: `closed` is set, and a grace period has passed.
             drop(raw);
             if let Some(number) = self.number.copy() {
                 registry::unlist(number);
