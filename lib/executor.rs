@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Executors, which poll the items that are due: connections.
+//! Executors, which poll items that are due: connections.
 //!
-//! An executor knows of what it polls only what [`Pollable`] says, as tokio's schedulers do. It is generic
-//! for the sake of speed: a poll costs no indirect call.
+//! An executor knows its items only as [`Pollable`], as tokio's schedulers do. It is generic so
+//! that a poll costs no indirect call.
 
 mod event_loop;
 mod kthread;
@@ -42,26 +42,27 @@ use kernel::{
     }, //
 };
 
-/// The tasks that run the connections of a server, and call the handler when something has come.
+/// The tasks that poll the connections of a server and call its handler.
 ///
-/// A handler need not know; it works the same on each. An idle connection costs no thread but with
-/// [`Kthread`](Self::Kthread).
+/// A handler works the same on each. Only [`Kthread`](Self::Kthread) keeps a thread for an idle
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Executor {
-    /// A kernel thread for each connection. For handlers that sleep at will.
+    /// A kernel thread for each connection. For handlers that sleep often.
     Kthread,
-    /// A work item for each connection that has something to do, on a workqueue of the server. For
-    /// handlers that sleep now and then.
+    /// A work item for each connection that is due, on a workqueue of the server. For handlers that
+    /// sleep now and then.
     Workqueue,
-    /// A loop for each CPU that is not isolated, which calls the handler for one connection after the
-    /// other: in a thread, and where the bytes arrive if the handler
-    /// [does not sleep](crate::Handler::MAY_SLEEP) or [tries without](crate::Handler::TRIES_FIRST). For such
-    /// handlers, and those that hardly ever sleep: while one does, other connections of that CPU wait.
+    /// A loop for each CPU that is not isolated, which polls one connection after the other in a
+    /// thread. If the handler [does not sleep](crate::Handler::MAY_SLEEP) or [tries
+    /// without](crate::Handler::TRIES_FIRST), the softirq that receives the bytes may poll the
+    /// connection instead. For such handlers, and for those that hardly ever sleep: while one does,
+    /// other connections of that CPU wait.
     EventLoop,
 }
 
 impl Executor {
-    /// Returns the name by which operators know it.
+    /// Returns the name that operators use, as in parameters.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kthread => "kthread",
@@ -71,69 +72,69 @@ impl Executor {
     }
 }
 
-/// Result of a poll: what the executor has to do next.
+/// The result of a poll, which tells the executor its next step.
 pub(crate) enum PollResult {
-    /// Nothing.
+    /// The executor does nothing more.
     Idle,
     /// The item is to be scheduled again.
     Again,
-    /// As `Again`, but for a poll that may sleep.
+    /// The item is to be scheduled again, for a poll that may sleep.
     NeedsProcessContext,
     /// The item has ended.
     Closed,
 }
 
-/// Buffers that an executor lends to an item for one poll, so that an idle one has none of its own.
+/// Buffers that an executor lends to an item for one poll, so that an idle item has none.
 pub(crate) trait Scratch: Default + Send + 'static {
-    /// Returns what polls have counted since that was added to the figures of the server.
+    /// Returns the counts of polls that are not yet added to the counters of the server.
     fn stats(&mut self) -> &mut StatsBatch;
 }
 
 /// An item that is polled when it is due.
 ///
-/// Whatever wants a poll schedules the item, unless it is scheduled already. The executor then polls it
-/// once.
+/// A task that needs a poll schedules the item, unless it is already scheduled. The executor then
+/// polls it once.
 pub(crate) trait Pollable:
     Queued + WorkItem<0, Pointer = Arc<Self>> + HasWork<Self, 0> + 'static
 {
     /// The buffers that each poll uses.
     type Scratch: Scratch;
 
-    /// Returns its number, which no other item of the server has at the same time. Any context.
+    /// Returns a number that no other item of the server has at the same time. Any context.
     fn number(&self) -> usize;
 
-    /// Returns true if [`poll_bh`](Self::poll_bh) is of any use. Any context.
+    /// Returns true if [`poll_bh`](Self::poll_bh) can make progress. Any context.
     fn can_poll_bh(&self) -> bool;
 
     /// Returns true if a poll is due. Any context.
     fn is_queued(&self) -> bool;
 
-    /// Returns where the thread of the item waits until a poll is due. Any context.
+    /// Returns the parker on which the item's thread waits for a poll to be due. Any context.
     fn parker(&self) -> &Parker;
 
     /// Polls the item. Sleeps where its handler does.
     ///
-    /// Called by the executor, once for each time that the item was scheduled. If it is to be scheduled
-    /// again, it belongs to the executor, which has to do that.
+    /// The executor calls this once for each time that the item was scheduled. If the result asks
+    /// for another poll, the executor has to schedule the item.
     fn poll(self: &Arc<Self>, scratch: &mut Self::Scratch) -> PollResult;
 
-    /// Polls the item without sleeping. The caller has to add what was counted to the figures of the
-    /// server, after one poll or many.
+    /// Polls the item without sleeping. The caller has to add the counts in `scratch` to the
+    /// counters of the server, after one or more polls.
     fn poll_bh(self: &Arc<Self>, bh: BhToken<'_>, scratch: &mut Self::Scratch) -> PollResult;
 }
 
-/// The executor of a server, at work.
+/// The running executor of a server.
 pub(crate) enum Scheduler<T: Pollable> {
-    /// Each item has a thread, which the server keeps beside it. Buffers they share: an idle one has
-    /// none.
+    /// Each item has a thread, whose handle the server keeps with the item. The threads share
+    /// buffers, so that an idle one has none.
     Kthread(Arc<ScratchPool<T>>),
     Workqueue(Queues<T>),
     EventLoop(Loops<T>),
 }
 
 impl<T: Pollable> Scheduler<T> {
-    /// Starts an executor for the server `name`, with items whose numbers are below `most`. `bh` says
-    /// that polls which must not sleep are of any use to them. May sleep.
+    /// Starts an executor for the server `name`, with items whose numbers are below `most`. `bh` is
+    /// true if the items can be polled without sleeping. May sleep.
     pub(crate) fn new(
         executor: Executor,
         name: Name,
@@ -148,7 +149,7 @@ impl<T: Pollable> Scheduler<T> {
         })
     }
 
-    /// Schedules an item whose stream has just become ready. With softirqs off.
+    /// Schedules an item whose stream has just become ready. With softirqs disabled.
     pub(crate) fn ready(&self, item: ArcBorrow<'_, T>) {
         match self {
             Self::EventLoop(loops) => loops.ready(item.into()),
@@ -156,7 +157,7 @@ impl<T: Pollable> Scheduler<T> {
         }
     }
 
-    /// Schedules an item, which is not scheduled now. Any context.
+    /// Schedules an item that is not scheduled. Any context.
     pub(crate) fn schedule(&self, item: ArcBorrow<'_, T>) {
         match self {
             Self::Kthread(_) => item.parker().unpark(),
@@ -165,15 +166,15 @@ impl<T: Pollable> Scheduler<T> {
         }
     }
 
-    /// Polls an item on behalf of its work item.
+    /// Polls an item from its work item.
     pub(crate) fn run_as_work(&self, item: &Arc<T>) {
         if let Self::Workqueue(queues) = self {
             queues.poll(item);
         }
     }
 
-    /// Makes what a new item of `server` needs before it is scheduled: a thread called `name`, which is
-    /// returned, or a queue for its items. By one caller at a time. May sleep.
+    /// Prepares a new item of `server` for its first scheduling: starts and returns a thread called
+    /// `name`, or creates a workqueue. One caller at a time. May sleep.
     pub(crate) fn prepare(
         &self,
         server: ServerId,
@@ -189,15 +190,15 @@ impl<T: Pollable> Scheduler<T> {
         }
     }
 
-    /// Prepares for the end of all items. May sleep.
+    /// Prepares the executor for the end of all items. May sleep.
     pub(crate) fn begin_stop(&self) {
         if let Self::EventLoop(loops) = self {
             loops.unbind();
         }
     }
 
-    /// Returns when no task of the executor polls any more, and frees the buffers. All items have ended,
-    /// and the threads that [`prepare`](Self::prepare) made are joined. Sleeps.
+    /// Waits until no task of the executor polls any more, and frees the buffers. All items have
+    /// ended, and the threads that [`prepare`](Self::prepare) started are joined. Sleeps.
     pub(crate) fn stop(&self) {
         match self {
             Self::Kthread(pool) => pool.clear(),

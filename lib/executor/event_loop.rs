@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A loop for each CPU, in softirq context where the handler can do with that, and in a thread.
+//! The executor with a loop for each CPU: a thread, and softirq context if the handler allows that.
 //!
-//! An item to which something has arrived while nothing else does is polled on the CPU where
-//! that was: no other CPU has to be woken, which takes longer than the poll. If its handler does
-//! not sleep, or tries without, the poll is even part of the softirq that has received the bytes,
-//! and no task has to be woken at all. When items become due one after the other on a CPU, they
-//! are polled on other CPUs, so that the one goes on receiving while the others answer, in batches.
+//! If data arrives for one item at a time, the item is polled on the CPU that has received it:
+//! waking another CPU takes longer than the poll. If the handler does not sleep, or tries without,
+//! the poll is part of the softirq that has received the bytes, and no task is woken. If items
+//! become due one after the other on a CPU, other CPUs poll them in batches, while this one goes on
+//! receiving.
 //!
-//! Isolated CPUs have no loop. What arrives on one of them is given to a thread of another CPU.
+//! Isolated CPUs have no loop. An item whose data arrives on one of them is given to the thread of
+//! another CPU.
 
 mod cpu_loop;
 
@@ -28,8 +29,8 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The CPUs that get a loop: those that are there, online or not, and are not isolated; all that are
-/// there if each of them is isolated. May sleep.
+/// Returns the CPUs that get a loop: those present, online or not, that are not isolated; all
+/// present ones if each is isolated. May sleep.
 fn cpus() -> Result<KVec<u32>> {
     let mut present = KVec::new();
     let mut housekeeping = KVec::new();
@@ -46,11 +47,11 @@ fn cpus() -> Result<KVec<u32>> {
     })
 }
 
-/// In [`Loops::by_cpu`]: a CPU without a loop.
+/// Entry of [`Loops::by_cpu`] for a CPU without a loop.
 const NONE: usize = usize::MAX;
 
-/// For each of `possible` CPUs its index in `cpus`, or [`NONE`]; `EINVAL` if there is another one in
-/// `cpus`. May sleep.
+/// Returns for each of the `possible` CPUs its index in `cpus`, or [`NONE`]. Fails with `EINVAL` if
+/// `cpus` has another one. May sleep.
 fn indices(cpus: &[u32], possible: u32) -> Result<KVec<usize>> {
     let mut by_cpu = KVec::from_elem(NONE, possible as usize, GFP_KERNEL)?;
     for (index, &cpu) in cpus.iter().enumerate() {
@@ -59,23 +60,23 @@ fn indices(cpus: &[u32], possible: u32) -> Result<KVec<usize>> {
     Ok(by_cpu)
 }
 
-/// The loops of a server. Each has a thread.
+/// The loops of a server, each with a thread.
 pub(crate) struct Loops<T: Pollable> {
     pollers: Pollers<Poller<T>>,
-    /// For each CPU that there could be, the index of its loop, or [`NONE`].
+    /// For each possible CPU the index of its loop, or [`NONE`].
     by_cpu: KVec<usize>,
 }
 
 impl<T: Pollable> Loops<T> {
-    /// Starts a loop for each CPU that does the machine's housekeeping. May sleep.
+    /// Starts a loop for each housekeeping CPU. May sleep.
     pub(super) fn start(server: &CStr, counters: &Arc<Counters>, atomic: bool) -> Result<Self> {
         Self::start_for(&cpus()?, server, counters, atomic)
     }
 
-    /// Starts a loop for each of these CPUs, `ENODEV` without any. May sleep.
+    /// Starts a loop for each of `cpus`; fails with `ENODEV` if there are none. May sleep.
     ///
-    /// One that is offline when this is called, or later, gets its loop all the same: the thread runs
-    /// elsewhere until the CPU is back.
+    /// A CPU that is offline, now or later, has a loop as well: its thread runs elsewhere until the
+    /// CPU is online.
     fn start_for(
         cpus: &[u32],
         server: &CStr,
@@ -86,7 +87,7 @@ impl<T: Pollable> Loops<T> {
             return Err(ENODEV);
         }
         let by_cpu = indices(cpus, nr_cpu_ids())?;
-        // Dropping these joins the threads that have been started.
+        // Dropping the pollers joins the threads that are already started.
         let mut pollers = KVec::with_capacity(cpus.len(), GFP_KERNEL)?;
         for &cpu in cpus {
             let poller = Poller::new(counters.clone())?;
@@ -99,16 +100,16 @@ impl<T: Pollable> Loops<T> {
         })
     }
 
-    /// The loop for a number, and its index. There is one for each.
+    /// Returns the loop that serves a number, and its index. Every number has one.
     #[inline]
     fn for_number(&self, number: usize) -> Option<(usize, &Poller<T>)> {
         let pollers = self.pollers.items();
-        // Without a check that could panic, in softirq context of all places.
+        // `checked_rem` and `get`, because a panic in softirq context takes down the machine.
         let index = (number as u32).checked_rem(pollers.len() as u32)? as usize;
         Some((index, pollers.get(index)?))
     }
 
-    /// The loop of a CPU, and its index. An isolated CPU has none, and neither has one that was
+    /// Returns the loop of a CPU, and its index. An isolated CPU has none, nor has a CPU that was
     /// plugged in after the start.
     #[inline]
     fn for_cpu(&self, cpu: u32) -> Option<(usize, &Poller<T>)> {
@@ -116,14 +117,13 @@ impl<T: Pollable> Loops<T> {
         Some((index, self.pollers.items().get(index)?))
     }
 
-    /// The loop of this CPU, and its index.
+    /// Returns the loop of this CPU, and its index.
     #[inline]
     fn local(&self) -> Option<(usize, &Poller<T>)> {
         self.for_cpu(CpuId::current().as_u32())
     }
 
-    /// Has a task polled by the thread of one loop or another, on behalf of a CPU that has none
-    /// of its own. Any context.
+    /// Has an item polled by the thread of another CPU, because this CPU has no loop. Any context.
     #[cold]
     fn delegate(&self, item: Arc<T>) {
         if let Some((_, chosen)) = self.for_number(item.number()) {
@@ -131,7 +131,7 @@ impl<T: Pollable> Loops<T> {
         }
     }
 
-    /// With softirqs off.
+    /// Schedules an item whose stream has just become ready on this CPU. With softirqs disabled.
     pub(super) fn ready(&self, item: Arc<T>) {
         let Some((here, local)) = self.local() else {
             return self.delegate(item);
@@ -141,7 +141,7 @@ impl<T: Pollable> Loops<T> {
                 Some((there, chosen)) if there != here && !chosen.thread.has_arrivals() => {
                     &chosen.thread
                 }
-                // That CPU is at work for others.
+                // The chosen CPU is this one, or is busy with its own arrivals.
                 _ => &local.thread,
             };
             thread.enqueue(item);
@@ -152,7 +152,7 @@ impl<T: Pollable> Loops<T> {
         }
     }
 
-    /// Any context.
+    /// Schedules an item on the thread of this CPU. Any context.
     pub(super) fn schedule(&self, item: Arc<T>) {
         match self.local() {
             Some((_, local)) => local.thread.enqueue(item),
@@ -160,9 +160,9 @@ impl<T: Pollable> Loops<T> {
         }
     }
 
-    /// Lets the threads leave their CPUs, for the server is about to stop. What belongs to a CPU is
-    /// of no use any more; and one that receives without a break, from clients that go on knocking,
-    /// leaves a thread that prefers it no time to close connections. May sleep.
+    /// Lets the threads run on any CPU, because the server is about to stop. A CPU that receives
+    /// without pause, from clients that keep connecting, would leave a thread bound to it no time
+    /// to close connections. May sleep.
     pub(super) fn unbind(&self) {
         for poller in self.pollers.items() {
             poller.thread.unbind();
@@ -173,7 +173,7 @@ impl<T: Pollable> Loops<T> {
     pub(super) fn stop(&self) {
         self.pollers.stop();
         for poller in self.pollers.items() {
-            // SAFETY: No poller runs any more, and only one task stops a server.
+            // SAFETY: `stop` above has stopped the pollers, and only one task stops a server.
             unsafe { poller.clear() };
             poller.thread.request_stop();
         }
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(loops.for_cpu(last).map(|(index, _)| index), Some(0));
         assert!((0..last).all(|cpu| loops.for_cpu(cpu).is_none()));
         assert!(loops.for_cpu(last + 1).is_none());
-        // Its connections have one all the same.
+        // Every connection has a loop nonetheless.
         assert!((0..10).all(|number| loops.for_number(number).is_some()));
         Ok(())
     }

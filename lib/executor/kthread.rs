@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel thread for each item, which sleeps while there is nothing to do.
+//! The executor with a kernel thread for each item, which sleeps while the item is not due.
 
 use super::{
     scratch_pool::ScratchPool,
@@ -31,7 +31,7 @@ pub(super) fn spawn<T: Pollable>(
     let name = CString::try_from_fmt(name)?;
     kthread::spawn_own(server, &name, move || loop {
         item.parker().park_until(|| item.is_queued());
-        // If it is due again, it waits for nothing above.
+        // An item that is due again makes `park_until` return at once.
         if let PollResult::Closed = pool.poll(&item) {
             return;
         }

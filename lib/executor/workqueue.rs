@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A work item for each item that is due, on workqueues of the server's own.
+//! The executor with a work item for each item that is due, on workqueues of the server.
 //!
-//! A workqueue runs so many items at once and no more: the next waits until one of them returns. Were
-//! all items on one workqueue, so many handlers that sleep would keep all others waiting, and
-//! for ever if they wait for one of those. So there is a workqueue for each run of items, by their
-//! numbers, that surely can run at once: an item has one work item at most, and no item ever waits for
-//! another.
+//! A workqueue runs a limited number of items at once; further ones wait until one returns. With a
+//! single workqueue, that many sleeping handlers would block all others, for ever if they wait for
+//! one of those. So items are divided by number into ranges that can surely run at once, and each
+//! range has a workqueue. Since an item has at most one work item, no item ever waits for another.
 
 use super::{
     scratch_pool::ScratchPool,
@@ -30,8 +29,8 @@ use kernel::{
 };
 
 /// Number of items that a workqueue runs at once: `WQ_MAX_ACTIVE` of
-/// [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h), the most there is. So few where
-/// the suites run that these have more sleepers than that.
+/// [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h), the maximum. Much lower in the
+/// KUnit suites, so that their sleeping handlers exceed it.
 const MAX_ACTIVE: u32 = if cfg!(CONFIG_KTCP_KUNIT_TEST) {
     64
 } else {
@@ -42,18 +41,18 @@ const MAX_ACTIVE: u32 = if cfg!(CONFIG_KTCP_KUNIT_TEST) {
 ///
 /// # Invariants
 ///
-/// A queue is there before an item with a number of its run is scheduled.
+/// The queue for an item's number exists before the item is scheduled.
 pub(crate) struct Queues<T: Pollable> {
     name: Name,
-    /// A queue for the numbers below `1 << shift`, one for as many after these, and so on. It stays,
-    /// once it is made.
+    /// A queue for the numbers below `1 << shift`, one for the next `1 << shift` numbers, and so
+    /// on. A queue stays once it is created.
     queues: KVVec<SetOnce<RawQueue>>,
     shift: u32,
     pool: ScratchPool<T>,
 }
 
 impl<T: Pollable> Queues<T> {
-    /// For items with numbers below `most`. May sleep.
+    /// Creates the queues for items with numbers below `most`. May sleep.
     pub(super) fn new(name: Name, most: usize) -> Result<Self> {
         let shift = surely_active(MAX_ACTIVE).max(1).ilog2();
         let count = most.div_ceil(1 << shift);
@@ -67,14 +66,14 @@ impl<T: Pollable> Queues<T> {
             shift,
             pool: ScratchPool::new()?,
         };
-        // Most servers need no other.
+        // Most servers need no second queue.
         this.prepare(0)?;
         Ok(this)
     }
 
-    /// Makes the queue for the item with that number, unless it is there. May sleep.
+    /// Creates the queue for the item with that number, unless it exists. May sleep.
     ///
-    /// By one caller at a time.
+    /// One caller at a time.
     pub(super) fn prepare(&self, number: usize) -> Result {
         let slot = self.queues.get(number >> self.shift).ok_or(EINVAL)?;
         if slot.as_ref().is_none() {
@@ -83,12 +82,12 @@ impl<T: Pollable> Queues<T> {
         Ok(())
     }
 
-    /// Any context.
+    /// Queues the work item of `item`. Any context.
     pub(super) fn schedule(&self, item: Arc<T>) {
         let slot = self.queues.get(item.number() >> self.shift);
-        // By the type invariant the queue is there.
+        // By the type invariant the queue exists.
         if let Some(queue) = slot.and_then(SetOnce::as_ref) {
-            // An item that is scheduled is not scheduled again, so it is not queued now.
+            // A scheduled item is not scheduled again, so its work item is not queued now.
             let _ = queue.enqueue(item);
         }
     }
@@ -99,7 +98,7 @@ impl<T: Pollable> Queues<T> {
         }
     }
 
-    /// Returns when all work that is queued now has been done, which is the last. Sleeps.
+    /// Waits until all work items that are queued now have run; no more will be queued. Sleeps.
     pub(super) fn stop(&self) {
         for queue in self.queues.iter().filter_map(SetOnce::as_ref) {
             queue.flush();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The loop of one CPU: a poller in softirq context and a thread.
+//! The loop of one CPU: a thread, and a poller in softirq context.
 
 use crate::{
     executor::{
@@ -47,30 +47,31 @@ use kernel::{
     }, //
 };
 
-/// Number of polls that must not sleep which a thread makes before it lets softirqs run: the answers of
-/// all of them are delivered at once then.
+/// Number of polls that a thread makes with softirqs disabled before it lets them run, which
+/// delivers the answers of all of them at once.
 const BATCH: usize = 64;
 
-/// Number of bytes that they move. Until softirqs run, what is sent to this machine itself waits in a queue
-/// of a thousand packets (`net.core.netdev_max_backlog`), and what it does not take is lost.
+/// Number of bytes that such a batch of polls moves at most. Until softirqs run, packets over the
+/// loopback device wait in a queue of a thousand (`net.core.netdev_max_backlog`), and further ones
+/// are dropped.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Length of "the last moment", in jiffies.
-const MOMENT: usize = 1;
+/// The age in jiffies up to which an arrival counts as recent.
+const RECENT: usize = 1;
 
-/// The thread's half of a loop, in cache lines of its own.
+/// The half of a loop that runs in a thread, in cache lines of its own.
 #[pin_data]
 #[repr(align(64))]
 pub(super) struct Loop<T: Pollable> {
     counters: Arc<Counters>,
-    /// The thread that runs it, until it is joined.
+    /// The thread of this loop, until it is joined.
     #[pin]
     thread: Mutex<Option<JoinHandle<()>>>,
     ready: RunQueue<T>,
     parker: Parker,
-    /// The item that has become due last on the CPU of this loop. Only compared.
+    /// The item that became due last on the CPU of this loop; only compared.
     last: Atomic<*const T>,
-    /// The time of that, in jiffies.
+    /// The time at which it became due, in jiffies.
     last_time: Atomic<usize>,
     #[pin]
     stop: Latch,
@@ -99,7 +100,7 @@ impl<T: Pollable> Loop<T> {
         let thread =
             kthread::spawn_preferring(ServerId::of(&*self.counters), cpu, &name, move || {
                 if atomic {
-                    // The pollers are there for those who cannot wait.
+                    // Items that need low latency are polled in softirqs.
                     kthread::use_batch_policy();
                 }
                 this.run();
@@ -108,30 +109,30 @@ impl<T: Pollable> Loop<T> {
         Ok(())
     }
 
-    /// Lets the thread leave its CPU. May sleep.
+    /// Lets the thread run on any CPU. May sleep.
     pub(super) fn unbind(&self) {
         if let Some(thread) = &*self.thread.lock() {
             thread.unbind();
         }
     }
 
-    /// Has the thread end soon. Any context.
+    /// Asks the thread to end. Any context.
     pub(super) fn request_stop(&self) {
         self.stop.open();
         self.parker.unpark();
     }
 
-    /// Has the thread end, and waits for it. Sleeps.
+    /// Asks the thread to end and waits for it. Sleeps.
     pub(super) fn join(&self) {
-        // Opening is no full barrier: a thread that parks for the first time just now may miss both the
-        // latch and the wake-up. Dropping its handle wakes it once more.
+        // Opening the latch is no full barrier: a thread that parks for the first time at this
+        // moment may miss both the latch and the wake-up. Dropping its handle wakes it once more.
         self.request_stop();
         let thread = self.thread.lock().take();
         drop(thread);
     }
 
-    /// Notes that something has arrived for a task, on the loop's CPU. Says whether nothing
-    /// has arrived there for another in the last moment.
+    /// Records an arrival for `item` on the CPU of this loop. Returns true if there was no recent
+    /// arrival for another item.
     #[inline]
     pub(super) fn note_arrival(&self, item: &T) -> bool {
         let now = cpu::jiffies();
@@ -140,23 +141,23 @@ impl<T: Pollable> Loop<T> {
         if then != now {
             self.last_time.store(now, Relaxed);
         }
-        same || now.wrapping_sub(then) > MOMENT
+        same || now.wrapping_sub(then) > RECENT
     }
 
-    /// Returns true if something has arrived on the loop's CPU in the last moment.
+    /// Returns true if there was a recent arrival on the CPU of this loop.
     pub(super) fn has_arrivals(&self) -> bool {
-        cpu::jiffies().wrapping_sub(self.last_time.load(Relaxed)) <= MOMENT
+        cpu::jiffies().wrapping_sub(self.last_time.load(Relaxed)) <= RECENT
     }
 
-    /// Has a task polled by the thread. Any context.
+    /// Has an item polled by the thread. Any context.
     pub(super) fn enqueue(&self, item: Arc<T>) {
         if self.ready.push(item) {
             self.parker.unpark();
         }
     }
 
-    /// Polls `first` and others from `batch` with softirqs off, so that the answers of all of them
-    /// are delivered at once. Returns the first for which that is not enough.
+    /// Polls `first` and more items of `batch` with softirqs disabled, so that the answers of all
+    /// are delivered at once. Stops at an item that needs process context, and returns it.
     fn poll_bh(
         &self,
         first: Arc<T>,
@@ -209,13 +210,13 @@ impl<T: Pollable> Loop<T> {
     }
 }
 
-/// The part of a poller that it alone touches.
-struct Own<T: Pollable> {
+/// The state of a poller that only its `poll` uses.
+struct PollerState<T: Pollable> {
     batch: Batch<T>,
     scratch: T::Scratch,
 }
 
-impl<T: Pollable> Default for Own<T> {
+impl<T: Pollable> Default for PollerState<T> {
     fn default() -> Self {
         Self {
             batch: Batch::default(),
@@ -224,40 +225,41 @@ impl<T: Pollable> Default for Own<T> {
     }
 }
 
-/// The half of a loop that is in softirq context.
+/// The half of a loop that runs in softirq context.
 ///
 /// # Invariants
 ///
-/// `own` is used by `poll` alone, which does not run while it runs; and by who stops the loops, once
-/// it runs no more.
+/// `state` is accessed by `poll` alone, which is never called again before it returns, and by the
+/// task that stops the loops, after the last `poll`.
 pub(super) struct Poller<T: Pollable> {
     pub(super) thread: Arc<Loop<T>>,
     pub(super) due: RunQueue<T>,
-    own: UnsafeCell<Own<T>>,
+    state: UnsafeCell<PollerState<T>>,
 }
 
-// SAFETY: By the type invariant `own` has one user at a time, and it is `Send`; the rest is `Sync`.
+// SAFETY: By the type invariant `state` has one user at a time, and its type is `Send`; the other
+// fields are `Sync`.
 unsafe impl<T: Pollable> Sync for Poller<T> {}
 
 impl<T: Pollable> Poller<T> {
-    /// May sleep.
+    /// Creates a poller and its loop. May sleep.
     pub(super) fn new(counters: Arc<Counters>) -> Result<Self> {
-        // INVARIANT: Nothing calls `poll` yet.
+        // INVARIANT: `poll` is not called yet.
         Ok(Self {
             thread: Loop::new(counters)?,
             due: RunQueue::new(),
-            own: UnsafeCell::new(Own::default()),
+            state: UnsafeCell::new(PollerState::default()),
         })
     }
 
-    /// Frees what polls have left.
+    /// Frees the items and buffers that polls have left.
     ///
     /// # Safety
     ///
-    /// No poller runs any more, and this is called by the one task that stops the server.
+    /// No poller runs any more, and only the task that stops the server calls this.
     pub(super) unsafe fn clear(&self) {
         // SAFETY: By this function's contract.
-        unsafe { *self.own.get() = Own::default() };
+        unsafe { *self.state.get() = PollerState::default() };
     }
 }
 
@@ -269,29 +271,29 @@ impl<T: Pollable> Drop for Poller<T> {
 
 impl<T: Pollable> Poll for Poller<T> {
     fn poll(&self, bh: BhToken<'_>, budget: u32) -> u32 {
-        // SAFETY: By the type invariant.
-        let own = unsafe { &mut *self.own.get() };
+        // SAFETY: By the type invariant only this call accesses `state`.
+        let state = unsafe { &mut *self.state.get() };
         let mut done = 0;
         while done < budget {
-            let next = own.batch.next().or_else(|| {
-                own.batch = self.due.take_all();
-                own.batch.next()
+            let next = state.batch.next().or_else(|| {
+                state.batch = self.due.take_all();
+                state.batch.next()
             });
             let Some(item) = next else {
                 break;
             };
             done += 1;
-            if own.scratch.stats().bytes() >= BATCH_BYTES {
-                // To be called again, when others have had their turn.
+            if state.scratch.stats().bytes() >= BATCH_BYTES {
+                // `budget` asks NAPI to call again, after other pollers had their turn.
                 done = budget;
             }
-            match item.poll_bh(bh, &mut own.scratch) {
+            match item.poll_bh(bh, &mut state.scratch) {
                 PollResult::Idle | PollResult::Closed => {}
-                // One with much to do must not keep the CPU.
+                // An item with much to do must not keep the CPU in softirq context.
                 PollResult::Again | PollResult::NeedsProcessContext => self.thread.enqueue(item),
             }
         }
-        self.thread.counters.add_batch(own.scratch.stats());
+        self.thread.counters.add_batch(state.scratch.stats());
         done
     }
 }
