@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module parameters of any type: what [`module!`](kernel::prelude::module) has no words for.
+//! Module parameters of any type, for which [`module!`](kernel::prelude::module) has no syntax.
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
@@ -36,14 +36,14 @@ use kernel::{
     str::BStr, //
 };
 
-/// A type of a [parameter](crate::parameters).
+/// A type that a [parameter](crate::parameters) can have.
 ///
-/// Integers, `bool`, the addresses of [`core::net`], [`Executor`](crate::Executor),
-/// [`BufferSize`](crate::BufferSize) and [`Text`] can; it is implemented here for what else an
-/// operator is to choose. It is `Copy` because a parameter is never dropped.
+/// The library implements it for integers, `bool`, the addresses of [`core::net`],
+/// [`Executor`](crate::Executor), [`BufferSize`](crate::BufferSize) and [`Text`]; a module
+/// implements it for types of its own. It is `Copy` because a parameter is never dropped.
 ///
-/// All methods are called in any context, and may not sleep: what is built into the kernel gets its
-/// parameters before there is memory to allocate.
+/// All methods are called in any context and must not sleep: built-in code gets its parameters
+/// before memory can be allocated.
 ///
 /// # Examples
 ///
@@ -85,41 +85,41 @@ use kernel::{
 /// assert_eq!(Mood::parse("so-so"), None);
 /// ```
 pub trait Parameter: Copy + Sync + 'static {
-    /// The type as `modinfo` shows it.
+    /// The name of the type that `modinfo` shows.
     const KIND: &'static str;
 
-    /// The value that the operator means, if there is one.
+    /// Parses the operator's text; `None` refuses it.
     ///
-    /// Called before `init` of the module. The parameters can be read already, here and by what is
-    /// started here: each is as far as it was set by then.
+    /// Called before the module's `init`. This method, and threads that it starts, can already read
+    /// the parameters: those not set yet have their defaults.
     fn parse(text: &str) -> Option<Self>;
 
-    /// Returns what the name of the parameter means without a value, as in `insmod foo.ko verbose`; nothing
-    /// unless it is a `bool`.
+    /// Returns the value of a parameter given by its name alone, as in `insmod foo.ko verbose`.
+    /// `None`, as for all library types but `bool`, refuses that.
     fn parse_nothing() -> Option<Self> {
         None
     }
 
-    /// Writes the value as the operator would.
+    /// Writes the value in the form that [`parse`](Self::parse) takes.
     fn show(&self, f: &mut Formatter<'_>) -> Written;
 
-    /// Writes what is accepted, for a sentence that begins with "must be".
+    /// Writes the accepted values, as the end of a sentence that begins with "must be".
     fn accepts(f: &mut Formatter<'_>) -> Written;
 }
 
-/// Defines the parameters of a module, and a type that holds what the operator has set.
+/// Defines the parameters of a module, and a struct that holds their values.
 ///
-/// To be used instead of `params` in `module!`. A parameter has a description, a name, a
-/// type which is a [`Parameter`], a range in brackets if it is an integer that has one, and a
-/// default. The function `read` of the type gives the values.
+/// Use it instead of `params` in `module!`. A parameter has a description, a name, a type that
+/// implements [`Parameter`], for an integer optionally a range in brackets, and a default. The
+/// struct's function `read` returns the values.
 ///
-/// An operator sees the description and the type in `modinfo`, gives values to `insmod` or
-/// `modprobe` (for what is built into the kernel: as `name.parameter=value` to the boot loader),
-/// and finds those in use in `/sys/module/<name>/parameters/`, read-only.
+/// An operator sees description and type in `modinfo`, passes values to `insmod` or `modprobe` (for
+/// built-in code: `name.parameter=value` on the kernel command line), and finds the values in use
+/// in `/sys/module/<name>/parameters/`, read-only.
 ///
-/// A value that is refused leaves one line in the log, which names the parameter, the value and what
-/// is accepted; `read` then says `EINVAL`, with which the module is to refuse to load. Integers can
-/// be given as hexadecimal with `0x` or octal with `0`, as everywhere in the kernel.
+/// A refused value is logged in one line with the parameter, the value and the accepted ones;
+/// `read` then returns `EINVAL`, with which the module has to refuse to load. Integers can be
+/// hexadecimal with `0x` or octal with `0`, as everywhere in the kernel.
 ///
 /// # Examples
 ///
@@ -129,15 +129,15 @@ pub trait Parameter: Copy + Sync + 'static {
 /// use ktcp_server::{Executor, Text};
 ///
 /// ktcp_server::parameters! {
-///     /// What the operator can set.
+///     /// Parameters that the operator can set.
 ///     struct Parameters {
 ///         /// Address to listen on
 ///         addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
-///         /// Who runs the connections
+///         /// Executor that polls the connections
 ///         executor: Executor = Executor::EventLoop,
-///         /// How many times each line is said
+///         /// Number of repetitions of each line
 ///         times: u8 [1..=10] = 2,
-///         /// What is said first
+///         /// Greeting that the server sends first
 ///         greeting: Text<32> = Text::new("hello"),
 ///     }
 /// }
@@ -192,8 +192,9 @@ macro_rules! parameters {
             )+
 
             impl $Name {
-                /// Returns what the operator has set; `EINVAL` if some of it was refused, which a line in
-                /// the log has told. Any context but a non-maskable interrupt.
+                /// Returns the values that the operator has set, or the defaults; `EINVAL` if one
+                /// of them was refused, which the log already shows. Any context but a non-maskable
+                /// interrupt.
                 $visibility fn read() -> ::kernel::error::Result<Self> {
                     Ok(Self {
                         $($parameter: $parameter.read()?,)+
@@ -210,7 +211,8 @@ macro_rules! parameters {
                         RawParameter, //
                     };
 
-                    // Where it is not a module of its own, its name tells whose parameter it is.
+                    // Built-in code has no module, so the name of a parameter has the owner as
+                    // prefix.
                     const OWNER: &[&[u8]] = if cfg!(MODULE) {
                         &[b"", b""]
                     } else {
@@ -266,16 +268,16 @@ macro_rules! parameters {
     };
 }
 
-/// The bounds of a parameter that is an integer.
+/// The bounds of an integer parameter.
 #[doc(hidden)]
 pub struct Range<T: 'static> {
     pub least: T,
     pub most: T,
-    /// The comparison, which a generic function cannot make for types that have no order.
+    /// The comparison. A function pointer, because not every type of a parameter has an order.
     pub contains: fn(&T) -> bool,
 }
 
-/// The state of a parameter.
+/// The state of a parameter's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State<T> {
     Untouched,
@@ -283,29 +285,28 @@ enum State<T> {
     Refused,
 }
 
-/// A parameter of a module, and where its value is kept.
+/// A parameter of a module with its value.
 ///
 /// # Invariants
 ///
-/// `state` holds a valid `State<T>`, and only [`load`](Self::load) and [`store`](Self::store) access it:
-/// they copy it as a whole, under a lock of the library.
+/// `state` holds a valid `State<T>`. Only [`load`](Self::load) and [`store`](Self::store) access
+/// it: each copies it as a whole, under a lock of the library.
 ///
-/// The lock is needed although the kernel sets parameters before it calls `init` of the module (none can
-/// be written in sysfs): [`Parameter::parse`] is code of the module as well. It may read the parameters,
-/// or start a thread that reads them while the kernel sets the next one.
+/// The kernel sets parameters before it calls the module's `init`, and none is writable in sysfs.
+/// The lock is needed nonetheless, because [`Parameter::parse`] is code of the module: it may read
+/// parameters, or start a thread that does so while the kernel sets the next one.
 #[doc(hidden)]
 pub struct Storage<T: 'static> {
     owner: &'static [u8],
     name: &'static str,
     default: T,
-    /// One or none.
+    /// At most one range.
     range: &'static [Range<T>],
     state: UnsafeCell<State<T>>,
 }
 
-// SAFETY: By the type invariants, no two threads access `state` at once. What they get are copies of a
-// `T` that another thread has made: as a `T` is `Sync`, the other thread could as well have lent it to
-// them, for them to copy.
+// SAFETY: By the type invariant no two threads access `state` at once. Other threads get copies of
+// a `T`, which is `Copy + Sync`: they could as well copy it through a shared reference.
 unsafe impl<T: Copy + Sync> Sync for Storage<T> {}
 
 impl<T: Parameter> Storage<T> {
@@ -317,7 +318,7 @@ impl<T: Parameter> Storage<T> {
         free: None,
     };
 
-    /// A parameter of the module whose name, with a NUL behind it, is `owner`.
+    /// Creates a parameter of the module `owner`, a name that ends with a NUL.
     pub const fn new(
         owner: &'static [u8],
         name: &'static str,
@@ -329,7 +330,7 @@ impl<T: Parameter> Storage<T> {
             name,
             default,
             range,
-            // INVARIANT: This is valid, and nothing refers to it yet.
+            // INVARIANT: The state is valid, and no reference to it exists yet.
             state: UnsafeCell::new(State::Untouched),
         }
     }
@@ -337,8 +338,8 @@ impl<T: Parameter> Storage<T> {
     /// Returns a copy of the state. Any context but a non-maskable interrupt.
     fn load(&self) -> State<T> {
         let mut copy = MaybeUninit::<State<T>>::uninit();
-        // SAFETY: The copy and, by the type invariants, the state are valid for so many bytes. All other
-        // accesses to the state are calls of this function, too, which lets one copy at a time.
+        // SAFETY: The copy and, by the type invariant, the state are valid for that many bytes. All
+        // other accesses to the state go through this C function, which makes one copy at a time.
         unsafe {
             shim::ktcp_param_copy(
                 copy.as_mut_ptr().cast(),
@@ -346,16 +347,16 @@ impl<T: Parameter> Storage<T> {
                 size_of::<State<T>>(),
             )
         };
-        // SAFETY: By the type invariants the state is valid. Its bytes are a value of their own, for
-        // `State<T>` is `Copy`.
+        // SAFETY: By the type invariant the state is valid. Its bytes are a value of their own,
+        // because `State<T>` is `Copy`.
         unsafe { copy.assume_init() }
     }
 
-    /// Replaces the state. Context as above.
+    /// Replaces the state. Any context but a non-maskable interrupt.
     fn store(&self, state: State<T>) {
-        // SAFETY: Both are valid for so many bytes. All other accesses to the place are calls of this
-        // function, too, which lets one copy at a time.
-        // INVARIANT: What is stored is a valid `State<T>`.
+        // SAFETY: Both are valid for that many bytes. All other accesses to the state go through
+        // this C function, which makes one copy at a time.
+        // INVARIANT: `state` is a valid `State<T>`.
         unsafe {
             shim::ktcp_param_copy(
                 self.state.get().cast(),
@@ -365,7 +366,7 @@ impl<T: Parameter> Storage<T> {
         };
     }
 
-    /// The value, unless one was refused. Any context but a non-maskable interrupt.
+    /// Returns the value; `EINVAL` if one was refused. Any context but a non-maskable interrupt.
     pub fn read(&self) -> Result<T> {
         match self.load() {
             State::Untouched => Ok(self.default),
@@ -374,7 +375,7 @@ impl<T: Parameter> Storage<T> {
         }
     }
 
-    /// The value that the operator means by `given`, or by nothing but the name.
+    /// Parses `given`, or the name alone if it is `None`, and checks the range.
     fn parse(&self, given: Option<&[u8]>) -> Option<T> {
         let value = match given {
             Some(text) => T::parse(core::str::from_utf8(text).ok()?)?,
@@ -384,14 +385,14 @@ impl<T: Parameter> Storage<T> {
         is_within.then_some(value)
     }
 
-    /// Returns the state of a parameter that is given another time.
+    /// Returns the state after the operator has given the parameter once more.
     fn next(&self, before: State<T>, given: Option<&[u8]>) -> State<T> {
         match (before, self.parse(given)) {
-            // The module does not load anyway.
+            // A module with a refused value does not load anyway.
             (State::Refused, Some(_)) => State::Refused,
             (_, Some(value)) => State::Set(value),
             (_, None) => {
-                // Enough to recognise it.
+                // A prefix is enough to recognise the value.
                 let given = given.unwrap_or_default();
                 let shown = given.get(..64).unwrap_or(given);
                 pr_err!(
@@ -406,14 +407,14 @@ impl<T: Parameter> Storage<T> {
         }
     }
 
-    /// Takes a value from the command line.
+    /// Sets the value from the command line.
     ///
-    /// It does not say that a value is refused: the kernel would have a line of its own about it, and
-    /// go on nevertheless with what is built in. [`read`](Self::read) says it.
+    /// Returns 0 even for a refused value: on an error the kernel would log a line of its own, and
+    /// ignore the error in built-in code. [`read`](Self::read) reports it.
     ///
     /// # Safety
     ///
-    /// As for `kernel_param_ops.set`: `value` is null or a string of C, and `raw` a parameter whose
+    /// As for `kernel_param_ops.set`: `value` is null or a C string, and `raw` a parameter whose
     /// `arg` is a `Storage<T>`.
     unsafe extern "C" fn set(value: *const c_char, raw: *const bindings::kernel_param) -> c_int {
         // SAFETY: By the safety requirements.
@@ -424,8 +425,8 @@ impl<T: Parameter> Storage<T> {
             // SAFETY: By the safety requirements.
             Some(unsafe { CStr::from_char_ptr(value) }.to_bytes())
         };
-        // Without the lock, for this calls `parse`. No other value is stored meanwhile: the kernel sets the
-        // parameters of a module one after the other.
+        // The lock is not held, because `next` calls `parse`. No other value is stored meanwhile:
+        // the kernel sets the parameters of a module one after the other.
         storage.store(storage.next(storage.load(), given));
         0
     }
@@ -438,13 +439,14 @@ impl<T: Parameter> Storage<T> {
     unsafe extern "C" fn get(buffer: *mut c_char, raw: *const bindings::kernel_param) -> c_int {
         // SAFETY: By the safety requirements.
         let storage = unsafe { &*(*raw).__bindgen_anon_1.arg.cast::<Self>() };
-        // SAFETY: A page is more than `Line::SIZE` bytes.
+        // SAFETY: `buffer` has room for a page, which is more than `Line::SIZE` bytes, and only
+        // this call uses it.
         let mut line = unsafe { Line::new(buffer.cast()) };
-        // What was refused is not in use, nor is the module.
+        // A refused value is not in use.
         let value = storage.read().unwrap_or(storage.default);
-        // A value that is too long is cut.
+        // A value that is too long is truncated.
         let _ = writeln!(line, "{:?}", Value(value));
-        // CAST: Less than a page.
+        // CAST: The length is less than a page.
         line.length() as c_int
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's side of parameters.
+//! Parameters as the kernel sees them.
 
 use super::{
     Parameter,
@@ -15,31 +15,32 @@ use kernel::{
     prelude::*, //
 };
 
-/// A line for sysfs.
+/// A writer of a line for sysfs.
 ///
 /// # Invariants
 ///
-/// From `start` on, `SIZE` bytes can be written, by this value alone; `length` is at most that.
+/// This value alone may write the `SIZE` bytes from `start` on; `length` is at most `SIZE`.
 pub(super) struct Line {
     start: *mut u8,
     length: usize,
 }
 
 impl Line {
-    /// Less than the smallest page.
+    /// Capacity in bytes, less than the smallest page.
     pub(super) const SIZE: usize = 4000;
 
-    /// An empty line.
+    /// Creates an empty line.
     ///
     /// # Safety
     ///
-    /// `SIZE` bytes from `start` on can be written for as long as the line is there, by it alone.
+    /// The `SIZE` bytes from `start` on are valid for writes, by the returned value alone, as long
+    /// as that exists.
     pub(super) unsafe fn new(start: *mut u8) -> Self {
         // INVARIANT: By the safety requirements.
         Self { start, length: 0 }
     }
 
-    /// Returns how many bytes were written.
+    /// Returns the number of bytes written.
     pub(super) fn length(&self) -> usize {
         self.length
     }
@@ -48,14 +49,14 @@ impl Line {
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> Written {
         let fits = text.len().min(Self::SIZE - self.length);
-        // SAFETY: By the type invariants so much can be written behind `length`, and is not a part
-        // of `text`.
+        // SAFETY: By the type invariant `fits` bytes from `length` on can be written, and are not a
+        // part of `text`.
         unsafe {
             self.start
                 .add(self.length)
                 .copy_from_nonoverlapping(text.as_ptr(), fits)
         };
-        // INVARIANT: See `fits`.
+        // INVARIANT: `fits` is at most `SIZE - length`.
         self.length += fits;
         if fits == text.len() {
             Ok(())
@@ -65,16 +66,16 @@ impl Write for Line {
     }
 }
 
-/// `struct kernel_param`, of which the kernel finds an array in the section `__param`.
+/// A `struct kernel_param`, which the kernel finds in the section `__param`.
 #[doc(hidden)]
 #[repr(transparent)]
 pub struct RawParameter(pub(super) bindings::kernel_param);
 
-// SAFETY: Only C looks into it, and nothing is written.
+// SAFETY: Only C reads it, and it is never written.
 unsafe impl Sync for RawParameter {}
 
 impl RawParameter {
-    /// Everybody may read it in sysfs.
+    /// Any user may read the value in sysfs.
     const MODE: u16 = 0o444;
 
     pub const fn new<T: Parameter>(
@@ -87,7 +88,7 @@ impl RawParameter {
             mod_: module.cast_mut(),
             ops: Storage::<T>::OPS,
             perm: Self::MODE,
-            // Before all initcalls.
+            // The kernel sets it before all initcalls.
             level: -1,
             flags: 0,
             __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
@@ -97,7 +98,7 @@ impl RawParameter {
     }
 }
 
-/// Returns how long the parts are together.
+/// Returns the total length of the parts.
 #[doc(hidden)]
 pub const fn length(parts: &[&[u8]]) -> usize {
     let (mut sum, mut part) = (0, 0);
@@ -108,7 +109,7 @@ pub const fn length(parts: &[&[u8]]) -> usize {
     sum
 }
 
-/// The parts together, for the compiler: `LENGTH` is their [`length`].
+/// Concatenates the parts at compile time; `LENGTH` is their [`length`].
 #[doc(hidden)]
 pub const fn joined<const LENGTH: usize>(parts: &[&[u8]]) -> [u8; LENGTH] {
     let mut all = [0; LENGTH];
@@ -125,7 +126,7 @@ pub const fn joined<const LENGTH: usize>(parts: &[&[u8]]) -> [u8; LENGTH] {
     all
 }
 
-/// A string of C, for the compiler.
+/// Converts to a C string at compile time.
 #[doc(hidden)]
 pub const fn terminated(bytes: &'static [u8]) -> &'static CStr {
     match CStr::from_bytes_with_nul(bytes) {
@@ -134,7 +135,7 @@ pub const fn terminated(bytes: &'static [u8]) -> &'static CStr {
     }
 }
 
-/// Returns what is before the NUL at the end.
+/// Returns the bytes before a NUL at the end.
 #[doc(hidden)]
 pub const fn unterminated(bytes: &[u8]) -> &[u8] {
     match bytes {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of what becomes of the words of an operator. (What the kernel makes of the parameters is tested end
-//! to end.)
+//! Tests of the parsing and showing of parameters. (End-to-end tests cover the kernel's side.)
 
 use super::*;
 use crate::{
@@ -39,7 +38,7 @@ use kernel::{
     }, //
 };
 
-/// Many words, all of which are the same: one that is torn shows.
+/// Many equal words, so that a torn copy shows.
 #[derive(Clone, Copy)]
 struct Words([u64; 128]);
 
@@ -55,7 +54,7 @@ impl Parameter for Words {
     const KIND: &'static str = "words";
 
     fn parse(text: &str) -> Option<Self> {
-        // As any code of a module, this may read what it sets.
+        // Code of a module may read the parameter that it parses.
         WORDS.read().ok()?;
         Some(Self([u64::parse(text)?; 128]))
     }
@@ -69,7 +68,7 @@ impl Parameter for Words {
     }
 }
 
-/// Reads the words again and again, in the interrupt of a timer.
+/// A timer that reads the words in each of its interrupts.
 #[pin_data]
 struct Reader {
     #[pin]
@@ -219,7 +218,8 @@ mod cases {
         let running = reader.clone().start(Reader::PERIOD);
         while reader.read.load(Relaxed) < READS && begin.elapsed().as_millis() < 20_000 {
             for text in [c"1", c"2"] {
-                // SAFETY: A string of C, and a parameter whose `arg` is a `Storage<Words>`.
+                // SAFETY: `text` is a C string, and `raw` a parameter whose `arg` is a
+                // `Storage<Words>`.
                 unsafe { Storage::<Words>::set(text.as_char_ptr(), &raw const raw.0) };
             }
         }
@@ -251,7 +251,8 @@ mod cases {
     #[test]
     fn a_value_that_is_longer_than_a_page_is_cut() -> Result {
         let mut page = KVec::from_elem(b'-', Line::SIZE + 8, GFP_KERNEL)?;
-        // SAFETY: There is room for more.
+        // SAFETY: The page has more than `Line::SIZE` bytes, and is used by `line` alone until it
+        // is read.
         let mut line = unsafe { Line::new(page.as_mut_ptr()) };
         for _ in 0..Line::SIZE / 3 {
             line.write_str("abc").map_err(|_| EINVAL)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The types that parameters have.
+//! Implementations of `Parameter`.
 
 use super::Parameter;
 use crate::{
@@ -56,7 +56,7 @@ impl Parameter for bool {
     const KIND: &'static str = "bool";
 
     fn parse(text: &str) -> Option<Self> {
-        // The words that the kernel takes; it looks at the first letter or two only.
+        // The words that `kstrtobool()` documents; it looks only at the first letter or two.
         match text {
             "y" | "Y" | "1" | "yes" | "on" | "true" => Some(true),
             "n" | "N" | "0" | "no" | "off" | "false" => Some(false),
@@ -140,12 +140,12 @@ impl Parameter for BufferSize {
     }
 }
 
-/// A string of at most `CAPACITY` bytes, kept in place: for [parameters](crate::parameters) such as
-/// the name of a folder.
+/// A string of at most `CAPACITY` bytes, stored in place: for [parameters](crate::parameters) such
+/// as the name of a directory.
 ///
 /// # Invariants
 ///
-/// `length` is at most `CAPACITY`, and so many bytes of `bytes` are UTF-8; the others are 0.
+/// `length` is at most `CAPACITY`, the first `length` bytes are UTF-8, and the others are 0.
 ///
 /// # Examples
 ///
@@ -163,8 +163,8 @@ pub struct Text<const CAPACITY: usize> {
 }
 
 impl<const CAPACITY: usize> Text<CAPACITY> {
-    /// The string. For constants: it panics if it does not fit, which in a constant is an error of the
-    /// compiler.
+    /// Copies a string. For constants: it panics if the string does not fit, which in a constant is
+    /// a compile-time error.
     pub const fn new(text: &str) -> Self {
         match Self::copy_of(text) {
             Some(copy) => copy,
@@ -183,19 +183,20 @@ impl<const CAPACITY: usize> Text<CAPACITY> {
             bytes[index] = from[index];
             index += 1;
         }
-        // INVARIANT: It fits, and is UTF-8 as the string was; the rest is as it was made.
+        // INVARIANT: The length was checked, the bytes are those of a `str`, and the others are
+        // still 0.
         Some(Self { bytes, length })
     }
 
-    /// The string. Any context.
+    /// Returns the string. Any context.
     pub fn as_str(&self) -> &str {
         let bytes = self.bytes.get(..self.length).unwrap_or_default();
-        // By the type invariants it is.
+        // By the type invariant the bytes are UTF-8.
         core::str::from_utf8(bytes).unwrap_or_default()
     }
 }
 
-/// `EINVAL` if it does not fit. Any context.
+/// Fails with `EINVAL` if the string does not fit. Any context.
 impl<const CAPACITY: usize> TryFrom<&str> for Text<CAPACITY> {
     type Error = Error;
 
