@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory for bytes from and to the network.
+//! Buffers for bytes from and to the network.
 
 use crate::{
     fs::{
@@ -51,7 +51,7 @@ impl BufferSize {
     /// The largest size.
     pub const MAX: Self = Self(16 << 20);
 
-    /// A size known to the compiler, which refuses one that is out of range.
+    /// Returns a size that is checked at compile time.
     pub const fn of<const BYTES: usize>() -> Self {
         const {
             assert!(
@@ -62,7 +62,7 @@ impl BufferSize {
         Self(BYTES)
     }
 
-    /// A size that is checked now: `EINVAL` when it is out of range.
+    /// Returns a size that is checked at run time; `EINVAL` if it is out of range.
     pub const fn new(bytes: usize) -> Result<Self> {
         if bytes >= Self::MIN.0 && bytes <= Self::MAX.0 {
             Ok(Self(bytes))
@@ -71,78 +71,78 @@ impl BufferSize {
         }
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     pub const fn bytes(self) -> usize {
         self.0
     }
 }
 
-/// A [`Queue`] of bytes, no larger than a pointer: it changes hands all the time.
+/// A boxed [`Queue`] of bytes: no larger than a pointer, because it is moved often.
 pub(crate) struct Buffer(KBox<Queue>);
 
 /// A queue of bytes with a fixed capacity.
 ///
-/// The memory is zeroed when it is allocated and wiped before it is freed; in between only bytes
+/// The memory is zeroed when it is allocated and wiped before it is freed. In between, only bytes
 /// that were put into the queue can come out of it.
 ///
-/// What is received may stay in the pages in which it came until the handler looks at it: much that
-/// is sent on unseen is not copied.
+/// Received bytes may stay in the pages in which they arrived until the handler looks at them. So
+/// large amounts that are forwarded unseen are not copied.
 ///
 /// # Invariants
 ///
 /// - `start + here <= memory.len()`, and each of the `here` bytes of `memory` from `start` on was
 ///   received from a stream, read from a file or copied from a slice.
-/// - What is in `pages` comes behind that. Both together are not longer than `memory`.
+/// - The bytes in `pages` follow those in `memory`. Both together are at most `memory.len()` bytes.
 pub(crate) struct Queue {
     memory: KVVec<u8>,
     start: usize,
     here: usize,
     pages: Pages,
-    /// Number of receptions that are still copied at once, for a handler has looked at what is in pages.
-    seen: u8,
+    /// Number of receptions that are still copied, because a handler has looked at bytes in pages.
+    copies_left: u8,
 }
 
-/// The least number of bytes, received at once, that are taken as pages: to copy fewer costs less.
+/// The smallest reception in bytes that is taken as pages; fewer bytes are cheaper to copy.
 pub(crate) const MUCH: usize = crate::shim::layout::KTCP_PAGES_LEAST;
 
-/// Number of receptions that are copied before pages are tried again.
-const SEEN: u8 = 100;
+/// Number of receptions to copy before pages are tried again.
+const COPIES_AFTER_LOOK: u8 = 100;
 
 impl Buffer {
-    /// An empty buffer. May sleep.
+    /// Allocates an empty buffer. May sleep.
     pub(crate) fn new(size: BufferSize) -> Result<Self> {
         Self::with(KVVec::from_elem(0, size.bytes(), GFP_KERNEL)?, GFP_KERNEL)
     }
 
-    /// Like [`new`](Self::new), in any context, but does not try hard.
+    /// Like [`new`](Self::new), but without sleeping, and so more likely to fail. Any context.
     pub(crate) fn new_atomic(size: BufferSize) -> Result<Self> {
         let flags = GFP_NOWAIT | __GFP_NOWARN;
-        // Not by kvmalloc(), which may sleep whatever the flags.
+        // `KVec`, because kvmalloc() may sleep whatever the flags.
         let memory = KVec::from_elem(0, size.bytes(), flags)?;
         let (pointer, length, capacity) = memory.into_raw_parts();
-        // SAFETY: These are the parts of a vector, and what kmalloc() has allocated is for kvfree()
-        // and kvrealloc() too.
+        // SAFETY: These are the parts of a vector, and kvfree() and kvrealloc() accept memory of
+        // kmalloc().
         let memory = unsafe { KVVec::from_raw_parts(pointer, length, capacity) };
         Self::with(memory, flags)
     }
 
     fn with(memory: KVVec<u8>, flags: Flags) -> Result<Self> {
-        // INVARIANT: Nothing is in it.
+        // INVARIANT: The queue is empty.
         let queue = Queue {
             memory,
             start: 0,
             here: 0,
             pages: Pages::default(),
-            seen: 0,
+            copies_left: 0,
         };
         Ok(Self(KBox::new(queue, flags)?))
     }
 
-    /// Moves as much of `other` here as fits, and says how much that was.
+    /// Moves as many bytes of `other` here as fit, and returns their number.
     #[inline]
     pub(crate) fn append_from(&mut self, other: &mut Self) -> usize {
         if self.is_empty() && self.memory.len() == other.memory.len() {
-            // Each takes the other's memory, and nothing is copied.
+            // Swapping the memory avoids a copy.
             core::mem::swap(self, other);
             self.len()
         } else {
@@ -175,7 +175,7 @@ impl DerefMut for Buffer {
 }
 
 impl Queue {
-    /// Returns how many bytes are in the queue.
+    /// Returns the number of bytes in the queue.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.here + self.pages.len()
@@ -186,25 +186,25 @@ impl Queue {
         self.here == 0 && self.is_gathered()
     }
 
-    /// Returns how many more bytes fit.
+    /// Returns the number of further bytes that fit.
     #[inline]
     pub(crate) fn room(&self) -> usize {
         self.memory.len() - self.len()
     }
 
-    /// The bytes in the queue, when they are [all in one place](Self::gather).
+    /// Returns the bytes in the queue, which have to be [gathered](Self::gather).
     pub(crate) fn filled(&self) -> &[u8] {
         debug_assert!(self.is_gathered());
         &self.memory[self.start..][..self.here]
     }
 
-    /// Returns true if [`filled`](Self::filled) are all bytes.
+    /// Returns true if [`filled`](Self::filled) returns all bytes.
     #[inline]
     pub(crate) fn is_gathered(&self) -> bool {
         self.pages.len() == 0
     }
 
-    /// Copies what is in pages to behind the other bytes.
+    /// Copies the bytes in pages into the memory, behind the others.
     #[inline]
     pub(crate) fn gather(&mut self) {
         if !self.is_gathered() {
@@ -216,35 +216,37 @@ impl Queue {
     fn copy_pages(&mut self) {
         self.compact();
         self.pages.copy_to(&mut self.memory[self.here..]);
-        // INVARIANT: These bytes were just copied; they are in the pages no more.
+        // INVARIANT: These bytes were just copied, and are removed from the pages below.
         self.here += self.pages.len();
         self.pages.consume(usize::MAX);
     }
 
-    /// Like [`gather`](Self::gather), for one who wants to see them and so will another time.
+    /// Like [`gather`](Self::gather), for a handler that looks at the bytes, and so is expected to
+    /// look at later ones.
     pub(crate) fn gather_to_see(&mut self) {
         self.gather();
-        self.seen = SEEN;
+        self.copies_left = COPIES_AFTER_LOOK;
     }
 
-    /// Removes `count` bytes from the front, or all when there are fewer.
+    /// Removes `count` bytes from the front, or all if there are fewer.
     #[inline]
     pub(crate) fn consume(&mut self, count: usize) {
         if count < self.here {
-            // INVARIANT: The same end.
+            // INVARIANT: The end stays the same.
             self.start += count;
             self.here -= count;
             return;
         }
         let rest = count - self.here;
-        // INVARIANT: Nothing is in the memory. At its front there is the most room behind.
+        // INVARIANT: No byte is left in `memory`. `start` is 0 because that leaves the most room
+        // behind.
         (self.start, self.here) = (0, 0);
         if rest > 0 {
             self.pages.consume(rest);
         }
     }
 
-    /// Moves the contents to the front of the memory, so that all the room is behind them.
+    /// Moves the bytes to the front of the memory, so that all the room is behind them.
     #[inline]
     fn compact(&mut self) {
         if self.start > 0 {
@@ -255,11 +257,11 @@ impl Queue {
     fn move_to_front(&mut self) {
         self.memory
             .copy_within(self.start..self.start + self.here, 0);
-        // INVARIANT: The same bytes, elsewhere.
+        // INVARIANT: The same bytes start at 0 now.
         self.start = 0;
     }
 
-    /// Appends as much of `data` as fits, and says how much that was.
+    /// Appends as many bytes of `data` as fit, and returns their number.
     pub(crate) fn append(&mut self, data: &[u8]) -> usize {
         self.gather();
         let count = data.len().min(self.room());
@@ -272,11 +274,11 @@ impl Queue {
         count
     }
 
-    /// Appends what `stream` has received, and says how much that was and whether there is more; 0
-    /// is the end of the stream. `much` says that it is expected to be [much](MUCH).
+    /// Appends bytes that `stream` has received. Returns their number, 0 at the end of the stream,
+    /// and true if there are more. `much` is true if [many](MUCH) bytes are expected.
     ///
-    /// `EAGAIN` when there is nothing, `ENOBUFS` when there is no room, and with `bh` the
-    /// errors of [`TcpStream::read_atomic`]. May sleep, but not for the peer, if not.
+    /// Fails with `EAGAIN` if nothing is received, with `ENOBUFS` if there is no room, and with
+    /// `bh` like [`TcpStream::read_atomic`]. Without `bh` it may sleep, but not for the peer.
     #[inline]
     pub(crate) fn receive(
         &mut self,
@@ -299,29 +301,30 @@ impl Queue {
             None => stream.read_ready(spare)?,
             Some(bh) => stream.read_atomic(bh, spare)?,
         };
-        // INVARIANT: The stream wrote that many bytes to the start of `spare`.
+        // INVARIANT: The stream has written `count` bytes to the start of `spare`.
         self.here += count.min(spare.len());
         Ok((count, more))
     }
 
-    /// Takes the pages of what `stream` has received, if that is possible and of use.
+    /// Takes received bytes as pages, if that is possible and worthwhile.
     fn receive_pages(
         &mut self,
         stream: &TcpStream,
         bh: Option<BhToken<'_>>,
     ) -> Option<(usize, bool)> {
-        self.seen = self.seen.saturating_sub(1);
-        if self.seen > 0 || !self.is_empty() {
+        self.copies_left = self.copies_left.saturating_sub(1);
+        if self.copies_left > 0 || !self.is_empty() {
             return None;
         }
-        // INVARIANT: No more than there is room for.
+        // INVARIANT: At most `memory.len()` bytes are taken, and the queue is empty.
         let received = stream.read_pages(bh, &mut self.pages, self.memory.len());
-        // Without memory for the references, or without pages, it is copied.
+        // If memory for the references is short, or the bytes are not in pages, the caller copies
+        // them.
         received.ok().filter(|&(count, _)| count > 0)
     }
 
-    /// Appends what `file` has from `position` on, as much as fits but at most `most` bytes; says
-    /// how much that was.
+    /// Appends bytes of `file` from `position` on, as many as fit but at most `most`, and returns
+    /// their number.
     pub(crate) fn read_from(
         &mut self,
         file: &File,
@@ -338,14 +341,16 @@ impl Queue {
             return Ok(0);
         }
         let count = file.read_at(spare, position, wait)?.min(spare.len());
-        // INVARIANT: The file was read to the start of `spare`, that many bytes.
+        // INVARIANT: `count` bytes of the file were read to the start of `spare`.
         self.here += count;
         Ok(count)
     }
 
-    /// Has `stream` send from the front, and says how many bytes; with the errors of
-    /// [`TcpStream::try_write`], or of [`TcpStream::write_atomic`] with `bh`. May sleep, but
-    /// not for the peer, if not. `more` says that more follows at once.
+    /// Sends bytes from the front to `stream`, removes them and returns their number. `more` is
+    /// true if more bytes follow at once.
+    ///
+    /// Fails like [`TcpStream::try_write`], or with `bh` like [`TcpStream::write_atomic`]. Without
+    /// `bh` it may sleep, but not for the peer.
     #[inline(always)]
     pub(crate) fn send(
         &mut self,
@@ -364,8 +369,9 @@ impl Queue {
         Ok(sent)
     }
 
-    /// Empties the queue and reads past what `stream` holds at this moment; says how many bytes
-    /// that were, `EAGAIN` when there was nothing. May sleep, but not for the peer.
+    /// Empties the queue, and discards bytes that `stream` has received, at most as many as the
+    /// queue can hold. Returns the number of the latter; `EAGAIN` if there are none. May sleep, but
+    /// not for the peer.
     pub(crate) fn discard(&mut self, stream: &TcpStream) -> Result<usize> {
         self.consume(usize::MAX);
         stream.try_read(&mut self.memory)
@@ -374,7 +380,7 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: The pointer and the length are those of one slice that we borrow mutably.
+        // SAFETY: The pointer and the length are those of a slice that we borrow mutably.
         unsafe { shim::ktcp_wipe(self.memory.as_mut_ptr().cast(), self.memory.len()) };
     }
 }
@@ -399,7 +405,7 @@ mod tests {
         assert_eq!(buffer.append(b"abcdef"), 4);
         assert_eq!(buffer.append(b"g"), 0);
         buffer.consume(3);
-        // There is no room behind the "d", only before it.
+        // The room is before the "d", not behind it.
         assert_eq!(buffer.append(b"efgh"), 3);
         assert_eq!(buffer.filled(), b"defg");
         assert_eq!(buffer.room(), 0);

@@ -25,18 +25,18 @@ macro_rules! counters {
 
         const COUNTERS: usize = [$(Counter::$counter,)*].len();
 
-        /// The figures of a server, all since its start but for [`open`](Self::open)
-        /// and [`closing`](Self::closing).
+        /// The statistics of a server since its start, except for [`open`](Self::open) and
+        /// [`closing`](Self::closing).
         ///
-        /// They are gathered from all CPUs while these go on counting: two figures of one value
-        /// need not be of the same instant.
+        /// They are summed over all CPUs while these continue to count, so two fields need not be
+        /// of the same instant.
         ///
         /// # Examples
         ///
         /// ```
         /// use ktcp_server::{KernelTcpServer, Statistics};
         ///
-        /// /// How many newcomers were sent away.
+        /// /// Returns the number of connections that a limit refused.
         /// fn refused(server: &KernelTcpServer) -> u64 {
         ///     let Statistics { refused_by_limit, refused_by_peer_limit, .. } = server.statistics();
         ///     refused_by_limit + refused_by_peer_limit
@@ -47,7 +47,7 @@ macro_rules! counters {
         pub struct Statistics {
             /// Connections that are open now.
             pub open: u64,
-            /// The most connections that were ever open at once.
+            /// Highest number of connections that were open at once.
             pub most_open: u64,
             /// Connections among those that are open now that have ended, and whose peers have not yet
             /// acknowledged everything.
@@ -56,7 +56,7 @@ macro_rules! counters {
         }
 
         impl Statistics {
-            /// Names and values, in the order in which they are to be shown.
+            /// Returns the names and values in the order in which they are shown.
             pub(crate) fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [
                     ("open", self.open),
@@ -69,7 +69,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// The sums over all CPUs.
+            /// Sums the counters of all CPUs.
             pub(crate) fn sum(&self) -> Statistics {
                 Statistics {
                     $($field: self.sum_of(Counter::$counter),)*
@@ -83,27 +83,28 @@ macro_rules! counters {
 counters! {
     /// Connections that were accepted and given to the handler.
     Accepted => accepted,
-    /// Newcomers that were reset because of the limit of connections.
+    /// New connections that were reset at the limit of connections.
     RefusedByLimit => refused_by_limit,
-    /// Newcomers that were reset because their address had its share of connections.
+    /// New connections that were reset at the limit for their address.
     RefusedByPeerLimit => refused_by_peer_limit,
-    /// Newcomers that were reset because their sockets are watched already, as by a BPF sockmap.
+    /// New connections that were reset because another user watches their sockets, such as a BPF
+    /// sockmap.
     RefusedInUse => refused_in_use,
-    /// Newcomers that the handler refused.
+    /// New connections that the handler refused.
     RefusedByHandler => refused_by_handler,
-    /// Newcomers and connections for which there was no memory.
+    /// New and open connections for which memory was short.
     OutOfMemory => out_of_memory,
     /// Failed attempts to accept, or to listen again, after each of which the server pauses.
     AcceptErrors => accept_errors,
-    /// Times that the server has listened again, after its listener was closed under it.
+    /// Restarts of the listener, after it was closed from outside the server.
     ListenerRestarts => listener_restarts,
     /// Bytes that were received.
     BytesIn => bytes_in,
     /// Bytes that were sent.
     BytesOut => bytes_out,
-    /// Calls of the handler with something received.
+    /// Calls of the handler with received bytes.
     Calls => calls,
-    /// Connections whose peer ended them.
+    /// Connections that the peer ended.
     Ended => closed_by_peer,
     /// Connections that the handler ended.
     Handler => closed_by_handler,
@@ -142,7 +143,7 @@ impl Counter {
     }
 }
 
-/// The events that are counted most, before it is added to the [`Counters`].
+/// Counts of the most frequent events, to be added to the [`Counters`] at once.
 #[derive(Default)]
 pub(crate) struct StatsBatch {
     pub(crate) bytes_in: usize,
@@ -151,7 +152,7 @@ pub(crate) struct StatsBatch {
 }
 
 impl StatsBatch {
-    /// Returns how many bytes have moved.
+    /// Returns the number of bytes received and sent.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes_in + self.bytes_out
@@ -162,14 +163,14 @@ impl StatsBatch {
 #[repr(align(64))]
 struct Shard([Atomic<u64>; COUNTERS]);
 
-/// The counters of a server. Counting touches no cache line that another CPU writes.
+/// The counters of a server. Counting writes no cache line that another CPU writes.
 pub(crate) struct Counters {
-    /// One for each CPU.
+    /// One shard for each possible CPU.
     shards: KVVec<Shard>,
 }
 
 impl Counters {
-    /// May sleep.
+    /// Creates counters that are 0. May sleep.
     pub(crate) fn new() -> Result<Self> {
         let cpus = cpu::nr_cpu_ids() as usize;
         let mut shards = KVVec::with_capacity(cpus, GFP_KERNEL)?;
@@ -179,7 +180,8 @@ impl Counters {
         Ok(Self { shards })
     }
 
-    /// Any context. Moving to another CPU meanwhile does no harm but to speed.
+    /// Adds `by` to a counter of this CPU. Any context. Migration to another CPU meanwhile costs
+    /// speed only.
     pub(crate) fn add(&self, counter: Counter, by: u64) {
         let cpu = CpuId::current().as_u32() as usize;
         if let Some(shard) = self.shards.get(cpu) {
@@ -187,7 +189,7 @@ impl Counters {
         }
     }
 
-    /// Adds what `batch` has counted, which begins anew. Any context.
+    /// Adds the counts of `batch`, and resets it. Any context.
     pub(crate) fn add_batch(&self, batch: &mut StatsBatch) {
         let batch = core::mem::take(batch);
         self.add(Counter::BytesIn, batch.bytes_in as u64);

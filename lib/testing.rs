@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! For the KUnit tests of services; in kernels with `CONFIG_KUNIT=y` only.
+//! Helpers for KUnit tests of services, in kernels with `CONFIG_KUNIT=y` only.
 
 use crate::{
     handler::Handler,
@@ -28,26 +28,30 @@ use kernel::{
     }, //
 };
 
-/// The longest time in which nothing may happen.
-const PATIENCE: Delta = Delta::from_secs(10);
+/// Time without progress after which an exchange fails.
+const IDLE_LIMIT: Delta = Delta::from_secs(10);
 const PAUSE: Delta = Delta::from_micros(100);
 
-/// No module: the server of a test is gone before the test returns, and so before any module could go.
-// SAFETY: A null pointer is what built-in code has for a module.
+/// Stands for no module. It suffices because the server of a test ends before the test returns, and
+/// so before its module can be unloaded.
+// SAFETY: A null pointer denotes built-in code.
 static NO_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
 
-/// Starts a server with `handler`, connects to it, says `said` and then the end of the stream, and
-/// returns all that comes back until the server closes the connection. The server is gone then.
+/// Starts a server with `handler`, connects to it, sends `said` and the end of the stream, and
+/// returns all bytes received until the server closes the connection. The server has stopped by
+/// then.
 ///
-/// The peer it plays is a good one: it reads while it writes. The loopback device is brought up, for
-/// where there is no user space nothing else does so.
+/// The client reads while it writes. The loopback device is brought up, because without user space
+/// nothing else does that.
 ///
 /// # Errors
 ///
-/// `EDEADLK` in a method of a handler, and in what a server drops: there, the end of another server cannot
-/// be waited for. `EBUSY` where one must not sleep. `ETIMEDOUT` when nothing has happened for ten seconds;
-/// those of [`TcpStream`], such as
-/// `ECONNRESET` when the handler refused the connection or reset it; `ENOMEM`.
+/// - `EDEADLK`: the caller is a method of a handler, or a drop that a server runs, where the end of
+///   another server cannot be waited for.
+/// - `EBUSY`: the caller must not sleep.
+/// - `ETIMEDOUT`: ten seconds have passed without progress.
+/// - `ENOMEM`, and the errors of [`TcpStream`], such as `ECONNRESET` if the handler refused or
+///   reset the connection.
 ///
 /// Sleeps.
 ///
@@ -80,23 +84,24 @@ pub fn converse<H: Handler>(handler: H, said: &[u8]) -> Result<KVVec<u8>> {
     if runs_code_of_a_server() {
         return Err(EDEADLK);
     }
-    // SAFETY: May be called from any task that can sleep.
+    // SAFETY: The caller may sleep.
     to_result(unsafe { shim::ktcp_kunit_loopback_up() })?;
     let server = KernelTcpServer::builder(c"kunit").start_unchecked(&NO_MODULE, handler)?;
     let client = TcpStream::connect(&Namespace::current()?, server.local_addr())?;
-    // Noted as a wait for the server, whose end is waited for before this returns: the handler cannot join
-    // the task that plays the client.
+    // Recorded as a wait for the server, whose end this function waits for: so the handler cannot
+    // join the task of this client.
     server.while_waited_for(|| exchange(&client, said))?
 }
 
-/// Says `said` and hears the answer, without either waiting for the other.
+/// Sends `said` and receives the answer at the same time, so that neither direction blocks the
+/// other.
 fn exchange(client: &TcpStream, mut said: &[u8]) -> Result<KVVec<u8>> {
     let mut answer = KVVec::new();
     let mut piece = KVVec::from_elem(0, 4096, GFP_KERNEL)?;
     let mut ended = false;
     let mut last = Instant::<Monotonic>::now();
 
-    while last.elapsed() < PATIENCE {
+    while last.elapsed() < IDLE_LIMIT {
         let mut idle = true;
         if !said.is_empty() {
             match client.try_write(said) {
