@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Receiving and sending where one must not sleep: with softirqs off. -EBUSY means:
- * not here. A task that may sleep has to do it.
+ * Receiving and sending without sleeping, with softirqs disabled. -EBUSY means that
+ * only a task that may sleep can do it.
  */
 
 #include <linux/bottom_half.h>
@@ -25,7 +25,7 @@ void ktcp_softirqs_off(void)
 EXPORT_SYMBOL_GPL(ktcp_softirqs_off);
 
 #if defined(CONFIG_IRQ_WORK) && !defined(CONFIG_PREEMPT_RT)
-/* The interrupt is all that is wanted: at its end softirqs run. */
+/* Empty: softirqs run at the end of the interrupt. */
 static void ktcp_no_irq_work(struct irq_work *work)
 {
 }
@@ -59,10 +59,10 @@ void ktcp_softirqs_exit(void)
 void ktcp_softirqs_on(void)
 {
 	/*
-	 * With interrupts disabled, local_bh_enable() would run softirqs, and enable
-	 * interrupts for that, under the lock for which the caller has disabled them.
-	 * What is pending runs as soon as they are enabled again. On PREEMPT_RT no
-	 * lock of the kernel crate disables them.
+	 * With interrupts disabled, local_bh_enable() would run pending softirqs,
+	 * and enable interrupts for that, under the lock for which the caller has
+	 * disabled them. The kick makes them run once interrupts are enabled again.
+	 * On PREEMPT_RT no lock of the kernel crate disables interrupts.
 	 */
 	if (!IS_ENABLED(CONFIG_PREEMPT_RT) && unlikely(irqs_disabled())) {
 		_local_bh_enable();
@@ -80,7 +80,7 @@ bool ktcp_must_not_sleep(void)
 }
 EXPORT_SYMBOL_GPL(ktcp_must_not_sleep);
 
-/* The packet with the first bytes that were not received yet, from offset on. */
+/* The packet with the first byte to receive, which is at offset. */
 struct ktcp_place {
 	struct sk_buff *skb;
 	u32 offset;
@@ -110,7 +110,7 @@ static __always_inline struct ktcp_place ktcp_first(struct sock *sk)
 	return place;
 }
 
-/* As skb_copy_bits(), and at once where the bytes are in one place, as most are. */
+/* Like skb_copy_bits(), but faster if the bytes are contiguous, as mostly. */
 static int ktcp_copy(const struct sk_buff *skb, u32 offset, void *to, u32 len)
 {
 	u32 head = skb_headlen(skb);
@@ -130,8 +130,8 @@ static int ktcp_copy(const struct sk_buff *skb, u32 offset, void *to, u32 len)
 }
 
 /*
- * Returns how much was received, never 0, and in *more whether there is more to
- * receive. -EAGAIN when there is nothing at all.
+ * Returns the number of bytes received, never 0, and sets *more if there is more to
+ * receive. -EAGAIN if there is nothing.
  */
 int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len, bool *more)
 {
@@ -141,7 +141,7 @@ int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len, bool *mor
 
 	if (!ktcp_lock(sock, true))
 		return -EBUSY;
-	/* An end, an error, urgent data: recvmsg() knows what to say. */
+	/* The end of the stream, errors and urgent data are left to recvmsg(). */
 	first = ktcp_first(sk);
 	if (first.skb && !tcp_sk(sk)->urg_data) {
 		received = min_t(size_t, first.skb->len - first.offset, len);
@@ -159,9 +159,9 @@ int ktcp_receive_atomic(struct socket *sock, void *buffer, size_t len, bool *mor
 EXPORT_SYMBOL_GPL(ktcp_receive_atomic);
 
 /*
- * Gives TCP what it needs to send where one must not sleep. The task that was
- * interrupted may be using its own fragment, and a fragment for each socket
- * would take 32 KiB of memory: *frag is where bytes are copied to.
+ * Sets up the socket to send without sleeping. Bytes are copied to *frag: the task
+ * that this softirq interrupts may be using its own fragment, and a fragment for
+ * each socket would take 32 KiB of memory.
  */
 static __always_inline int ktcp_sendmsg(struct socket *sock, struct page_frag *frag,
 					struct msghdr *msg, size_t len)
@@ -182,14 +182,14 @@ static __always_inline int ktcp_sendmsg(struct socket *sock, struct page_frag *f
 	swap(sk->sk_frag, *frag);
 	sk->sk_use_task_frag = use_task_frag;
 	sk->sk_allocation = allocation;
-	/* No memory, and nothing that would make room: wait for it. */
+	/* Out of memory, and no ACK will free any: a task has to wait. */
 	if (sent == -EAGAIN && tcp_rtx_and_write_queues_empty(sk))
 		sent = -EBUSY;
 	ktcp_unlock(sock, true);
 	return sent;
 }
 
-/* Returns how much was sent. *frag is where bytes are copied to. */
+/* Returns the number of bytes sent. Bytes are copied to *frag. */
 int ktcp_sendmsg_atomic(struct socket *sock, struct page_frag *frag,
 			struct msghdr *msg, size_t len)
 {
@@ -200,7 +200,7 @@ int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
 		     const void *data, size_t len)
 {
 	struct kvec vec = { .iov_base = (void *)data, .iov_len = len };
-	/* What TCP looks at is set below. */
+	/* ktcp_init_msg() sets the members that TCP reads. */
 	struct msghdr msg __uninitialized;
 
 	ktcp_init_msg(&msg, 0);

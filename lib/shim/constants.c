@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the C compiler knows and Rust needs: constants of headers that the
- * bindings leave out, and the layout of the structs in shim.h. Kbuild compiles
- * this to assembly only and makes a Rust file of that, as it makes a header of
- * asm-offsets.c; layout.rs includes the Rust file.
+ * Constants of headers that the bindings leave out, and the layout of the structs
+ * in shim.h, for Rust. Kbuild compiles this to assembly only and makes a Rust file
+ * of that, as it makes a header of asm-offsets.c; layout.rs includes the Rust file.
  */
 
 #include <linux/in.h>

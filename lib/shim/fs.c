@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reading files below a directory, with the rights of nobody.
+ * Reading files below a directory, with the rights of the overflow user (nobody).
  */
 
 #include <linux/cred.h>
@@ -21,7 +21,7 @@
 
 #include "shim.h"
 
-/* As the calling task sees it. */
+/* Looks the name up as the calling task does. */
 int ktcp_open_root(const char *name, struct path *root)
 {
 	return kern_path(name, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, root);
@@ -34,7 +34,10 @@ void ktcp_put_path(const struct path *path)
 }
 EXPORT_SYMBOL_GPL(ktcp_put_path);
 
-/* Kernel threads may do everything, and those who ask them need not. */
+/*
+ * Credentials without rights: kernel threads may do everything, and their peers
+ * must not.
+ */
 const struct cred *ktcp_nobody(void)
 {
 	struct cred *cred = prepare_kernel_cred(&init_task);
@@ -65,12 +68,13 @@ void ktcp_put_cred(const struct cred *cred)
 EXPORT_SYMBOL_GPL(ktcp_put_cred);
 
 /*
- * Any rename or unmount in the system, while a name with ".." in it is looked up, makes that fail with
- * EAGAIN (openat2(2)). One who renames all the time must not keep us busy for ever.
+ * A lookup of a name with ".." fails with EAGAIN if any rename or unmount in the
+ * system happens meanwhile (openat2(2)). The limit keeps a task that renames in a
+ * loop from blocking the lookup for ever.
  */
 #define LOOKUP_TRIES 64
 
-/* Nothing outside of the root is ever reached: by "..", a link, or a rename at the wrong moment. */
+/* Never leaves the root, whether by "..", by a link or by a concurrent rename. */
 int ktcp_lookup(const struct path *root, const struct cred *cred,
 		const char *name, bool cached, struct path *found)
 {
@@ -119,7 +123,7 @@ struct file *ktcp_open(const struct path *path, const struct cred *cred)
 	struct file *file;
 	int err;
 
-	/* Opening a device or a pipe can do anything. */
+	/* Opening a device or a pipe may have side effects, or block. */
 	if (!S_ISREG(inode->i_mode) && !S_ISDIR(inode->i_mode))
 		return ERR_PTR(-EACCES);
 

@@ -2,8 +2,8 @@
 
 //! Constants and layouts of structs, as the C compiler knows them.
 //!
-//! Kbuild compiles `constants.c` and writes what it says into the file that is included here. So a
-//! constant is written down once, in C, and a struct that C and Rust share cannot differ: see
+//! Kbuild compiles `constants.c` and writes its constants into the file included here. So a
+//! constant is defined once, in C, and a struct that C and Rust share cannot differ: see
 //! [`assert_layout`].
 
 #![allow(
@@ -19,7 +19,7 @@ use kernel::prelude::*;
 
 include!(concat!(env!("KTCP_GENERATED"), "/constants_generated.rs"));
 
-/// Returns the size in bytes of the field that `_field` takes a reference to.
+/// Returns the size in bytes of the field that `_field` refers to.
 pub(crate) const fn size_of_field<S, F>(_field: fn(&S) -> &F) -> usize {
     size_of::<F>()
 }

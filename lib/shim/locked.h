@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What is done with the socket of a stream under its lock: for those who may
- * sleep the socket lock, otherwise the spinlock beneath it, with softirqs off.
- * The latter is how TCP itself works in softirq context, and MPTCP on its
- * subflows.
+ * Access to the socket of a stream under its lock: the socket lock for callers that
+ * may sleep, otherwise the spinlock beneath it, with softirqs disabled. TCP itself
+ * uses the spinlock in softirq context, and so does MPTCP on its subflows.
  */
 #ifndef KTCP_LOCKED_H
 #define KTCP_LOCKED_H
@@ -12,7 +11,7 @@
 #include <linux/skbuff.h>
 #include <net/tcp.h>
 
-/* Plain TCP, whose functions are used. MPTCP is not. */
+/* True for plain TCP, whose internal functions are used here; false for MPTCP. */
 static inline bool ktcp_is_plain_tcp(const struct socket *sock)
 {
 	const struct proto_ops *ops = READ_ONCE(sock->ops);
@@ -21,7 +20,10 @@ static inline bool ktcp_is_plain_tcp(const struct socket *sock)
 	       ops->sendmsg_locked == tcp_sendmsg_locked;
 }
 
-/* False when the socket is not to be had in this way: then it is not locked. */
+/*
+ * Returns false, without the lock, if the socket is not plain TCP, or if a task
+ * owns it and atomic is true.
+ */
 static inline bool ktcp_lock(struct socket *sock, bool atomic)
 {
 	struct sock *sk = sock->sk;
@@ -47,14 +49,14 @@ static inline void ktcp_unlock(struct socket *sock, bool atomic)
 		release_sock(sock->sk);
 }
 
-/* Whether there are bytes, the end of the stream or an error to receive. */
+/* Returns true if there are bytes, the end of the stream or an error to receive. */
 static inline bool ktcp_has_more(const struct sock *sk)
 {
 	return !skb_queue_empty(&sk->sk_receive_queue) || sk->sk_err ||
 	       sk->sk_shutdown & RCV_SHUTDOWN || sk->sk_state == TCP_CLOSE;
 }
 
-/* Member by member: clearing all of it costs more than the rest. */
+/* Sets only the members that are read: clearing the whole struct costs more. */
 static inline void ktcp_init_msg(struct msghdr *msg, unsigned int flags)
 {
 	msg->msg_name = NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For tests: without user space nothing brings the loopback device up, and suites that are
- * modules play the end of a module.
+ * For tests: without user space only this brings the loopback device up. And suites
+ * that are modules simulate the end of a module.
  */
 
 #include <linux/export.h>

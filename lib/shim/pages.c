@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Receiving and sending pages instead of copies of what is in them, as splice()
- * from one socket to another does.
+ * Receiving and sending pages instead of copies, as splice() from one socket to
+ * another does.
  */
 
 #include <linux/bvec.h>
@@ -15,7 +15,7 @@
 #include "locked.h"
 #include "shim.h"
 
-/* Whether it is worth while to take the pages of a packet: and right, too. */
+/* Returns true if the pages of a packet can be taken, and copying costs more. */
 static bool ktcp_has_pages(struct sk_buff *skb, u32 offset)
 {
 	u32 len = skb->len - offset;
@@ -23,11 +23,11 @@ static bool ktcp_has_pages(struct sk_buff *skb, u32 offset)
 	return len >= KTCP_PAGES_LEAST && offset >= skb_headlen(skb) &&
 	       !skb_has_frag_list(skb) && !skb_zcopy(skb) &&
 	       skb_frags_readable(skb) &&
-	       /* A small part of its memory would hold on to all of it. */
+	       /* A small part must not keep all of the packet's memory in use. */
 	       skb->truesize / 4 < skb->len;
 }
 
-/* References on the pages behind offset; returns how many bytes they hold. */
+/* Takes references to the pages behind offset; returns the number of bytes in them. */
 static size_t ktcp_take_pages(struct sk_buff *skb, u32 offset,
 			      struct bio_vec *pages, unsigned int room,
 			      size_t len, unsigned int *used)
@@ -59,10 +59,10 @@ static size_t ktcp_take_pages(struct sk_buff *skb, u32 offset,
 }
 
 /*
- * Fills pages[] with what was received, up to len bytes; each has a reference
- * then. Returns how many bytes that is, and in *more whether there is more to
- * receive. 0 when this has to be received in another way: if at all, then as a
- * copy. With softirqs off, or not; does not sleep in the first case.
+ * Fills pages[] with up to len received bytes, and takes a reference to each page.
+ * Returns the number of bytes, and sets *more if there is more to receive. Returns
+ * 0 if the bytes have to be copied, or there are none. Softirqs are disabled if
+ * atomic is true; then this does not sleep.
  */
 int ktcp_receive_pages(struct socket *sock, bool atomic, struct bio_vec *pages,
 		       unsigned int room, size_t len, unsigned int *used,
@@ -72,10 +72,10 @@ int ktcp_receive_pages(struct socket *sock, bool atomic, struct bio_vec *pages,
 	size_t received = 0;
 
 	*used = 0;
-	/* An MPTCP socket is another struct: what follows is not in it. */
+	/* An MPTCP socket has another struct, without the members read below. */
 	if (!ktcp_is_plain_tcp(sock))
 		return 0;
-	/* Without the lock: most receive less. */
+	/* Checked without the lock first, because most receptions are smaller. */
 	if (READ_ONCE(tcp_sk(sk)->rcv_nxt) - READ_ONCE(tcp_sk(sk)->copied_seq) <
 	    KTCP_PAGES_LEAST)
 		return 0;
@@ -102,7 +102,7 @@ int ktcp_receive_pages(struct socket *sock, bool atomic, struct bio_vec *pages,
 }
 EXPORT_SYMBOL_GPL(ktcp_receive_pages);
 
-/* Sends len bytes of pages[]; returns how many were sent. Contexts as above. */
+/* Sends len bytes of pages[]; returns the number of bytes sent. Contexts as above. */
 int ktcp_send_pages(struct socket *sock, struct page_frag *frag, bool atomic,
 		    const struct bio_vec *pages, unsigned int count, size_t len)
 {
@@ -115,7 +115,7 @@ int ktcp_send_pages(struct socket *sock, struct page_frag *frag, bool atomic,
 }
 EXPORT_SYMBOL_GPL(ktcp_send_pages);
 
-/* Copies len bytes of pages[] to to. */
+/* Copies len bytes of pages[] to @to. */
 void ktcp_copy_pages(void *to, const struct bio_vec *pages, unsigned int count,
 		     size_t len)
 {
@@ -124,7 +124,7 @@ void ktcp_copy_pages(void *to, const struct bio_vec *pages, unsigned int count,
 
 	iov_iter_bvec(&iter, ITER_SOURCE, pages, count, len);
 	copied = copy_from_iter(to, len, &iter);
-	/* Less than all only where memory is poisoned: then nothing old is shown. */
+	/* Short only if memory is poisoned. No stale bytes may be exposed then. */
 	memset(to + copied, 0, len - copied);
 }
 EXPORT_SYMBOL_GPL(ktcp_copy_pages);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Work in softirq context, by way of NAPI: what arrives is answered in the very
- * run of net_rx_action() that received it. MPTCP does the same to send on its
- * subflows (mptcp_napi_poll()).
+ * Work in softirq context, by NAPI: the run of net_rx_action() that receives a
+ * packet also answers it. MPTCP sends on its subflows in the same way
+ * (mptcp_napi_poll()).
  */
 
 #include <linux/export.h>
@@ -18,7 +18,7 @@ struct ktcp_poller {
 };
 
 struct ktcp_pollers {
-	/* Never registered; NAPI wants to belong to one. */
+	/* Never registered: NAPI requires a device. */
 	struct net_device *dev;
 	unsigned int (*poll)(const void *data, unsigned int index,
 			     unsigned int budget);
@@ -33,16 +33,19 @@ static int ktcp_napi_poll(struct napi_struct *napi, int budget)
 	unsigned int done = poller->all->poll(poller->all->data, poller->index,
 					      budget);
 
-	/* Nothing was received for GRO: the work done is the budget's concern. */
+	/*
+	 * 0, because nothing was received for GRO: done counts against the budget
+	 * only.
+	 */
 	if (done < budget)
 		napi_complete_done(napi, 0);
 	return done;
 }
 
 /*
- * Pollers that can be scheduled from now on; NULL without memory. poll() gets
- * data and the index of the poller, and returns how much of its budget it has
- * used: all of it to be called again. May sleep.
+ * Creates count pollers, ready to be scheduled; NULL if memory is short. poll()
+ * gets data and the index of the poller, and returns the part of the budget that it
+ * has used: all of it to be called again. May sleep.
  */
 struct ktcp_pollers *
 ktcp_pollers_new(unsigned int count,
@@ -75,14 +78,14 @@ ktcp_pollers_new(unsigned int count,
 }
 EXPORT_SYMBOL_GPL(ktcp_pollers_new);
 
-/* Has a poller called soon, on this CPU. With softirqs disabled. */
+/* Schedules a call of the poller on this CPU. With softirqs disabled. */
 void ktcp_poller_schedule(struct ktcp_pollers *pollers, unsigned int index)
 {
 	napi_schedule(&pollers->each[index].napi);
 }
 EXPORT_SYMBOL_GPL(ktcp_poller_schedule);
 
-/* When this returns, no poller is called any more. Once only. Sleeps. */
+/* Stops all pollers: none runs after this returns. Called once. Sleeps. */
 void ktcp_pollers_stop(struct ktcp_pollers *pollers)
 {
 	unsigned int i;
@@ -92,7 +95,7 @@ void ktcp_pollers_stop(struct ktcp_pollers *pollers)
 }
 EXPORT_SYMBOL_GPL(ktcp_pollers_stop);
 
-/* After ktcp_pollers_stop(). Sleeps. */
+/* Called after ktcp_pollers_stop(). Sleeps. */
 void ktcp_pollers_free(struct ktcp_pollers *pollers)
 {
 	free_netdev(pollers->dev);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Sending files by reference: the socket takes the pages of the page cache.
- */
+/* Sending files by reference: the socket takes the pages of the page cache. */
 
 #include <linux/bvec.h>
 #include <linux/export.h>
@@ -23,16 +21,16 @@
 #include "locked.h"
 #include "shim.h"
 
-/* Where a piece of a file goes. */
+/* The destination of a piece of a file. */
 struct ktcp_target {
 	struct socket *sock;
 	struct page_frag *frag;
 	bool atomic;
-	/* The socket has no room, and will say when it has. */
+	/* Set if the socket has no room; its write_space callback follows. */
 	bool full;
 };
 
-/* Whether ktcp_send_file() can be used. */
+/* Returns true if ktcp_send_file() works with the file. */
 bool ktcp_can_send_file(const struct file *file)
 {
 	return file->f_op->splice_read && (file->f_mode & FMODE_LSEEK);
@@ -40,13 +38,14 @@ bool ktcp_can_send_file(const struct file *file)
 EXPORT_SYMBOL_GPL(ktcp_can_send_file);
 
 /*
- * Whether what splice_read() gives out is what the page cache has, and no more is
- * asked: no server, no other file below. The three that are known by their number
- * look for a forced shutdown first; what is cached by then stays what it was.
+ * Returns true if splice_read() returns the contents of the page cache without
+ * asking a server or another file system. The three file systems identified by
+ * number first check for a forced shutdown; pages that are cached by then stay
+ * valid.
  */
 static bool ktcp_is_all_cached(const struct file *file)
 {
-	/* A listener wants to allow each read, or to fill the file only then (fanotify). */
+	/* An fanotify listener has to allow each read, or fills the file on demand. */
 	if (FMODE_FSNOTIFY_HSM(file->f_mode))
 		return false;
 	if (file->f_op->splice_read == filemap_splice_read ||
@@ -64,14 +63,14 @@ static bool ktcp_is_all_cached(const struct file *file)
 
 static void ktcp_mark_accessed(struct folio *folio, bool atomic)
 {
-	/* The lists for this are those of tasks. */
+	/* folio_mark_accessed() uses per-CPU lists that belong to process context. */
 	if (!atomic)
 		folio_mark_accessed(folio);
 	else if (!folio_test_referenced(folio))
 		folio_set_referenced(folio);
 }
 
-/* Sends what vec[] has, len bytes; more follows at once, or not. */
+/* Sends the len bytes of vec[]; more is true if more bytes follow at once. */
 static int ktcp_send_vec(struct ktcp_target *to, const struct bio_vec *vec,
 			 unsigned int count, size_t len, bool more)
 {
@@ -82,15 +81,15 @@ static int ktcp_send_vec(struct ktcp_target *to, const struct bio_vec *vec,
 	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, vec, count, len);
 	sent = to->atomic ? ktcp_sendmsg_atomic(to->sock, to->frag, &msg, len) :
 			    sock_sendmsg(to->sock, &msg);
-	/* Another try would find out no more than the bit says. */
+	/* SOCK_NOSPACE already tells that another try would send nothing. */
 	if (sent > 0 && sent < len && ktcp_is_plain_tcp(to->sock))
 		to->full = test_bit(SOCK_NOSPACE, &to->sock->flags);
 	return sent;
 }
 
 /*
- * Sends what is in memory of what @file has at @pos, without asking the file system;
- * 0 if nothing is.
+ * Sends the part of @file at @pos that is in the page cache, without calling the
+ * file system; returns 0 if no part is.
  */
 static int ktcp_send_cached(struct ktcp_target *to, struct file *file, loff_t pos,
 			    size_t len, bool more)
@@ -111,7 +110,7 @@ static int ktcp_send_cached(struct ktcp_target *to, struct file *file, loff_t po
 		size_t offset = offset_in_folio(folio, pos + found);
 		size_t part = min(folio_size(folio) - offset, len - found);
 
-		/* The one that asks for more to be read ahead is splice_read()'s concern. */
+		/* splice_read() handles the folio that triggers read-ahead. */
 		if (!folio_test_uptodate(folio) || folio_test_readahead(folio) ||
 		    folio_contain_hwpoisoned_page(folio))
 			break;
@@ -121,7 +120,7 @@ static int ktcp_send_cached(struct ktcp_target *to, struct file *file, loff_t po
 		bvec_set_folio(&vec[count++], folio, part, offset);
 		found += part;
 	}
-	/* After the look at the pages: see filemap_splice_read(). */
+	/* Read after the folios: see filemap_splice_read(). */
 	size = i_size_read(mapping->host);
 	if (pos < size && count) {
 		if (found > size - pos) {
@@ -130,7 +129,7 @@ static int ktcp_send_cached(struct ktcp_target *to, struct file *file, loff_t po
 		}
 		sent = ktcp_send_vec(to, vec, count, found, more || found < len);
 	}
-	/* The socket has references of its own. */
+	/* The socket has its own references. */
 	for (i = 0; i < folio_batch_count(&batch); i++)
 		folio_put(batch.folios[i]);
 	if (sent > 0 && !to->atomic) {
@@ -140,7 +139,7 @@ static int ktcp_send_cached(struct ktcp_target *to, struct file *file, loff_t po
 	return sent;
 }
 
-/* As splice_to_socket(), which wants the socket to be a file. */
+/* Like splice_to_socket(), which requires a socket with a file. */
 static int ktcp_send_pipe(struct pipe_inode_info *pipe, struct splice_desc *sd)
 {
 	struct bio_vec vec[PIPE_DEF_BUFFERS];
@@ -159,10 +158,10 @@ static int ktcp_send_pipe(struct pipe_inode_info *pipe, struct splice_desc *sd)
 		len += buf->len;
 	}
 	if (!len)
-		/* Cut off meanwhile: the file ends here. */
+		/* -ENODATA: truncated meanwhile, so the file ends here. */
 		return err == -ENODATA ? 0 : err;
 	sent = ktcp_send_vec(to, vec, count, len, sd->flags & SPLICE_F_MORE);
-	/* What is left in the pipe is for splice_direct_to_actor() to put away. */
+	/* splice_direct_to_actor() releases the rest of the pipe. */
 	for (left = sent; left > 0; pipe->tail++) {
 		struct pipe_buffer *buf = pipe_buf(pipe, pipe->tail);
 
@@ -178,10 +177,12 @@ static int ktcp_send_pipe(struct pipe_inode_info *pipe, struct splice_desc *sd)
 }
 
 /*
- * Sends the start of what @file has at @pos, @len bytes at most and at least one, with @more behind
- * them. Returns how many bytes, 0 at the end of the file, -EAGAIN if the socket takes nothing now.
- * May wait for the disk, not for the peer; when @atomic it does not sleep, and -EBUSY says that this
- * has to be asked where one may. @full: nothing is to be sent before the socket says so.
+ * Sends bytes of @file from @pos on, at least one and at most @len; @more is true
+ * if more bytes follow them. Returns the number of bytes, 0 at the end of the file,
+ * or -EAGAIN if the socket has no room now. May wait for the disk, not for the
+ * peer. With @atomic it does not sleep, and -EBUSY means that only a task that may
+ * sleep can do it. Sets *@full if nothing can be sent before the socket's
+ * write_space callback.
  */
 ssize_t ktcp_send_file(struct socket *sock, struct page_frag *frag, bool atomic,
 		       struct file *file, loff_t pos, size_t len, bool more, bool *full)

@@ -24,7 +24,7 @@ struct net *ktcp_get_net(struct net *net)
 }
 EXPORT_SYMBOL_GPL(ktcp_get_net);
 
-/* NULL when the task is exiting and has left its namespaces already. */
+/* NULL if the task is exiting and has already left its namespaces. */
 struct net *ktcp_get_current_net(void)
 {
 	struct nsproxy *nsproxy = current->nsproxy;
@@ -45,7 +45,10 @@ bool ktcp_cpu_present(unsigned int cpu)
 }
 EXPORT_SYMBOL_GPL(ktcp_cpu_present);
 
-/* Neither isolcpus=, nohz_full= nor an isolated cpuset keeps the kernel's own work off. */
+/*
+ * True if isolcpus=, nohz_full= and isolated cpusets leave the CPU to the kernel's
+ * own work.
+ */
 bool ktcp_cpu_is_housekeeping(unsigned int cpu)
 {
 	return cpu < nr_cpu_ids && housekeeping_test_cpu(cpu, HK_TYPE_DOMAIN) &&
@@ -54,8 +57,8 @@ bool ktcp_cpu_is_housekeeping(unsigned int cpu)
 EXPORT_SYMBOL_GPL(ktcp_cpu_is_housekeeping);
 
 /*
- * As kthread_stop() does, without its waiting: what the thread waits for in a way that
- * signals can interrupt fails now, and whatever it waits for later.
+ * Like kthread_stop(), but without waiting: interruptible waits of the thread fail,
+ * now and later.
  */
 void ktcp_interrupt_kthread(struct task_struct *task)
 {
@@ -64,7 +67,7 @@ void ktcp_interrupt_kthread(struct task_struct *task)
 }
 EXPORT_SYMBOL_GPL(ktcp_interrupt_kthread);
 
-/* Undoes that, by the task itself: what it waits for from now on is waited for. */
+/* Reverts ktcp_interrupt_kthread() for the current task: later waits block again. */
 void ktcp_clear_interrupt(void)
 {
 	clear_tsk_thread_flag(current, TIF_NOTIFY_SIGNAL);
@@ -72,9 +75,9 @@ void ktcp_clear_interrupt(void)
 EXPORT_SYMBOL_GPL(ktcp_clear_interrupt);
 
 /*
- * What the current task was made with, if it is a kernel thread that runs
- * @function; else NULL. In a task that may sleep: in an interrupt, the current task
- * is another's.
+ * Returns the data of the current task if it is a kernel thread that runs
+ * @function, else NULL. In a task that may sleep: an interrupt borrows an unrelated
+ * task.
  */
 void *ktcp_kthread_data(int (*function)(void *data))
 {
@@ -90,14 +93,17 @@ bool ktcp_in_kernel_thread(void)
 }
 EXPORT_SYMBOL_GPL(ktcp_in_kernel_thread);
 
-/* Whether the current task runs an item of some workqueue. */
+/* Returns true if the current task is a worker of a workqueue. */
 bool ktcp_in_worker(void)
 {
 	return current->flags & PF_WQ_WORKER;
 }
 EXPORT_SYMBOL_GPL(ktcp_in_worker);
 
-/* Whether something of it may still be started. Built-in code has no module. */
+/*
+ * Returns true if code of the module may still be started. Built-in code has no
+ * module.
+ */
 bool ktcp_module_is_live(struct module *module)
 {
 #ifdef CONFIG_MODULES
@@ -110,10 +116,12 @@ EXPORT_SYMBOL_GPL(ktcp_module_is_live);
 
 /*
  * Keeps the memory of a module that is going until ktcp_release_module(): in
- * free_module(), before anything of it is freed, mod_kobject_put() waits for the
- * last reference on its kobject. False where there is none, be it that modules
- * have no kobjects or that this one has failed to load: load_module() frees it then
- * without waiting, and the caller has to be done before it lets the module go on.
+ * free_module(), mod_kobject_put() waits for the last reference to the module's
+ * kobject before any memory is freed.
+ *
+ * Returns false if there is no reference to take: modules have no kobjects, or this
+ * module has failed to load. load_module() then frees the module without waiting,
+ * so the caller must finish before it returns to the notifier.
  */
 bool ktcp_hold_module(struct module *module)
 {
@@ -135,8 +143,8 @@ void ktcp_release_module(struct module *module)
 EXPORT_SYMBOL_GPL(ktcp_release_module);
 
 /*
- * Whether code at that address is gone when the module is, and not before. Without a
- * module: whether it is built in, as we have to be for that.
+ * Returns true if the code is freed with the module, and not before. With a null
+ * module: if it is built in, which requires this library to be built in.
  */
 bool ktcp_module_has(const struct module *module, const void *code)
 {
@@ -150,7 +158,7 @@ bool ktcp_module_has(const struct module *module, const void *code)
 }
 EXPORT_SYMBOL_GPL(ktcp_module_has);
 
-/* What comes before schedule(); a condition checked in between is not missed. */
+/* Precedes schedule(): a wake-up after this call is not lost. */
 void ktcp_prepare_to_park(void)
 {
 	set_current_state(TASK_IDLE);
@@ -164,8 +172,8 @@ void ktcp_finish_park(void)
 EXPORT_SYMBOL_GPL(ktcp_finish_park);
 
 /*
- * A thread that was not woken yet runs on that CPU from then on: elsewhere while it is
- * offline, and on it again when it is back. May sleep.
+ * Makes a thread that was not woken yet prefer the CPU: it runs there while that is
+ * online, and elsewhere otherwise. May sleep.
  */
 int ktcp_prefer_cpu(struct task_struct *task, unsigned int cpu)
 {
@@ -173,14 +181,17 @@ int ktcp_prefer_cpu(struct task_struct *task, unsigned int cpu)
 }
 EXPORT_SYMBOL_GPL(ktcp_prefer_cpu);
 
-/* Until a CPU comes online, when the kernel looks at preferences again. May sleep. */
+/*
+ * Lets the thread run on any CPU. When a CPU comes online, the kernel applies
+ * preferences again. May sleep.
+ */
 void ktcp_unbind_kthread(struct task_struct *task)
 {
 	set_cpus_allowed_ptr(task, cpu_possible_mask);
 }
 EXPORT_SYMBOL_GPL(ktcp_unbind_kthread);
 
-/* The current task does not interrupt others when it is woken. */
+/* From now on the current task does not preempt others when it is woken. */
 void ktcp_sched_batch(void)
 {
 	struct sched_attr attr = {
@@ -192,7 +203,7 @@ void ktcp_sched_batch(void)
 }
 EXPORT_SYMBOL_GPL(ktcp_sched_batch);
 
-/* For the sake of the memory: a compiler may leave out a plain memset(). */
+/* A compiler may omit a plain memset() before the memory is freed. */
 void ktcp_wipe(void *memory, size_t len)
 {
 	memzero_explicit(memory, len);
@@ -200,12 +211,13 @@ void ktcp_wipe(void *memory, size_t len)
 EXPORT_SYMBOL_GPL(ktcp_wipe);
 
 /*
- * Built in, parameters are set before anything of the library is initialised. Held in
- * whatever context a parameter is read, and for the time of a copy: so it is a raw one.
+ * Static, because built-in parameters are set before the library is initialised.
+ * Raw, because it is taken in any context in which a parameter is read, and held
+ * only for a copy.
  */
 static DEFINE_RAW_SPINLOCK(ktcp_param_lock);
 
-/* Copies the value of a parameter from or to where it is kept, as a whole. */
+/* Copies the value of a parameter from or to its storage as a whole. */
 void ktcp_param_copy(void *to, const void *from, size_t len)
 {
 	guard(raw_spinlock_irqsave)(&ktcp_param_lock);
@@ -213,7 +225,7 @@ void ktcp_param_copy(void *to, const void *from, size_t len)
 }
 EXPORT_SYMBOL_GPL(ktcp_param_copy);
 
-/* alloc_workqueue() is a macro. */
+/* Needed because alloc_workqueue() is a macro. */
 struct workqueue_struct *ktcp_alloc_wide_workqueue(const char *name, int max_active)
 {
 	return alloc_workqueue("%s", WQ_UNBOUND, max_active, name);
@@ -221,9 +233,10 @@ struct workqueue_struct *ktcp_alloc_wide_workqueue(const char *name, int max_act
 EXPORT_SYMBOL_GPL(ktcp_alloc_wide_workqueue);
 
 /*
- * How many items of such a queue surely run at once. A node has a part of max_active, in
- * proportion to its CPUs, but WQ_DFL_MIN_ACTIVE at least: wq_update_node_max_active().
- * Half of the smallest part, for CPUs may go offline later and make it smaller.
+ * Returns how many items of such a queue can run at once in any case. A node has a
+ * share of max_active in proportion to its CPUs, but at least WQ_DFL_MIN_ACTIVE:
+ * see wq_update_node_max_active(). The result is half of the smallest share,
+ * because CPUs that go offline later make it smaller.
  */
 unsigned int ktcp_surely_active(unsigned int max_active)
 {
@@ -250,9 +263,10 @@ unsigned int ktcp_surely_active(unsigned int max_active)
 EXPORT_SYMBOL_GPL(ktcp_surely_active);
 
 /*
- * A module that goes must not leave a server behind that runs its code. That is seen
- * to elsewhere: who waits here for a handler holds up every module that is loaded or
- * unloaded, and perhaps the one that the handler waits for.
+ * A module that is unloaded must not leave a server behind that runs its code.
+ * ktcp_module_going() leaves the wait for that to a work item if it can: a notifier
+ * that waits for a handler blocks the load and unload of all modules, perhaps in
+ * the very handler.
  */
 static int ktcp_module_event(struct notifier_block *block, unsigned long event,
 			     void *module)
@@ -285,7 +299,7 @@ static void __exit ktcp_exit(void)
 	ktcp_softirqs_exit();
 }
 
-/* Built in, ahead of the servers that are built in. */
+/* If built in, runs before the servers that are built in. */
 subsys_initcall(ktcp_init);
 module_exit(ktcp_exit);
 

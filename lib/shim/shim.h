@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Symbols for what C offers inline or as a macro only. Declared once more, for
- * Rust, in ../shim.rs; tests/tools/test_declarations.py compares the two.
+ * Wrappers of inline functions and macros, for Rust. ../shim.rs declares them once
+ * more; tests/tools/test_declarations.py compares the two.
  */
 #ifndef KTCP_SHIM_H
 #define KTCP_SHIM_H
 
-/* i_size_read() in softirq context waits for ever for the writer that it has interrupted. */
+/*
+ * On 32 bits i_size_read() in a softirq spins for ever if the softirq has
+ * interrupted the writer.
+ */
 #ifndef CONFIG_64BIT
 #error "ktcp_server is for 64-bit kernels only"
 #endif
@@ -28,17 +31,20 @@ struct socket;
 struct task_struct;
 struct workqueue_struct;
 
-/* `RawWatch` in ../net/watch.rs; constants.c says its layout. */
+/* `RawWatch` in raw.rs; constants.c exports its layout. */
 struct ktcp_watch {
 	void (*event)(const void *data);
 	const void *data;
-	/* What the socket had before. */
+	/* The callbacks that the socket had before. */
 	void (*data_ready)(struct sock *sk);
 	void (*write_space)(struct sock *sk);
 	void (*state_change)(struct sock *sk);
 };
 
-/* Of <net/sock.h>: declared again, for the compiler to compare, as Rust declares them. */
+/*
+ * From <net/sock.h>: declared again as Rust declares them, for the compiler to
+ * compare.
+ */
 void sk_net_refcnt_upgrade(struct sock *sk);
 void sock_no_linger(struct sock *sk);
 
@@ -78,7 +84,7 @@ void ktcp_param_copy(void *to, const void *from, size_t len);
 struct workqueue_struct *ktcp_alloc_wide_workqueue(const char *name, int max_active);
 unsigned int ktcp_surely_active(unsigned int max_active);
 
-/* `RawStat` in ../fs.rs; constants.c says its layout. */
+/* `RawStat` in raw.rs; constants.c exports its layout. */
 struct ktcp_stat {
 	u64 size;
 	u64 inode;
@@ -121,7 +127,7 @@ int ktcp_send_atomic(struct socket *sock, struct page_frag *frag,
 		     const void *data, size_t len);
 void ktcp_page_frag_free(struct page_frag *frag);
 
-/* To copy fewer bytes costs less than to count references on their pages. */
+/* Fewer bytes cost less to copy than references to their pages. */
 #define KTCP_PAGES_LEAST 2048
 
 int ktcp_receive_pages(struct socket *sock, bool atomic, struct bio_vec *pages,
@@ -150,7 +156,7 @@ int ktcp_kunit_make_dir(const char *path, umode_t mode);
 int ktcp_kunit_make_link(const char *path, const char *target);
 int ktcp_kunit_write(const char *path, umode_t mode, const void *data, size_t len);
 
-/* In ../registry.rs. */
+/* In ../module/library.rs and ../module/registry.rs. */
 int ktcp_library_init(void);
 void ktcp_library_exit(void);
 void ktcp_module_going(struct module *module);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * setsockopt(2) and getsockopt(2) with values in kernel memory, and what lockdep has to
- * know.
+ * setsockopt(2) and getsockopt(2) with values in kernel memory, and a lock subclass
+ * for lockdep.
  */
 
 #include <linux/export.h>
@@ -15,11 +15,13 @@
 #include "shim.h"
 
 /*
- * MPTCP takes the lock of a subflow, which is a kernel socket, within its own. Where that is
- * one of a kernel socket, too, lockdep takes them for one and the same. This one gets a subclass
- * that MPTCP does not use. A class of our own (see mptcp_pm_nl_create_listen_socket()) would have
- * the socket hold the module until it is gone, a minute after it was closed.
- * To be called before other code knows of the socket.
+ * MPTCP takes the lock of a subflow, which is a kernel socket, while it holds its
+ * own. If its own is that of a kernel socket, too, lockdep reports recursive
+ * locking. So this socket gets a subclass that MPTCP does not use. With a class of
+ * our own (see mptcp_pm_nl_create_listen_socket()) the socket would hold the module
+ * until it is freed, a minute after its close.
+ *
+ * Must be called before other code knows the socket.
  */
 void ktcp_mptcp_lock_class(struct socket *sock)
 {
@@ -29,26 +31,29 @@ void ktcp_mptcp_lock_class(struct socket *sock)
 
 	lockdep_set_subclass(&sk->sk_lock.slock, subclass);
 	lockdep_set_subclass(&sk->sk_lock, subclass);
-	/* Sockets that it accepts are clones, with the locks of user space's then. */
+	/*
+	 * Accepted sockets are clones; they then get the lock classes of user
+	 * space.
+	 */
 	sk->sk_kern_sock = 0;
 #endif
 }
 EXPORT_SYMBOL_GPL(ktcp_mptcp_lock_class);
 
-/* The value is only read: a sockptr_t has no const of its own. */
+/* The value is only read: the cast is there because sockptr_t has no const form. */
 int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
 		    unsigned int len)
 {
 	sockptr_t optval = KERNEL_SOCKPTR((void *)value);
 
-	/* MPTCP has its own idea of SOL_SOCKET, for the sake of its subflows. */
+	/* MPTCP handles SOL_SOCKET itself, to pass options on to its subflows. */
 	if (level == SOL_SOCKET && !test_bit(SOCK_CUSTOM_SOCKOPT, &sock->flags))
 		return sock_setsockopt(sock, level, name, optval, len);
 	return READ_ONCE(sock->ops)->setsockopt(sock, level, name, optval, len);
 }
 EXPORT_SYMBOL_GPL(ktcp_setsockopt);
 
-/* Below SOL_SOCKET, the kernel gives values to user space only. */
+/* At protocol levels, getsockopt() of the kernel writes to user space only. */
 static int ktcp_getsockopt_tcp(struct sock *sk, int name, int *value)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);

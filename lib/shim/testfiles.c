@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For tests: without user space there are no files but those that we make. They are
- * where those of user space would be; kernel threads see none by themselves.
+ * For tests: without user space there are only the files created here. They are in
+ * the root file system of user space, which kernel threads do not see by default.
  */
 
 #include <linux/dcache.h>
@@ -13,7 +13,7 @@
 
 #include "shim.h"
 
-/* Until ktcp_kunit_leave_files() is called with what this returns. */
+/* Lasts until ktcp_kunit_leave_files() is called with the returned value. */
 struct fs_struct *ktcp_kunit_enter_files(void)
 {
 	return __override_init_fs();

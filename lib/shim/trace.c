@@ -6,7 +6,7 @@
 #define CREATE_RUST_TRACE_POINTS
 #include "trace.h"
 
-/* Handlers are compiled, with the branches around the calls, into other modules. */
+/* Exported because generic code with trace points is compiled into other modules. */
 EXPORT_TRACEPOINT_SYMBOL_GPL(ktcp_accept);
 EXPORT_TRACEPOINT_SYMBOL_GPL(ktcp_refuse);
 EXPORT_TRACEPOINT_SYMBOL_GPL(ktcp_receive);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Trace events, in /sys/kernel/tracing/events/ktcp_server/. Rust calls them in
- * ../trace.rs; tests/tools/test_declarations.py compares the two.
+ * Trace events in /sys/kernel/tracing/events/ktcp_server/. Rust calls them in
+ * ../connection/trace.rs; tests/tools/test_declarations.py compares the two.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM ktcp_server
@@ -52,14 +52,14 @@ DECLARE_EVENT_CLASS(ktcp_bytes,
 		  __entry->bytes)
 );
 
-/* So many bytes have come from the peer. */
+/* The server has received bytes from the peer. */
 DEFINE_EVENT(ktcp_bytes, ktcp_receive,
 	TP_PROTO(const char *server, unsigned long connection, const void *peer,
 		 unsigned long bytes),
 	TP_ARGS(server, connection, peer, bytes)
 );
 
-/* So many bytes were given to the socket. */
+/* The server has passed bytes to the socket. */
 DEFINE_EVENT(ktcp_bytes, ktcp_send,
 	TP_PROTO(const char *server, unsigned long connection, const void *peer,
 		 unsigned long bytes),
@@ -89,7 +89,10 @@ TRACE_EVENT(ktcp_close,
 		  __get_str(reason), __entry->error)
 );
 
-/* A newcomer was reset before the handler saw it; it has no number yet. */
+/*
+ * The server has reset a new connection before the handler saw it; it has no number
+ * yet.
+ */
 TRACE_EVENT(ktcp_refuse,
 	TP_PROTO(const char *server, const void *peer, const char *reason, int error),
 	TP_ARGS(server, peer, reason, error),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tells Rust when a socket becomes ready. The callbacks run in softirq context, or
- * wherever the socket's backlog is worked off, and must not sleep.
+ * Calls Rust when a socket becomes ready. The callbacks run in softirq context, or
+ * in the task that processes the socket's backlog, and must not sleep.
  */
 
 #include <linux/export.h>
@@ -17,13 +17,16 @@ static void ktcp_watch_event(struct sock *sk)
 
 	bool off = in_softirq();
 
-	/* Where the backlog is worked off they are on; everywhere else they are off. */
+	/*
+	 * Softirqs are enabled in a task that processes the backlog, and disabled
+	 * in all other callers.
+	 */
 	if (unlikely(!off))
 		local_bh_disable();
-	/* Excludes ktcp_unwatch(): the watch is there as long as this is held. */
+	/* Excludes ktcp_unwatch(), so the watch stays valid while the lock is held. */
 	read_lock(&sk->sk_callback_lock);
 	watch = sk->sk_user_data;
-	/* Who called this may have looked just before it was taken off. */
+	/* The caller may have read the callback before ktcp_unwatch() restored it. */
 	if (likely(watch && sk->sk_data_ready == ktcp_watch_event))
 		watch->event(watch->data);
 	read_unlock(&sk->sk_callback_lock);
@@ -35,7 +38,7 @@ static void ktcp_watch_write_space(struct sock *sk)
 {
 	struct socket *sock = sk->sk_socket;
 
-	/* As sk_stream_write_space(): not for each byte that is acknowledged. */
+	/* Like sk_stream_write_space(): not for each byte that is acknowledged. */
 	if (!sock || !sk_stream_is_writeable(sk) ||
 	    !test_bit(SOCK_NOSPACE, &sock->flags))
 		return;
@@ -44,8 +47,8 @@ static void ktcp_watch_write_space(struct sock *sk)
 }
 
 /*
- * What was there before this call is not told: look for it afterwards. -EBUSY when
- * the socket was claimed before, as a BPF sockmap does.
+ * Reports only events after this call: the caller has to check for earlier ones.
+ * -EBUSY if another user has claimed the socket, such as a BPF sockmap.
  */
 int ktcp_watch(struct socket *sock, struct ktcp_watch *watch)
 {
@@ -69,8 +72,8 @@ int ktcp_watch(struct socket *sock, struct ktcp_watch *watch)
 EXPORT_SYMBOL_GPL(ktcp_watch);
 
 /*
- * As long as the watch is there, the socket is not claimed: all that claim one look, as we do.
- * When this returns, no callback uses the watch any more.
+ * Until this call the watch claims the socket: other users check sk_user_data as
+ * ktcp_watch() does. After it returns, no callback uses the watch.
  */
 void ktcp_unwatch(struct socket *sock, struct ktcp_watch *watch)
 {
@@ -85,7 +88,7 @@ void ktcp_unwatch(struct socket *sock, struct ktcp_watch *watch)
 }
 EXPORT_SYMBOL_GPL(ktcp_unwatch);
 
-/* Whether there is an end or an error for the next recvmsg() to tell. */
+/* Returns true if the next recvmsg() will report the end of the stream or an error. */
 bool ktcp_sock_ended(const struct socket *sock)
 {
 	const struct sock *sk = sock->sk;
