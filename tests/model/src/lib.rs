@@ -2,9 +2,9 @@
 
 //! Models of the library's lock-free parts.
 //!
-//! The modules with a path are the library's own files. They see another `kernel` and another `core`.
-//! Each model is run in every order of the steps of its threads, up to a number of preemptions, and
-//! with every old value that the memory model lets a load see.
+//! The modules with a path are the library's own files, compiled against stand-ins for `kernel` and
+//! `core`. Each model runs in every order of the steps of its threads, up to a number of
+//! preemptions, and with every old value that the memory model lets a load see.
 
 #![cfg(test)]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is explored, and how far.
+//! The models, and the exploration of their interleavings.
 
 mod connection;
 mod latch;
@@ -23,7 +23,7 @@ fn join<const N: usize>(threads: [JoinHandle<()>; N]) {
     }
 }
 
-/// Explores a model, with at most so many preemptions in a run of it. Says how many runs there were.
+/// Explores a model with at most `preemptions` preemptions in each run. Prints the number of runs.
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = runs.clone();

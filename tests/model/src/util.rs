@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the lock-free parts use of `lib/util/`.
+//! The part of `lib/util/` that the lock-free parts use.
 
 #[path = "../../../lib/util/compat.rs"]
 pub(crate) mod compat;

@@ -31,7 +31,7 @@ use std::sync::{
     Arc, //
 };
 
-/// What belongs to the poll.
+/// The part of a connection that only a poll accesses.
 #[derive(Default)]
 struct Inner {
     received: usize,
@@ -40,24 +40,25 @@ struct Inner {
     handled: usize,
 }
 
-/// As much of a connection as concerns its state.
+/// The part of a connection that its state protects.
 struct Connection {
     state: State,
     inner: UnsafeCell<Inner>,
-    /// What the peer has sent, under the lock of the socket.
+    /// The bytes that the peer has sent, under the lock of the socket.
     sent: Mutex<usize>,
-    /// What other tasks have requested, each in its place.
+    /// The requests of other tasks, each in its own place.
     requested: [Atomic<bool>; 2],
-    /// Whether a request closes the connection.
+    /// Set if a request closes the connection.
     closes: bool,
-    /// How often the executor holds the connection. Not a part of the model: it orders nothing.
+    /// Number of times that the executor holds the connection. Not part of the model: it imposes no
+    /// ordering.
     held: AtomicUsize,
 }
 
-// SAFETY: `inner` is checked by the models.
+// SAFETY: loom checks the accesses to `inner`.
 unsafe impl Sync for Connection {}
 
-/// How a poll ended.
+/// The outcome of a poll.
 #[derive(PartialEq)]
 enum After {
     Idle,
@@ -66,7 +67,7 @@ enum After {
 }
 
 impl Connection {
-    /// A connection that is idle, or of which a poll is due.
+    /// Creates a connection that is idle, or for which a poll is due.
     fn new(due: bool, closes: bool) -> Arc<Self> {
         let this = Arc::new(Self {
             state: State::new(),
@@ -77,7 +78,7 @@ impl Connection {
             held: AtomicUsize::new(0),
         });
         if due {
-            // SAFETY: The right to run comes with `new`.
+            // SAFETY: `new` grants the right to run.
             unsafe { this.state.requeue() };
             this.enqueue();
         } else {
@@ -87,13 +88,13 @@ impl Connection {
         this
     }
 
-    /// Notes that the executor is given the connection.
+    /// Records that the connection is given to the executor.
     fn enqueue(&self) {
         let held = self.held.fetch_add(1, Ordering::Relaxed);
         assert_eq!(held, 0, "the executor holds it twice");
     }
 
-    /// The peer sends a byte. Returns true if the connection was enqueued.
+    /// Receives a byte from the peer. Returns true if the connection was enqueued.
     fn receive(&self) -> bool {
         let mut sent = self.sent.lock().unwrap();
         *sent += 1;
@@ -104,7 +105,7 @@ impl Connection {
         due
     }
 
-    /// Another task requests something. Returns true if the connection was enqueued.
+    /// Makes a request of another task. Returns true if the connection was enqueued.
     fn request(&self, number: usize) -> bool {
         self.requested[number].store(true, Relaxed);
         let due = self.state.request();
@@ -114,12 +115,12 @@ impl Connection {
         due
     }
 
-    /// What the executor does once for each time that the connection was enqueued.
+    /// Polls the connection once, as the executor does each time that it was enqueued.
     fn poll(&self) -> After {
         self.held.fetch_sub(1, Ordering::Relaxed);
         let path = self.state.start().expect("it is closed, or runs already");
         let done = self.inner.with_mut(|inner| {
-            // SAFETY: The right to run is ours.
+            // SAFETY: We hold the right to run.
             let inner = unsafe { &mut *inner };
             assert!(!inner.closed, "it is polled after it was closed");
             if path == Path::Slow {
@@ -129,13 +130,13 @@ impl Connection {
             inner.received = *self.sent.lock().unwrap();
             inner.closed
         });
-        // The handler is called after the lock of the socket was released.
+        // The handler runs after the lock of the socket is released.
         self.inner.with_mut(|inner| {
-            // SAFETY: The right to run is ours.
+            // SAFETY: We hold the right to run.
             unsafe { (*inner).handled += 1 }
         });
         if done {
-            // SAFETY: The right to run is ours.
+            // SAFETY: We hold the right to run.
             unsafe { self.state.close() };
             return After::Closed;
         }
@@ -143,23 +144,23 @@ impl Connection {
         if unsafe { self.state.finish() } {
             return After::Idle;
         }
-        // SAFETY: As above, for `finish` has failed.
+        // SAFETY: As above, because `finish` has failed.
         unsafe { self.state.requeue() };
         self.enqueue();
         After::Requeued
     }
 
-    /// Polls until nothing is due, as the softirq does in which the bytes have come.
+    /// Polls until no poll is due, as the softirq does that has received the bytes.
     fn run(&self, due: bool) {
         if due {
             while self.poll() == After::Requeued {}
         }
     }
 
-    /// What the last poll has left.
+    /// Calls `check` with the state that the last poll has left.
     fn check(&self, check: impl FnOnce(&Inner)) {
         assert_eq!(self.held.load(Ordering::Relaxed), 0);
-        // SAFETY: No task runs any more.
+        // SAFETY: No task runs the connection any more.
         self.inner.with(|inner| check(unsafe { &*inner }));
     }
 }
@@ -237,7 +238,7 @@ fn a_closed_one_stays_closed() {
     });
 }
 
-/// As the executor with a thread for each connection does it.
+/// Polls as the executor with a thread for each connection does.
 #[test]
 fn a_thread_wakes_for_what_is_due() {
     explore(4, || {

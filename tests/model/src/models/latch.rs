@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The latch: what was done before it opens is visible, waiting ends, and an open one can be freed.
+//! The latch: writes before its opening are visible, waiting ends, and an open latch can be freed.
 
 use super::{
     explore,
@@ -24,16 +24,17 @@ use std::{
     sync::Arc, //
 };
 
-/// A latch that one task frees while others know of it, and what it guards.
+/// A latch that one task frees while others know of it, and the data that it guards.
 struct Shared {
-    /// Dropped where the memory would be freed, which stays until no thread has it any more.
+    /// Dropped where the memory of the latch would be freed. The memory itself stays until no
+    /// thread refers to it.
     latch: UnsafeCell<ManuallyDrop<Latch>>,
     /// Written before the latch is opened.
     result: UnsafeCell<usize>,
     parker: Parker,
 }
 
-// SAFETY: `result` is checked by the models, and so is what is in the latch when it is freed.
+// SAFETY: loom checks the accesses to `result`, and to the fields of the latch when it is freed.
 unsafe impl Sync for Shared {}
 
 impl Shared {
@@ -46,7 +47,7 @@ impl Shared {
     }
 
     fn latch(&self) -> &Latch {
-        // SAFETY: The memory is there as long as `self`.
+        // SAFETY: The memory is valid as long as `self`.
         self.latch.with(|latch| unsafe { &**latch })
     }
 
@@ -62,8 +63,8 @@ impl Shared {
         assert_eq!(result, 1);
     }
 
-    /// Frees the latch. It is an error of the library if another thread uses it, or has used it
-    /// without being ordered before this.
+    /// Frees the latch. The model fails if another thread uses the latch after that, or has used it
+    /// without being ordered before.
     fn free(&self) {
         let latch: *const Latch = self.latch();
         // SAFETY: No thread uses the latch after this, or the model fails.
@@ -71,7 +72,7 @@ impl Shared {
     }
 }
 
-/// Has another thread open a latch, and `wait` meanwhile in this one.
+/// Opens a latch in another thread while this one calls `wait`.
 fn with_opener(wait: impl Fn(&Shared) + Send + Sync + 'static) {
     explore(4, move || {
         let shared = Shared::new();
@@ -139,8 +140,8 @@ fn all_that_wait_go_on() {
     });
 }
 
-/// As an event loop is stopped. Opening is no full barrier, so that a task that parks for the first
-/// time may miss both; what ends a thread wakes it once more.
+/// Models the stop of an event loop. Opening is no full barrier, so a task that parks for the first
+/// time may miss both; the drop of a thread's handle wakes it once more.
 #[test]
 fn a_parked_task_sees_that_it_is_open() {
     explore(3, || {

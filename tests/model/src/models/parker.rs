@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The parker: whatever is true before `unpark` is found.
+//! The parker: the sleeper sees every condition that was true before `unpark`.
 
 use super::{
     explore,
@@ -17,7 +17,7 @@ use kernel::sync::{
 };
 use loom::thread;
 
-/// A parker, and how much has happened for which its task waits.
+/// A parker, and a count of the events for which its task waits.
 struct Shared {
     parker: Parker,
     events: Atomic<u32>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The run queue: nothing is lost, the order of each producer is kept, and its executor wakes.
+//! The run queue: no item is lost, the order of each producer is kept, and the executor wakes.
 
 use super::{
     explore,
@@ -20,7 +20,7 @@ use loom::{
     thread, //
 };
 
-/// Something that is due.
+/// An item that is due.
 struct Item {
     link: Link<Item>,
     number: usize,
@@ -28,7 +28,7 @@ struct Item {
     polls: UnsafeCell<usize>,
 }
 
-// SAFETY: `polls` is checked by the models.
+// SAFETY: loom checks the accesses to `polls`.
 unsafe impl Sync for Item {}
 
 // SAFETY: Each item has a link, and the models push it only while it is in no queue.
@@ -49,7 +49,7 @@ impl Item {
         item
     }
 
-    /// Uses what belongs to the owner of the item. Returns how often that was done before.
+    /// Accesses the data of the item's owner. Returns the number of earlier accesses.
     fn poll(&self) -> usize {
         self.polls.with_mut(|polls| {
             // SAFETY: The item is in no queue.
@@ -60,7 +60,7 @@ impl Item {
     }
 }
 
-/// Takes out what there is, and returns the numbers.
+/// Takes all items, and returns their numbers.
 fn take(queue: &RunQueue<Item>) -> Vec<usize> {
     let numbers = queue.take_all().map(|item| {
         assert_eq!(item.poll(), 1);
@@ -69,7 +69,8 @@ fn take(queue: &RunQueue<Item>) -> Vec<usize> {
     numbers.collect()
 }
 
-/// The numbers from 10 on come from one producer, and those below from the other.
+/// Checks that no number is missing, and that the numbers of each producer are in order: one pushes
+/// those from 10 on, the other those below.
 fn assert_complete_and_in_order(mut found: Vec<usize>) {
     for producer in [0, 1] {
         let numbers = found.iter().filter(|&&number| number / 10 == producer);
@@ -135,7 +136,7 @@ fn what_is_left_is_freed() {
     });
 }
 
-/// As an event loop does it: the one that pushes to an empty queue wakes the executor.
+/// Models an event loop: the producer that pushes to an empty queue wakes the executor.
 #[test]
 fn an_executor_wakes_for_what_is_pushed() {
     explore(2, || {
