@@ -120,7 +120,7 @@ struct Load {
     warm_up: Duration,
 
     /// Seconds that a connection or an answer may take
-    #[arg(long, default_value = "10", value_name = "S", value_parser = seconds)]
+    #[arg(long, default_value = "10", value_name = "S", value_parser = some_seconds)]
     timeout: Duration,
 
     /// Local addresses to connect from, in turn; each has some 28,000 ports
@@ -144,7 +144,7 @@ struct Load {
 #[group(multiple = false)]
 struct Until {
     /// Seconds to count for [default: 10]
-    #[arg(long, short, value_name = "S", value_parser = seconds)]
+    #[arg(long, short, value_name = "S", value_parser = some_seconds)]
     duration: Option<Duration>,
 
     /// Messages to count
@@ -192,6 +192,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(value))
 }
 
+fn some_seconds(text: &str) -> Result<Duration, String> {
+    match seconds(text)? {
+        Duration::ZERO => Err("must be more than 0 seconds".into()),
+        time => Ok(time),
+    }
+}
+
 fn path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(
@@ -235,6 +242,7 @@ impl Load {
             bail!("--from {address}: the server {to} is of the other address family");
         }
         let connections = self.connections as usize;
+        let limit = self.until.limit();
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.map_or(cpus, |threads| threads as usize);
         Ok(Plan {
@@ -245,10 +253,9 @@ impl Load {
             protocol,
             size,
             depth: self.depth,
-            limit: self.until.limit(),
+            limit,
             warm_up: self.warm_up,
-            // A thread without a connection would only keep time.
-            threads: threads.min(connections),
+            threads: Plan::threads(threads, connections, limit),
             reconnect: self.reconnect,
             timeout: self.timeout,
         })

@@ -62,6 +62,18 @@ pub struct Plan {
     pub timeout: Duration,
 }
 
+impl Plan {
+    /// How many threads `wanted` ones come down to: one without a connection, or without a message to
+    /// count, would only keep time.
+    pub fn threads(wanted: usize, connections: usize, limit: Limit) -> usize {
+        let messages = match limit {
+            Limit::Requests(requests) => usize::try_from(requests).unwrap_or(usize::MAX),
+            Limit::Time(_) | Limit::Rounds(_) => usize::MAX,
+        };
+        wanted.min(connections).min(messages)
+    }
+}
+
 /// The part of `total` that falls to number `index` of `parts`: they differ by one at most.
 pub fn share(total: usize, parts: usize, index: usize) -> usize {
     total / parts + usize::from(index < total % parts)

@@ -242,7 +242,7 @@ impl<'a> Worker<'a> {
             if self.shared.plan.reconnect {
                 // The connections at hand were a test of whether any can be made.
                 self.open(index);
-            } else {
+            } else if is_open(&self.slots[index]) {
                 let count = self.grant(self.shared.plan.depth, now);
                 self.issue(index, count, now);
             }

@@ -225,6 +225,13 @@ fn what_makes_no_sense_is_refused() {
         "--duration 1 --requests 1",
         "--reconnect --rounds 2",
         "--threads 0",
+        "--requests 0",
+        "--rounds 0",
+        "--depth 0",
+        "--duration 0",
+        "--duration 1e-12",
+        "--duration nan",
+        "--timeout 0",
     ] {
         let output = bench("127.0.0.1:1", arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments}");
