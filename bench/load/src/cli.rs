@@ -13,7 +13,6 @@ use crate::{
 use anyhow::{bail, Context, Result};
 use clap::{Args, Parser, Subcommand};
 use std::{
-    fs::OpenOptions,
     io::{self, IsTerminal, Write},
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
@@ -173,7 +172,8 @@ struct Files {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Append the result as a line of CSV, after one with the names if the file is new
+    /// Append the result as a line of CSV, after one with the names if the file is new; `-` is
+    /// standard output
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 
@@ -341,19 +341,16 @@ impl Files {
             }
         }
         if let Some(path) = &self.csv {
-            append_csv(path, report).with_context(|| path.display().to_string())?;
+            if path == Path::new("-") {
+                io::stdout().write_all(&report.csv(true)?)?;
+            } else {
+                report
+                    .append_csv(path)
+                    .with_context(|| path.display().to_string())?;
+            }
         }
         Ok(())
     }
-}
-
-fn append_csv(path: &Path, report: &Report) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    let [names, values] = report.csv();
-    if file.metadata()?.len() == 0 {
-        writeln!(file, "{names}")?;
-    }
-    writeln!(file, "{values}")
 }
 
 /// The moving line of a terminal

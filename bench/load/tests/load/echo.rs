@@ -180,27 +180,6 @@ fn a_server_that_resets() {
 }
 
 #[test]
-fn csv_has_its_names_once() {
-    let server = start(LOOPBACK, servers::echo);
-    let path = scratch("twice.csv");
-    for _ in 0..2 {
-        let arguments = format!("--requests 5 --quiet --csv {}", path.display());
-        assert_eq!(
-            bench(&server.to_string(), &arguments).status.code(),
-            Some(0)
-        );
-    }
-    let text = fs::read_to_string(path).expect("it was written");
-    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!(lines.len(), 3, "{text}");
-    let column = lines[0].iter().position(|name| *name == "answers");
-    let column = column.expect("a column of that name");
-    assert!(lines[1..]
-        .iter()
-        .all(|line| line.len() == lines[0].len() && line[column] == "5"));
-}
-
-#[test]
 fn a_picture_is_drawn() {
     let server = start(LOOPBACK, servers::echo);
     let path = scratch("quantiles.svg");

@@ -5,23 +5,17 @@
 use crate::servers::{self, bench, count, measure, scratch, start, LOOPBACK};
 use std::{fs, io::Write, net::TcpStream, thread, time::Duration};
 
-const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+pub const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// Answers each request for `/hello` with `response`.
-fn answer(stream: TcpStream, response: &[u8]) {
+/// Answers each request with what `respond` says to it, until that is empty.
+pub fn answer_with(stream: TcpStream, mut respond: impl FnMut(&str) -> Vec<u8>) {
     let mut said = Vec::new();
     servers::converse(stream, |stream, bytes| {
         said.extend_from_slice(bytes);
         while let Some(end) = said.windows(4).position(|four| four == b"\r\n\r\n") {
             let request: Vec<u8> = said.drain(..end + 4).collect();
-            let request = String::from_utf8(request).expect("ASCII");
-            let wanted = request.starts_with("GET /hello HTTP/1.1\r\nHost: 127.0.0.1:");
-            let response = if wanted {
-                response
-            } else {
-                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-            };
-            if stream.write_all(response).is_err() {
+            let response = respond(std::str::from_utf8(&request).expect("ASCII"));
+            if response.is_empty() || stream.write_all(&response).is_err() {
                 return false;
             }
         }
@@ -29,7 +23,16 @@ fn answer(stream: TcpStream, response: &[u8]) {
     });
 }
 
-fn greet(stream: TcpStream) {
+/// Answers each request for `/hello` with `response`.
+pub fn answer(stream: TcpStream, response: &[u8]) {
+    answer_with(stream, |request| {
+        let wanted = request.starts_with("GET /hello HTTP/1.1\r\nHost: 127.0.0.1:");
+        let not_found = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+        if wanted { response } else { not_found }.to_vec()
+    });
+}
+
+pub fn greet(stream: TcpStream) {
     answer(stream, HELLO);
 }
 

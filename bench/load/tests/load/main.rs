@@ -2,6 +2,7 @@
 
 //! `ktcp-bench` as its users call it.
 
+mod csv;
 mod echo;
 mod http;
 mod servers;
