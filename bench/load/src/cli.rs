@@ -9,12 +9,13 @@ use crate::{
     quantiles,
     report::{number, Report},
     run::{self, Outcome, Progress},
+    target::Target,
 };
 use anyhow::{bail, Context, Result};
 use clap::{Args, Parser, Subcommand};
 use std::{
     io::{self, IsTerminal, Write},
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
@@ -87,9 +88,10 @@ struct Http {
 /// The options of all loads
 #[derive(Debug, Args)]
 struct Load {
-    /// The server
+    /// The server. IPv6 in brackets: [::1]:80, or with the interface of a link-local address
+    /// [fe80::1%eth0]:80
     #[arg(long, value_name = "HOST:PORT")]
-    connect: String,
+    connect: Target,
 
     /// Connections that send at the same time
     #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -208,15 +210,6 @@ fn path(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn resolve(text: &str) -> Result<SocketAddr> {
-    let mut found = text
-        .to_socket_addrs()
-        .with_context(|| format!("--connect {text}: must be HOST:PORT"))?;
-    found
-        .next()
-        .with_context(|| format!("--connect {text}: the name has no address"))
-}
-
 impl Echo {
     fn run(&self) -> Result<bool> {
         let protocol = Protocol::Echo {
@@ -237,7 +230,8 @@ impl Http {
 
 impl Load {
     fn plan(&self, protocol: Protocol, size: u64) -> Result<Plan> {
-        let to = resolve(&self.connect)?;
+        let found = self.connect.addresses();
+        let to = found.with_context(|| format!("--connect {}", self.connect))?[0];
         if let Some(address) = self.from.iter().find(|a| a.is_ipv4() != to.is_ipv4()) {
             bail!("--from {address}: the server {to} is of the other address family");
         }

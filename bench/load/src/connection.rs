@@ -61,7 +61,11 @@ impl Connection {
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         if let Some(address) = from {
-            socket.bind(&SocketAddr::new(address, 0).into())?;
+            let mut local = SocketAddr::new(address, 0);
+            if let (SocketAddr::V6(local), SocketAddr::V6(to)) = (&mut local, &to) {
+                local.set_scope_id(to.scope_id());
+            }
+            socket.bind(&local.into())?;
         }
         match socket.connect(&to.into()) {
             Ok(()) => {}

@@ -2,7 +2,7 @@
 
 //! Responses of HTTP/1.1 (RFC 9112): where one ends and the next begins.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, target::Target};
 
 /// How long the head of a response may be.
 const MAX_HEAD: usize = 64 << 10;
@@ -15,8 +15,8 @@ const LARGE: u64 = 16 << 10;
 /// What is read at once where a head is expected that such a content follows.
 const HEAD_AND_LITTLE: usize = 4096;
 
-/// The request for `path` at `host`.
-pub fn request(host: &str, path: &str) -> Vec<u8> {
+/// The request for `path` at `host`, which is the value of the Host field.
+pub fn request(host: &Target, path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
 }
 

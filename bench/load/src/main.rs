@@ -14,6 +14,7 @@ mod quantiles;
 mod report;
 mod run;
 mod tally;
+mod target;
 mod watch;
 mod worker;
 

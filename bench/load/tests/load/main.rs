@@ -2,6 +2,7 @@
 
 //! `ktcp-bench` as its users call it.
 
+mod address;
 mod csv;
 mod echo;
 mod http;
