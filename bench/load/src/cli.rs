@@ -88,8 +88,8 @@ struct Http {
 /// The options of all loads
 #[derive(Debug, Args)]
 struct Load {
-    /// The server. IPv6 in brackets: [::1]:80, or with the interface of a link-local address
-    /// [fe80::1%eth0]:80
+    /// The server. If the name has several addresses, each connection tries one after the other. IPv6
+    /// in brackets: [::1]:80, or with the interface of a link-local address [fe80::1%eth0]:80
     #[arg(long, value_name = "HOST:PORT")]
     connect: Target,
 
@@ -174,8 +174,8 @@ struct Files {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Append the result as a line of CSV, after one with the names if the file is new; `-` is
-    /// standard output
+    /// Append the result as a line of CSV, after one with the names if the file is new; `-`
+    /// is standard output
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 
@@ -230,16 +230,26 @@ impl Http {
 
 impl Load {
     fn plan(&self, protocol: Protocol, size: u64) -> Result<Plan> {
-        let found = self.connect.addresses();
-        let to = found.with_context(|| format!("--connect {}", self.connect))?[0];
-        if let Some(address) = self.from.iter().find(|a| a.is_ipv4() != to.is_ipv4()) {
-            bail!("--from {address}: the server {to} is of the other address family");
+        let server = self.connect.to_string();
+        let mut to = self
+            .connect
+            .addresses()
+            .with_context(|| format!("--connect {server}"))?;
+        if let Some(first) = self.from.first() {
+            if let Some(other) = self.from.iter().find(|a| a.is_ipv4() != first.is_ipv4()) {
+                bail!("--from {first},{other}: addresses of two families");
+            }
+            to.retain(|to| to.is_ipv4() == first.is_ipv4());
+            if to.is_empty() {
+                bail!("--from {first}: the server {server} is of the other address family");
+            }
         }
-        let connections = self.connections as usize;
         let limit = self.until.limit();
+        let connections = self.connections as usize;
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.map_or(cpus, |threads| threads as usize);
         Ok(Plan {
+            server,
             to,
             from: self.from.clone(),
             connections,
@@ -270,7 +280,7 @@ impl Load {
             // Standard output may be that of the JSON.
             eprint!("{report}");
         }
-        explain(&outcome);
+        explain(&plan, &outcome);
         Ok(report.is_flawless())
     }
 }
@@ -278,7 +288,11 @@ impl Load {
 /// What stands above a picture
 fn title(plan: &Plan) -> String {
     let connections = number(plan.connections as u64);
-    format!("{}: {connections} connections, {}", plan.to, asked(plan))
+    format!(
+        "{}: {connections} connections, {}",
+        plan.server,
+        asked(plan)
+    )
 }
 
 /// What is asked, for a person
@@ -290,10 +304,12 @@ fn asked(plan: &Plan) -> String {
 }
 
 /// What to do about failures whose reason is known
-fn explain(outcome: &Outcome) {
+fn explain(plan: &Plan, outcome: &Outcome) {
     let tally = &outcome.tally;
     if tally.not_connected.refused > 0 && tally.connects.is_empty() {
-        eprintln!("  -> nobody listens there: start the server, or look at --connect");
+        let tried: Vec<_> = plan.to.iter().map(ToString::to_string).collect();
+        let tried = tried.join(" and ");
+        eprintln!("  -> nothing listens at {tried}: start the server, or look at --connect");
     } else if tally.not_connected.local > 0 {
         eprintln!("  -> more ports: --from 127.0.0.1,127.0.0.2,…; more files: ulimit -n");
     }
@@ -366,7 +382,7 @@ impl Display {
         Self {
             title: format!(
                 "{}: {} connection{}{idle}, {}, {} thread{}",
-                plan.to,
+                plan.server,
                 number(plan.connections as u64),
                 plural(plan.connections),
                 asked(plan),

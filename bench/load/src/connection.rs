@@ -25,6 +25,20 @@ pub enum Reader<'a> {
     Http(http::Reader),
 }
 
+/// A message that has no answer yet. Times are nanoseconds since the base of the run.
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    /// When it was first handed to a connection.
+    pub sent: u64,
+}
+
+impl Message {
+    /// One that is sent now.
+    pub fn new(now: u64) -> Self {
+        Self { sent: now }
+    }
+}
+
 /// A connection that is being made, or is open.
 ///
 /// Readiness is told once for each change (edge-triggered), so both directions are watched from
@@ -38,10 +52,12 @@ pub struct Connection {
     received: u64,
     /// Bytes that may be sent before an answer has to come.
     granted: u64,
-    /// When each message was issued whose answer is not complete.
-    issued: VecDeque<u64>,
+    /// The messages whose answers are not complete.
+    issued: VecDeque<Message>,
     /// Answers that are complete and have not been told yet.
     complete: u64,
+    /// Is true from the first answer on.
+    has_answered: bool,
     /// Bytes of the echo that is not complete.
     partial: u64,
     /// Where we are in responses.
@@ -82,6 +98,7 @@ impl Connection {
             granted: 0,
             issued: VecDeque::new(),
             complete: 0,
+            has_answered: false,
             partial: 0,
             place: http::Place::default(),
         })
@@ -99,20 +116,36 @@ impl Connection {
         }
     }
 
-    /// How many messages have no answer, or none that is complete.
-    pub fn under_way(&self) -> usize {
-        self.issued.len()
+    /// When the oldest message was sent that is not answered.
+    pub fn oldest(&self) -> Option<u64> {
+        self.issued.front().map(|message| message.sent)
     }
 
-    /// When the oldest message was issued that is not answered.
-    pub fn oldest(&self) -> Option<u64> {
-        self.issued.front().copied()
+    /// Returns true if a message was answered on this connection.
+    pub fn has_answered(&self) -> bool {
+        self.has_answered
+    }
+
+    /// Returns true if the server has said that it answers nothing more here.
+    pub fn is_over(&self) -> bool {
+        self.place.is_over()
+    }
+
+    /// Returns true if the protocol allows the server to close now, whatever was sent: with HTTP,
+    /// between responses (RFC 9112, 9.5).
+    pub fn may_be_closed(&self, reader: &Reader<'_>) -> bool {
+        matches!(reader, Reader::Http(_)) && self.has_answered && self.place.is_between()
+    }
+
+    /// Takes the messages out that are not answered, to send them elsewhere.
+    pub fn take_issued(&mut self) -> VecDeque<Message> {
+        std::mem::take(&mut self.issued)
     }
 
     /// Takes a message of `size` bytes into what is to be sent; `flush` sends it.
-    pub fn issue(&mut self, size: u64, now: u64) {
+    pub fn issue(&mut self, size: u64, message: Message) {
         self.granted += size;
-        self.issued.push_back(now);
+        self.issued.push_back(message);
     }
 
     /// Sends what was issued, as far as the socket takes it.
@@ -133,7 +166,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// An end of the stream is one as well: only the load generator closes connections.
+    /// An end of the stream is one as well, unless it ends a response. Answers that came before an
+    /// error are told by `answered`.
     pub fn receive(
         &mut self,
         buffer: &mut [u8; CHUNK],
@@ -152,7 +186,7 @@ impl Connection {
                 self.stream.read(wanted)
             };
             match received {
-                Ok(0) => return Err(Failure::Closed),
+                Ok(0) => return self.end(reader),
                 Ok(count) => {
                     let asked = wanted.len();
                     match reader {
@@ -161,6 +195,9 @@ impl Connection {
                             self.complete += reader.skip(&mut self.place, count as u64);
                         }
                         _ => self.take(&buffer[..count], reader)?,
+                    }
+                    if self.is_over() {
+                        return Ok(());
                     }
                     // A short read has emptied the socket; what comes later is a new event.
                     if count < asked && !to_the_end {
@@ -200,9 +237,22 @@ impl Connection {
         Ok(())
     }
 
-    /// If the answer to the oldest message is complete: when that message was issued.
-    pub fn answered(&mut self) -> Option<u64> {
+    /// The stream has ended.
+    fn end(&mut self, reader: &mut Reader<'_>) -> Result<(), Failure> {
+        if let Reader::Http(reader) = reader {
+            self.complete += reader.end(&mut self.place);
+        }
+        if self.is_over() {
+            Ok(())
+        } else {
+            Err(Failure::Closed)
+        }
+    }
+
+    /// If the answer to the oldest message is complete, takes out that message.
+    pub fn answered(&mut self) -> Option<Message> {
         self.complete = self.complete.checked_sub(1)?;
+        self.has_answered = true;
         self.issued.pop_front()
     }
 }

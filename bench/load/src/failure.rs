@@ -30,6 +30,13 @@ pub enum Failure {
     Other(i32),
 }
 
+impl Failure {
+    /// Returns true if the peer ended the connection, and nothing else was wrong.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Closed | Self::Reset)
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind as Kind;

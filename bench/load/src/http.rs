@@ -23,19 +23,62 @@ pub fn request(host: &Target, path: &str) -> Vec<u8> {
 /// Where in its responses a connection is.
 #[derive(Default)]
 pub struct Place {
-    /// Bytes of content that are still to come.
+    /// Bytes of content that are still to come; `UNTIL_CLOSE`, if the end of the stream ends it.
     content: u64,
     /// The start of a head, the rest of which is still to come.
     head: Vec<u8>,
+    /// The response at hand is the last of its connection.
+    is_last: bool,
+    /// That response is complete.
+    is_over: bool,
 }
+
+/// The length of a content that ends with its connection (RFC 9112, 6.3).
+const UNTIL_CLOSE: u64 = u64::MAX;
 
 /// What a head says about what follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Head {
-    /// A content of so many bytes.
-    Final { content: u64 },
+    Final(Final),
     /// Another head.
     Interim,
+}
+
+/// A response that is not an interim one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Final {
+    /// Bytes of content, or `UNTIL_CLOSE`.
+    content: u64,
+    /// The server closes after it (RFC 9112, 9.3).
+    is_last: bool,
+}
+
+impl Place {
+    /// Returns true if the server has said that it answers nothing more.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Returns true if no part of a response has come that is not complete.
+    pub fn is_between(&self) -> bool {
+        self.content == 0 && self.head.is_empty()
+    }
+
+    fn begin(&mut self, response: Final) {
+        self.content = response.content;
+        self.is_last = response.is_last;
+    }
+
+    /// Takes `count` bytes of content; returns the number of responses that they complete.
+    fn advance(&mut self, count: u64) -> u64 {
+        if self.content == UNTIL_CLOSE {
+            return 0;
+        }
+        self.content -= count;
+        let is_complete = self.content == 0;
+        self.is_over = is_complete && self.is_last;
+        u64::from(is_complete)
+    }
 }
 
 /// Takes responses apart, of many connections.
@@ -45,7 +88,7 @@ enum Head {
 #[derive(Default)]
 pub struct Reader {
     last: Vec<u8>,
-    last_content: u64,
+    last_response: Final,
     /// Responses, and the bytes of their contents.
     responses: u64,
     bytes: u64,
@@ -56,7 +99,8 @@ impl Reader {
     /// not come.
     pub fn take(&mut self, place: &mut Place, mut bytes: &[u8], most: u64) -> Result<u64, Failure> {
         let mut complete = 0;
-        while !bytes.is_empty() {
+        // What follows the last response has no meaning.
+        while !bytes.is_empty() && !place.is_over {
             if place.content == 0 {
                 if complete == most {
                     return Err(Failure::Surplus);
@@ -64,14 +108,13 @@ impl Reader {
                 match self.head(place, &mut bytes)? {
                     None => break,
                     Some(Head::Interim) => continue,
-                    Some(Head::Final { content }) => place.content = content,
+                    Some(Head::Final(response)) => place.begin(response),
                 }
             }
             let part = place.content.min(bytes.len() as u64);
-            place.content -= part;
             bytes = &bytes[part as usize..];
             self.bytes += part;
-            complete += u64::from(place.content == 0);
+            complete += place.advance(part);
         }
         self.responses += complete;
         Ok(complete)
@@ -83,8 +126,7 @@ impl Reader {
             if let Some(rest) = bytes.strip_prefix(&*self.last) {
                 if !self.last.is_empty() {
                     *bytes = rest;
-                    let content = self.last_content;
-                    return Ok(Some(Head::Final { content }));
+                    return Ok(Some(Head::Final(self.last_response)));
                 }
             }
         }
@@ -98,10 +140,10 @@ impl Reader {
             return Ok(None);
         };
         *bytes = &bytes[length - carried..];
-        if let Head::Final { content } = head {
+        if let Head::Final(response) = head {
             self.last.clear();
             self.last.extend_from_slice(&place.head[..length]);
-            self.last_content = content;
+            self.last_response = response;
         }
         place.head.clear();
         Ok(Some(head))
@@ -111,7 +153,7 @@ impl Reader {
     pub fn wanted(&self, place: &Place) -> (usize, bool) {
         if place.content >= LARGE {
             (usize::try_from(place.content).unwrap_or(usize::MAX), true)
-        } else if place.content == 0 && self.last_content >= LARGE {
+        } else if place.content == 0 && self.last_response.content >= LARGE {
             (HEAD_AND_LITTLE, false)
         } else {
             (usize::MAX, false)
@@ -121,11 +163,21 @@ impl Reader {
     /// So many bytes of a content have come and were discarded; says how many responses are complete
     /// with them.
     pub fn skip(&mut self, place: &mut Place, count: u64) -> u64 {
-        place.content -= count;
         self.bytes += count;
-        let complete = u64::from(place.content == 0);
+        let complete = place.advance(count);
         self.responses += complete;
         complete
+    }
+
+    /// The stream has ended; says how many responses are complete with that.
+    pub fn end(&mut self, place: &mut Place) -> u64 {
+        if place.content != UNTIL_CLOSE {
+            return 0;
+        }
+        place.content = 0;
+        place.is_over = true;
+        self.responses += 1;
+        1
     }
 
     /// How many responses there were, and how many bytes of content in them.
@@ -145,9 +197,14 @@ fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
     };
     let head = match response.code {
         Some(102..=199 | 100) => Head::Interim,
-        Some(200) => Head::Final {
-            content: content_length(response.headers)?,
-        },
+        Some(200) => {
+            let content = content_length(response.headers)?;
+            let is_persistent = is_persistent(response.version, response.headers);
+            Head::Final(Final {
+                content,
+                is_last: content == UNTIL_CLOSE || !is_persistent,
+            })
+        }
         _ => return Err(Failure::Status),
     };
     Ok(Some((head, length)))
@@ -170,7 +227,22 @@ fn content_length(fields: &[httparse::Header<'_>]) -> Result<u64, Failure> {
             length = value;
         }
     }
-    length.ok_or(Failure::Malformed)
+    Ok(length.unwrap_or(UNTIL_CLOSE))
+}
+
+/// Returns true if the connection stays open after the response (RFC 9112, 9.3). `version` is the
+/// minor one.
+fn is_persistent(version: Option<u8>, fields: &[httparse::Header<'_>]) -> bool {
+    let (mut close, mut keep_alive) = (false, false);
+    let lists = fields
+        .iter()
+        .filter(|field| field.name.eq_ignore_ascii_case("connection"));
+    for option in lists.flat_map(|field| field.value.split(|byte| *byte == b',')) {
+        let option = option.trim_ascii();
+        close |= option.eq_ignore_ascii_case(b"close");
+        keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+    }
+    !close && (keep_alive || version != Some(0))
 }
 
 #[cfg(test)]
@@ -226,6 +298,60 @@ mod tests {
     }
 
     #[test]
+    fn last_response_of_a_connection_is_known() {
+        for (head, is_last) in [
+            ("HTTP/1.1 200 OK\r\n", false),
+            ("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n", false),
+            ("HTTP/1.1 200 OK\r\nConnection: close\r\n", true),
+            ("HTTP/1.1 200 OK\r\nconnection:CLOSE\r\n", true),
+            ("HTTP/1.1 200 OK\r\nConnection: x-y, , close\r\n", true),
+            (
+                "HTTP/1.1 200 OK\r\nConnection: x\r\nConnection: close\r\n",
+                true,
+            ),
+            ("HTTP/1.1 200 OK\r\nConnection: closed\r\n", false),
+            ("HTTP/1.1 200 OK\r\nX-Connection: close\r\n", false),
+            ("HTTP/1.0 200 OK\r\n", true),
+            ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", false),
+            ("HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\n", true),
+        ] {
+            let text = format!("{head}Content-Length: 3\r\n\r\nabc");
+            for size in 1..=text.len() {
+                let (mut reader, mut place) = (Reader::default(), Place::default());
+                let pieces = text.as_bytes().chunks(size);
+                let complete = pieces.map(|piece| reader.take(&mut place, piece, 1));
+                assert_eq!(complete.map(|n| n.unwrap_or(9)).sum::<u64>(), 1, "{head}");
+                assert_eq!(place.is_over(), is_last, "{head} in pieces of {size}");
+                assert!(place.is_between());
+                let more = reader.take(&mut place, b"x", 0);
+                assert_eq!(more.is_ok(), is_last, "{head}");
+            }
+        }
+    }
+
+    #[test]
+    fn content_without_length_ends_with_the_stream() {
+        for head in [
+            "HTTP/1.0 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nServer: x\r\n\r\n",
+        ] {
+            let (mut reader, mut place) = (Reader::default(), Place::default());
+            let text = format!("{head}abc");
+            assert_eq!(reader.take(&mut place, text.as_bytes(), 1), Ok(0));
+            assert_eq!(reader.wanted(&place), (usize::MAX, true));
+            assert_eq!(reader.skip(&mut place, 7), 0);
+            assert!(!place.is_over() && !place.is_between());
+            assert_eq!(reader.end(&mut place), 1);
+            assert!(place.is_over());
+            assert_eq!(reader.totals(), (1, 10));
+        }
+        let (mut reader, mut place) = (Reader::default(), Place::default());
+        assert_eq!(reader.take(&mut place, &ONE[..ONE.len() - 1], 1), Ok(0));
+        assert_eq!(reader.end(&mut place), 0);
+        assert!(!place.is_between());
+    }
+
+    #[test]
     fn what_is_not_counted_as_a_response() {
         for (text, failure) in [
             (
@@ -234,7 +360,6 @@ mod tests {
             ),
             (b"HTTP/1.1 304 Not Modified\r\n\r\n", Failure::Status),
             (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", Failure::Status),
-            (b"HTTP/1.1 200 OK\r\n\r\n", Failure::Malformed),
             (
                 b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
                 Failure::Malformed,

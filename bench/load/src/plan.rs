@@ -41,7 +41,10 @@ impl Protocol {
 /// A load.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub to: SocketAddr,
+    /// The server as it was named.
+    pub server: String,
+    /// The addresses of that name; each connection tries one after the other.
+    pub to: Vec<SocketAddr>,
     /// Addresses to connect from, in turn; none lets the kernel choose.
     pub from: Vec<IpAddr>,
     pub connections: usize,

@@ -12,8 +12,9 @@ use crate::{
 use anyhow::{Context, Result};
 use mio::{Poll, Waker};
 use std::{
+    net::SocketAddr,
     sync::{
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
         Barrier,
     },
     thread,
@@ -31,7 +32,9 @@ pub struct Outcome {
     /// The time over which answers were counted.
     pub counted: Duration,
     pub busy: Option<Busy>,
-    /// Somebody ended it early.
+    /// The address of the server that answered last.
+    pub server: SocketAddr,
+    /// The user ended it early.
     pub interrupted: bool,
 }
 
@@ -132,6 +135,7 @@ pub fn run(
         counts_from: AtomicU64::new(0),
         counts_until: AtomicU64::new(0),
         stop,
+        address: AtomicUsize::new(0),
         ready: AtomicU64::new(0),
         ended: AtomicU64::new(0),
         connected: AtomicU64::new(0),
@@ -208,7 +212,139 @@ fn conduct(
         busy: after
             .zip(before)
             .map(|(after, before)| after.since(&before, finished - started)),
+        server: plan.to[shared.address.load(Relaxed)],
         interrupted: shared.stop.load(Relaxed),
         tally,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+    };
+
+    static GOES_ON: AtomicBool = AtomicBool::new(false);
+
+    fn plan(to: &[SocketAddr]) -> Plan {
+        Plan {
+            server: "test".into(),
+            to: to.to_vec(),
+            from: Vec::new(),
+            connections: 5,
+            idle: 2,
+            protocol: Protocol::Echo { verify: true },
+            size: 10,
+            depth: 1,
+            limit: Limit::Requests(30),
+            warm_up: Duration::ZERO,
+            threads: 2,
+            reconnect: false,
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    fn outcome(plan: &Plan) -> Outcome {
+        run(plan, &GOES_ON, None, &mut |_| {}).expect("a run")
+    }
+
+    fn echo(mut stream: TcpStream) {
+        let mut buffer = [0; 100];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            if stream.write_all(&buffer[..count]).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn server() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || echo(stream));
+            }
+        });
+        address
+    }
+
+    /// Nothing listens there.
+    fn refusing() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.local_addr().expect("it is bound")
+    }
+
+    /// connect(2) itself fails there.
+    fn impossible() -> SocketAddr {
+        "255.255.255.255:9".parse().expect("an address")
+    }
+
+    #[test]
+    fn addresses_that_fail_are_passed_over() {
+        let server = server();
+        for to in [
+            vec![server],
+            vec![refusing(), server],
+            vec![impossible(), server],
+            vec![server, refusing()],
+            vec![refusing(), impossible(), refusing(), server, refusing()],
+        ] {
+            for reconnect in [false, true] {
+                let outcome = outcome(&Plan {
+                    reconnect,
+                    ..plan(&to)
+                });
+                let tally = outcome.tally;
+                assert_eq!(tally.answered, 30, "{to:?}");
+                assert_eq!(tally.not_connected.total(), 0, "{to:?}");
+                assert_eq!(
+                    tally.connects.len(),
+                    if reconnect { 37 } else { 7 },
+                    "{to:?}"
+                );
+                assert_eq!(outcome.server, server, "{to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn connection_that_no_address_takes_fails_once() {
+        for to in [
+            vec![refusing()],
+            vec![refusing(), refusing(), refusing()],
+            vec![impossible(), refusing()],
+        ] {
+            let tally = outcome(&plan(&to)).tally;
+            assert_eq!(tally.not_connected.total(), 7, "{to:?}");
+            assert_eq!(tally.not_connected.refused, 7, "{to:?}");
+            assert_eq!(tally.answered, 0, "{to:?}");
+        }
+    }
+
+    #[test]
+    fn address_that_does_not_answer_is_passed_over_after_the_timeout() {
+        // A listener whose queue is full drops what comes.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        socket.bind(&any.into()).expect("a port");
+        socket.listen(0).expect("a listener");
+        let silent = socket.local_addr().expect("it is bound");
+        let silent = silent.as_socket().expect("an address of IPv4");
+        let patience = Duration::from_millis(300);
+        let mut queued = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&silent, patience) {
+            queued.push(stream);
+        }
+        let server = server();
+        let outcome = outcome(&Plan {
+            timeout: patience,
+            ..plan(&[silent, server])
+        });
+        assert_eq!(outcome.tally.answered, 30);
+        assert_eq!(outcome.server, server);
+        assert!(outcome.connecting >= patience);
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::failure::Failures;
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 /// The longest time that is told apart: ten minutes.
 const LONGEST_NS: u64 = 600_000_000_000;
@@ -13,12 +14,30 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds are constants that are valid")
 }
 
+/// Connections that took the place of one that the server had closed after an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reconnects {
+    /// The server had said that it would close: `Connection: close`, or HTTP/1.0.
+    pub announced: u64,
+    /// It had not.
+    pub unannounced: u64,
+}
+
+impl Reconnects {
+    pub fn total(&self) -> u64 {
+        self.announced + self.unannounced
+    }
+}
+
 /// What one thread saw; those of all threads are added up.
 pub struct Tally {
     /// How long each connection took to be made.
     pub connects: Histogram<u64>,
     /// From each message to its answer; with `reconnect`, from the call of connect(2).
     pub answers: Histogram<u64>,
+    /// Answers that were counted.
+    pub answered: u64,
+    pub reconnects: Reconnects,
     /// Connections that could not be made.
     pub not_connected: Failures,
     /// Connections that ended badly after they had been made.
@@ -41,6 +60,8 @@ impl Tally {
         Self {
             connects: histogram(),
             answers: histogram(),
+            answered: 0,
+            reconnects: Reconnects::default(),
             not_connected: Failures::default(),
             failures: Failures::default(),
             starved: 0,
@@ -56,6 +77,9 @@ impl Tally {
         // The bounds are the same.
         self.connects += &other.connects;
         self.answers += &other.answers;
+        self.answered += other.answered;
+        self.reconnects.announced += other.reconnects.announced;
+        self.reconnects.unannounced += other.reconnects.unannounced;
         self.not_connected.add(&other.not_connected);
         self.failures.add(&other.failures);
         self.starved += other.starved;

@@ -11,6 +11,7 @@ use crate::{
     failure::Failures,
     plan::{Limit, Plan, Protocol},
     run::Outcome,
+    tally::Reconnects,
     watch::Busy,
 };
 use hdrhistogram::Histogram;
@@ -66,10 +67,10 @@ pub struct Settings {
     pub rounds: Option<u64>,
 }
 
-impl From<&Plan> for Settings {
-    fn from(plan: &Plan) -> Self {
+impl Settings {
+    fn new(plan: &Plan, outcome: &Outcome) -> Self {
         Self {
-            server: plan.to.to_string(),
+            server: outcome.server.to_string(),
             path: match &plan.protocol {
                 Protocol::Echo { .. } => None,
                 Protocol::Http { path, .. } => Some(path.clone()),
@@ -101,11 +102,14 @@ pub struct Connects {
 #[derive(Clone, Debug, Serialize)]
 pub struct Answers {
     pub seconds: f64,
+    pub count: u64,
     pub per_second: f64,
     /// Of echoes in one direction, of responses what is in them.
     pub bytes_per_second: f64,
     pub times_ns: Times,
     pub failures: Failures,
+    /// Connections that took the place of one that the server had closed after an answer.
+    pub reconnects: Reconnects,
     /// Messages that had no answer when the time was over.
     pub unanswered: u64,
     /// Connections that never had an answer.
@@ -148,7 +152,7 @@ impl Report {
         let seconds = outcome.counted.as_secs_f64();
         let times = Times::from(&tally.answers);
         let per_second = if seconds > 0.0 {
-            times.count as f64 / seconds
+            tally.answered as f64 / seconds
         } else {
             0.0
         };
@@ -158,16 +162,18 @@ impl Report {
         };
         let answers = Answers {
             seconds,
+            count: tally.answered,
             per_second,
             bytes_per_second: per_second * size,
             times_ns: times,
             failures: tally.failures.clone(),
+            reconnects: tally.reconnects,
             unanswered: tally.unanswered,
             starved: tally.starved,
         };
         Self {
             ktcp_bench: env!("CARGO_PKG_VERSION"),
-            settings: plan.into(),
+            settings: Settings::new(plan, outcome),
             connect: Connects {
                 seconds: outcome.connecting.as_secs_f64(),
                 times_ns: (&tally.connects).into(),
@@ -185,7 +191,7 @@ impl Report {
     /// Whether every connection was made and every message answered.
     pub fn is_flawless(&self) -> bool {
         let failures = self.connect.failures.total() + self.answered.failures.total();
-        failures == 0 && self.answered.unanswered == 0 && self.answered.times_ns.count > 0
+        failures == 0 && self.answered.unanswered == 0 && self.answered.count > 0
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! The summary for a person.
 
-use super::{Answered, Report};
+use super::{Answered, Answers, Report};
 use std::fmt::{self, Write as _};
 
 /// A time that a person can read: three digits and a unit.
@@ -50,12 +50,32 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (connect, answers) = (&self.connect, &*self.answered);
-        let times = &answers.times_ns;
-        let (name, way) = match self.answered {
-            Answered::Echo(_) => ("echoes", "each way"),
-            Answered::Http(_) => ("responses", "of content"),
-        };
+        self.connections(f)?;
+        self.answers(f)?;
+        if self.answered.times_ns.count > 0 {
+            self.times(f)?;
+        }
+        self.losses(f)?;
+        if let Some(busy) = &self.busy {
+            let percent = |part: f64| format!("{:.0} %", 100.0 * part);
+            let text = format!(
+                "of one CPU: load generator {}, server {}, the whole machine {}",
+                percent(busy.load),
+                percent(busy.watched),
+                percent(busy.machine)
+            );
+            row(f, "busy", &text)?;
+        }
+        if self.interrupted {
+            row(f, "note", "interrupted: the figures are of the time before")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn connections(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connect = &self.connect;
         let mut made = format!(
             "{} in {}",
             number(connect.times_ns.count),
@@ -74,32 +94,54 @@ impl fmt::Display for Report {
         if connect.failures.total() > 0 {
             row(f, "", &format!("not made: {}", connect.failures))?;
         }
-        row(
-            f,
-            name,
-            &format!(
-                "{} in {}: {} a second, {}/s {way}",
-                number(times.count),
-                duration(answers.seconds * 1e9),
-                number(answers.per_second.round() as u64),
-                bytes(answers.bytes_per_second)
-            ),
-        )?;
-        if times.count > 0 {
-            let quantiles = [
-                ("min", times.min),
-                ("p50", times.p50),
-                ("p90", times.p90),
-                ("p99", times.p99),
-                ("p99.9", times.p99_9),
-                ("max", times.max),
-            ];
-            let mut text = format!("mean {}", duration(times.mean));
-            for (name, value) in quantiles {
-                write!(text, "   {name} {}", duration(value as f64))?;
-            }
-            row(f, "time", &text)?;
+        let reconnects = &self.answered.reconnects;
+        if reconnects.total() > 0 {
+            let text = format!(
+                "{} after the server had closed: {} times as announced, {} times not",
+                number(reconnects.total()),
+                number(reconnects.announced),
+                number(reconnects.unannounced)
+            );
+            row(f, "reconnects", &text)?;
         }
+        Ok(())
+    }
+
+    fn answers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answers: &Answers = &self.answered;
+        let (name, way) = match self.answered {
+            Answered::Echo(_) => ("echoes", "each way"),
+            Answered::Http(_) => ("responses", "of content"),
+        };
+        let text = format!(
+            "{} in {}: {} a second, {}/s {way}",
+            number(answers.count),
+            duration(answers.seconds * 1e9),
+            number(answers.per_second.round() as u64),
+            bytes(answers.bytes_per_second)
+        );
+        row(f, name, &text)
+    }
+
+    fn times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = &self.answered.times_ns;
+        let quantiles = [
+            ("min", times.min),
+            ("p50", times.p50),
+            ("p90", times.p90),
+            ("p99", times.p99),
+            ("p99.9", times.p99_9),
+            ("max", times.max),
+        ];
+        let mut text = format!("mean {}", duration(times.mean));
+        for (name, value) in quantiles {
+            write!(text, "   {name} {}", duration(value as f64))?;
+        }
+        row(f, "time", &text)
+    }
+
+    fn losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answers: &Answers = &self.answered;
         row(f, "failures", &answers.failures.to_string())?;
         if answers.unanswered > 0 {
             let text = format!(
@@ -108,19 +150,6 @@ impl fmt::Display for Report {
                 number(answers.starved)
             );
             row(f, "unanswered", &text)?;
-        }
-        if let Some(busy) = &self.busy {
-            let percent = |part: f64| format!("{:.0} %", 100.0 * part);
-            let text = format!(
-                "of one CPU: load generator {}, server {}, the whole machine {}",
-                percent(busy.load),
-                percent(busy.watched),
-                percent(busy.machine)
-            );
-            row(f, "busy", &text)?;
-        }
-        if self.interrupted {
-            row(f, "note", "interrupted: the figures are of the time before")?;
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ fn two_runs_have_names_once_and_a_row_each() {
     assert_eq!(rows.len(), 2);
     for row in &rows {
         assert_eq!(row["server"], server.to_string());
-        for (name, value) in [("path", ""), ("answers", "5")] {
+        for (name, value) in [("path", ""), ("answers", "5"), ("reconnects", "0")] {
             assert_eq!(row[name], value, "{name} of {row}");
         }
     }

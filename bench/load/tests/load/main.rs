@@ -6,5 +6,6 @@ mod address;
 mod csv;
 mod echo;
 mod http;
+mod reconnects;
 mod servers;
 mod small;

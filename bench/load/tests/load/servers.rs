@@ -115,3 +115,9 @@ pub fn reset(mut stream: TcpStream) {
     let _ = stream.read(&mut [0]);
     thread::sleep(Duration::from_millis(20));
 }
+
+/// A port of the loopback address at which nothing listens.
+pub fn unused_port() -> u16 {
+    let listener = TcpListener::bind(LOOPBACK).expect("a port");
+    listener.local_addr().expect("it is bound").port()
+}

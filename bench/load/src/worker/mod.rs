@@ -2,20 +2,23 @@
 
 //! A thread of the load generator: one event loop over its share of the connections.
 
+mod answers;
+mod slots;
+
 use crate::{
-    connection::{Connection, Reader},
-    failure::Failure,
+    connection::{Connection, Message, Reader},
     http,
     pattern::{Pattern, CHUNK},
     plan::{share, Limit, Plan, Protocol},
     tally::Tally,
 };
 use mio::{event::Event, Events, Poll, Token};
+use slots::Slot;
 use std::{
     io::ErrorKind,
     ops::Range,
     sync::{
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
         Barrier,
     },
     thread::Thread,
@@ -46,8 +49,10 @@ pub struct Shared {
     /// When counting begins and ends; set between the two passings of the gate.
     pub counts_from: AtomicU64,
     pub counts_until: AtomicU64,
-    /// Somebody has lost patience.
+    /// The user has ended the run.
     pub stop: &'static AtomicBool,
+    /// Which of the server's addresses answered last.
+    pub address: AtomicUsize,
     /// Threads whose connections stand, and threads that are done.
     pub ready: AtomicU64,
     pub ended: AtomicU64,
@@ -69,16 +74,10 @@ enum State {
     Gone,
     /// As `Gone`, but is to be opened again at the next tick.
     Again,
+    /// As `Gone`, but is to be opened again for the next message.
+    Parted,
     Connecting(Connection),
     Open(Connection),
-}
-
-struct Slot {
-    state: State,
-    /// When it began to connect.
-    since: u64,
-    is_answered: bool,
-    is_idle: bool,
 }
 
 /// One thread's share of the load.
@@ -113,14 +112,8 @@ impl<'a> Worker<'a> {
     pub fn new(shared: &'a Shared, index: usize, poll: Poll) -> Self {
         let plan = &shared.plan;
         let part = |total| share(total, plan.threads, index);
-        let slot = |is_idle| Slot {
-            state: State::Gone,
-            since: 0,
-            is_answered: false,
-            is_idle,
-        };
         let (idle, active) = (part(plan.idle), part(plan.connections));
-        let slots = (0..idle + active).map(|i| slot(i < idle)).collect();
+        let slots = (0..idle + active).map(|i| Slot::new(i < idle)).collect();
         Self {
             shared,
             index,
@@ -221,19 +214,23 @@ impl<'a> Worker<'a> {
         }
         let now = self.shared.now();
         for index in slots {
-            self.issue(index, 1, now);
+            self.issue(index, 1, Message::new(now));
         }
+        self.finish();
+        self.tell();
+    }
+
+    /// Waits for the answers to what was sent; the ticks see to it that this ends.
+    fn finish(&mut self) {
         while self.under_way > 0 && !self.is_stopped() {
             self.pump();
         }
-        self.tell();
     }
 
     /// Keeps those connections busy until the limit is reached.
     fn bear(&mut self, slots: Range<usize>) {
-        let is_open = |slot: &Slot| matches!(slot.state, State::Open(_));
         // Of no use, if not a single connection could be made
-        self.issuing = self.slots[slots.clone()].iter().any(is_open);
+        self.issuing = self.any_left(&slots);
         if !self.issuing {
             return;
         }
@@ -242,39 +239,38 @@ impl<'a> Worker<'a> {
             if self.shared.plan.reconnect {
                 // The connections at hand were a test of whether any can be made.
                 self.open(index);
-            } else if is_open(&self.slots[index]) {
+            } else if !matches!(self.slots[index].state, State::Gone) {
                 let count = self.grant(self.shared.plan.depth, now);
-                self.issue(index, count, now);
+                self.issue(index, count, Message::new(now));
             }
         }
         while self.is_bearing(&slots) {
             self.pump();
         }
-        // What is under way is waited for; the ticks see to it that this ends.
         self.issuing = false;
-        while self.under_way > 0 && !self.is_stopped() {
-            self.pump();
-        }
+        self.finish();
     }
 
     fn is_bearing(&self, slots: &Range<usize>) -> bool {
         let is_over = self.quota == 0 && self.under_way == 0 && self.connecting == 0;
-        let any_left = || {
-            let mut slots = self.slots[slots.clone()].iter();
-            slots.any(|slot| !matches!(slot.state, State::Gone))
-        };
         // Something is under way nearly always, which makes the search for it rare.
-        self.issuing && !is_over && !self.is_stopped() && (self.under_way > 0 || any_left())
+        self.issuing
+            && !is_over
+            && !self.is_stopped()
+            && (self.under_way > 0 || self.any_left(slots))
+    }
+
+    /// Returns true if one of those connections stands, or may stand again.
+    fn any_left(&self, slots: &Range<usize>) -> bool {
+        let mut slots = self.slots[slots.clone()].iter();
+        slots.any(|slot| !matches!(slot.state, State::Gone))
     }
 
     fn close(&mut self) {
-        for slot in &self.slots {
-            if let State::Open(connection) = &slot.state {
-                self.tally.starved += u64::from(!slot.is_answered && connection.under_way() > 0);
-                self.tally.unanswered += connection.under_way() as u64;
-            }
+        for slot in std::mem::take(&mut self.slots) {
+            let (is_answered, messages) = slot.into_messages();
+            self.abandon(is_answered, messages);
         }
-        self.slots.clear();
         if let Reader::Http(reader) = &self.reader {
             (self.tally.responses, self.tally.content) = reader.totals();
         }
@@ -311,178 +307,11 @@ impl<'a> Worker<'a> {
                 Ok(false) => Ok(()),
                 Err(failure) => Err(failure),
             },
-            State::Gone | State::Again => Ok(()),
+            State::Gone | State::Again | State::Parted => Ok(()),
         };
         if let Err(failure) = result {
             self.fail(index, failure);
         }
-    }
-
-    fn converse(&mut self, index: usize, event: &Event) -> Result<(), Failure> {
-        let shared = self.shared;
-        let slot = &mut self.slots[index];
-        let State::Open(connection) = &mut slot.state else {
-            return Ok(());
-        };
-        if event.is_readable() || event.is_error() {
-            let to_the_end = event.is_read_closed() || event.is_error();
-            connection.receive(&mut self.buffer, &mut self.reader, to_the_end)?;
-            let mut count = 0;
-            let mut now = 0;
-            while let Some(issued) = connection.answered() {
-                if count == 0 {
-                    now = shared.now();
-                }
-                count += 1;
-                if slot.is_idle || !self.counted.contains(&now) {
-                    continue;
-                }
-                if self.aligns {
-                    self.aligns = false;
-                    self.counted.start = now;
-                    continue;
-                }
-                let since = if shared.plan.reconnect {
-                    slot.since
-                } else {
-                    issued
-                };
-                self.tally.answers.saturating_record(now - since);
-                self.tally.last_answer = now;
-                self.untold += 1;
-                self.left -= 1;
-                if self.left == 0 {
-                    self.counted.end = now;
-                }
-            }
-            if count > 0 {
-                slot.is_answered = true;
-                self.under_way -= count;
-                return self.go_on(index, count, now);
-            }
-        }
-        // More of what was issued, now that there is room for it
-        connection.flush(&shared.pattern)
-    }
-
-    /// After `count` answers at the time `now`.
-    fn go_on(&mut self, index: usize, count: u64, now: u64) -> Result<(), Failure> {
-        if now >= self.counted.end {
-            self.issuing = false;
-        }
-        let slot = &mut self.slots[index];
-        if !self.issuing || slot.is_idle {
-            if self.shared.plan.reconnect && !slot.is_idle {
-                slot.state = State::Gone;
-            }
-            return Ok(());
-        }
-        if self.shared.plan.reconnect {
-            self.open(index);
-            return Ok(());
-        }
-        let count = self.grant(count, now);
-        let State::Open(connection) = &mut self.slots[index].state else {
-            return Ok(());
-        };
-        for _ in 0..count {
-            connection.issue(self.shared.plan.size, now);
-        }
-        self.under_way += count;
-        connection.flush(&self.shared.pattern)
-    }
-
-    /// How many of `count` messages the quota allows.
-    fn grant(&mut self, count: u64, now: u64) -> u64 {
-        let count = count.min(self.quota);
-        if now >= self.counted.start {
-            self.quota -= count;
-        }
-        count
-    }
-
-    // Connections
-
-    fn open(&mut self, index: usize) {
-        let plan = &self.shared.plan;
-        let now = self.shared.now();
-        let mut granted = true;
-        if self.issuing && plan.reconnect {
-            granted = self.grant(1, now) == 1;
-        }
-        let number = index * plan.threads + self.index;
-        let from = match plan.from.len() {
-            0 => None,
-            count => Some(plan.from[number % count]),
-        };
-        let slot = &mut self.slots[index];
-        // A socket that is closed is not watched any more.
-        slot.state = State::Gone;
-        slot.since = now;
-        if !granted {
-            return;
-        }
-        let origin = self.shared.pattern.origin(index);
-        match Connection::open(plan.to, from, self.poll.registry(), Token(index), origin) {
-            Ok(connection) => {
-                slot.state = State::Connecting(connection);
-                self.connecting += 1;
-            }
-            Err(failure) => self.fail(index, failure),
-        }
-    }
-
-    fn opened(&mut self, index: usize) -> Result<(), Failure> {
-        let now = self.shared.now();
-        let slot = &mut self.slots[index];
-        let State::Connecting(connection) = std::mem::replace(&mut slot.state, State::Gone) else {
-            return Ok(());
-        };
-        slot.state = State::Open(connection);
-        self.connecting -= 1;
-        if self.counted.end == 0 || self.counted.contains(&now) {
-            self.tally.connects.saturating_record(now - slot.since);
-        }
-        self.shared.connected.fetch_add(1, Relaxed);
-        if self.issuing {
-            // A new connection for a new message
-            self.issue(index, 1, now);
-        }
-        Ok(())
-    }
-
-    fn issue(&mut self, index: usize, count: u64, now: u64) {
-        let State::Open(connection) = &mut self.slots[index].state else {
-            return;
-        };
-        for _ in 0..count {
-            connection.issue(self.shared.plan.size, now);
-        }
-        self.under_way += count;
-        if let Err(failure) = connection.flush(&self.shared.pattern) {
-            self.fail(index, failure);
-        }
-    }
-
-    fn fail(&mut self, index: usize, failure: Failure) {
-        let reopens = self.issuing && self.shared.plan.reconnect;
-        let slot = &mut self.slots[index];
-        let next = if reopens { State::Again } else { State::Gone };
-        match std::mem::replace(&mut slot.state, next) {
-            State::Open(connection) => {
-                let count = connection.under_way() as u64;
-                self.under_way -= count;
-                self.tally.starved += u64::from(!slot.is_answered && count > 0);
-                self.tally.unanswered += count;
-                self.tally.failures.count(failure);
-            }
-            State::Connecting(_) => {
-                self.connecting -= 1;
-                self.tally.not_connected.count(failure);
-            }
-            State::Gone | State::Again => self.tally.not_connected.count(failure),
-        }
-        self.shared.failed.fetch_add(1, Relaxed);
     }
 
     // Time
@@ -493,25 +322,8 @@ impl<'a> Worker<'a> {
         if self.counted.end > 0 && now >= self.counted.end {
             self.issuing = false;
         }
-        let limit = self.shared.plan.timeout.as_nanos() as u64;
         for index in 0..self.slots.len() {
-            let slot = &self.slots[index];
-            let since = match &slot.state {
-                State::Gone => continue,
-                State::Again => {
-                    if self.issuing {
-                        self.open(index);
-                    } else {
-                        self.slots[index].state = State::Gone;
-                    }
-                    continue;
-                }
-                State::Connecting(_) => Some(slot.since),
-                State::Open(connection) => connection.oldest(),
-            };
-            if since.is_some_and(|since| now.saturating_sub(since) > limit) {
-                self.fail(index, Failure::TimedOut);
-            }
+            self.look_after(index, now);
         }
     }
 
