@@ -100,6 +100,13 @@ struct Load {
     #[command(flatten)]
     until: Until,
 
+    /// Messages a second of all connections together, sent by the clock whatever the server does (open
+    /// loop). Their times count from when they were due, so that a pause of the server delays all that
+    /// were due in it. Without it each connection sends when it has its answer (closed loop), and a
+    /// pause delays one message of each
+    #[arg(long, value_name = "N", value_parser = rate, conflicts_with = "rounds")]
+    rate: Option<f64>,
+
     /// Messages that a connection has under way at the same time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     depth: u64,
@@ -201,6 +208,20 @@ fn some_seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// More than a machine can send, so that times in nanoseconds can tell the messages apart
+const MAX_RATE: f64 = 1e8;
+
+fn rate(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    // A message a day
+    if !(1.0 / 86_400.0..=MAX_RATE).contains(&value) {
+        return Err(format!(
+            "must be more than 0 and at most {MAX_RATE} messages a second"
+        ));
+    }
+    Ok(value)
+}
+
 fn path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(
@@ -258,6 +279,7 @@ impl Load {
             size,
             depth: self.depth,
             limit,
+            rate: self.rate,
             warm_up: self.warm_up,
             threads: Plan::threads(threads, connections, limit),
             reconnect: self.reconnect,
@@ -378,10 +400,14 @@ impl Display {
             0 => String::new(),
             idle => format!(" and {} idle ones", number(idle as u64)),
         };
+        let rate = match plan.rate {
+            None => String::new(),
+            Some(rate) => format!(", {rate} a second"),
+        };
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         Self {
             title: format!(
-                "{}: {} connection{}{idle}, {}, {} thread{}",
+                "{}: {} connection{}{idle}, {}{rate}, {} thread{}",
                 plan.server,
                 number(plan.connections as u64),
                 plural(plan.connections),

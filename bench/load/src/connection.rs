@@ -28,14 +28,19 @@ pub enum Reader<'a> {
 /// A message that has no answer yet. Times are nanoseconds since the base of the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Message {
+    /// The time from which its latency counts: that of the schedule, or when it was sent.
+    pub due: u64,
     /// When it was first handed to a connection.
     pub sent: u64,
 }
 
 impl Message {
-    /// One that is sent now.
+    /// One that is due when it is sent.
     pub fn new(now: u64) -> Self {
-        Self { sent: now }
+        Self {
+            due: now,
+            sent: now,
+        }
     }
 }
 

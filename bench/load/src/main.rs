@@ -13,6 +13,7 @@ mod plot;
 mod quantiles;
 mod report;
 mod run;
+mod schedule;
 mod tally;
 mod target;
 mod watch;

@@ -56,6 +56,9 @@ pub struct Plan {
     /// Messages that a connection has under way.
     pub depth: u64,
     pub limit: Limit,
+    /// Messages a second that are due by the clock (open loop); without it, a message is sent when
+    /// the one before it is answered (closed loop).
+    pub rate: Option<f64>,
     /// What happens in this time is not counted.
     pub warm_up: Duration,
     pub threads: usize,

@@ -205,7 +205,12 @@ fn conduct(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
-    let end = if in_time { until } else { tally.last_answer };
+    let end = match plan.rate {
+        _ if !in_time => tally.last_answer,
+        // What was due in time may have been answered later.
+        Some(_) => until.max(tally.last_answer),
+        None => until,
+    };
     Outcome {
         counted: Duration::from_nanos(end.saturating_sub(tally.first_counted)),
         connecting,
@@ -239,6 +244,7 @@ mod tests {
             size: 10,
             depth: 1,
             limit: Limit::Requests(30),
+            rate: None,
             warm_up: Duration::ZERO,
             threads: 2,
             reconnect: false,

@@ -33,7 +33,9 @@ impl Reconnects {
 pub struct Tally {
     /// How long each connection took to be made.
     pub connects: Histogram<u64>,
-    /// From each message to its answer; with `reconnect`, from the call of connect(2).
+    /// From each message to its answer; with `reconnect`, from the call of connect(2). In an open
+    /// loop from when the message was due, and those without an answer are in it with the time that
+    /// they have waited.
     pub answers: Histogram<u64>,
     /// Answers that were counted.
     pub answered: u64,
@@ -46,6 +48,8 @@ pub struct Tally {
     pub starved: u64,
     /// Messages that had no answer when the time was over.
     pub unanswered: u64,
+    /// Messages of an open loop that were due, and never sent.
+    pub unsent: u64,
     /// Responses of HTTP, counted or not, and the bytes of content in them.
     pub responses: u64,
     pub content: u64,
@@ -66,6 +70,7 @@ impl Tally {
             failures: Failures::default(),
             starved: 0,
             unanswered: 0,
+            unsent: 0,
             responses: 0,
             content: 0,
             first_counted: u64::MAX,
@@ -84,6 +89,7 @@ impl Tally {
         self.failures.add(&other.failures);
         self.starved += other.starved;
         self.unanswered += other.unanswered;
+        self.unsent += other.unsent;
         self.responses += other.responses;
         self.content += other.content;
         self.first_counted = self.first_counted.min(other.first_counted);

@@ -65,6 +65,7 @@ impl Report {
             ("idle", settings.idle.to_string()),
             ("size", settings.size.to_string()),
             ("depth", settings.depth.to_string()),
+            ("rate", optional(settings.rate)),
             ("threads", settings.threads.to_string()),
             ("reconnect", settings.reconnect.to_string()),
             ("connected", connect.times_ns.count.to_string()),
@@ -83,6 +84,7 @@ impl Report {
             ("max_ns", times.max.to_string()),
             ("failed", answers.failures.total().to_string()),
             ("unanswered", answers.unanswered.to_string()),
+            ("unsent", answers.unsent.to_string()),
         ]
     }
 }
@@ -92,4 +94,8 @@ fn writer() -> Writer<Vec<u8>> {
     WriterBuilder::new()
         .terminator(Terminator::Any(b'\n'))
         .from_writer(Vec::new())
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
 }

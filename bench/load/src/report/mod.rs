@@ -65,6 +65,8 @@ pub struct Settings {
     pub verify: bool,
     pub reconnect: bool,
     pub rounds: Option<u64>,
+    /// Messages a second of an open loop; none of a closed one.
+    pub rate: Option<f64>,
 }
 
 impl Settings {
@@ -86,6 +88,7 @@ impl Settings {
                 Limit::Rounds(rounds) => Some(rounds),
                 Limit::Time(_) | Limit::Requests(_) => None,
             },
+            rate: plan.rate,
         }
     }
 }
@@ -106,12 +109,16 @@ pub struct Answers {
     pub per_second: f64,
     /// Of echoes in one direction, of responses what is in them.
     pub bytes_per_second: f64,
+    /// Of the messages that were answered. In an open loop also of those that were not, with the
+    /// time that they have waited: no quantile is better than what a client saw.
     pub times_ns: Times,
     pub failures: Failures,
     /// Connections that took the place of one that the server had closed after an answer.
     pub reconnects: Reconnects,
     /// Messages that had no answer when the time was over.
     pub unanswered: u64,
+    /// Messages of an open loop that were due, and never sent.
+    pub unsent: u64,
     /// Connections that never had an answer.
     pub starved: u64,
 }
@@ -169,6 +176,7 @@ impl Report {
             failures: tally.failures.clone(),
             reconnects: tally.reconnects,
             unanswered: tally.unanswered,
+            unsent: tally.unsent,
             starved: tally.starved,
         };
         Self {
@@ -191,7 +199,8 @@ impl Report {
     /// Whether every connection was made and every message answered.
     pub fn is_flawless(&self) -> bool {
         let failures = self.connect.failures.total() + self.answered.failures.total();
-        failures == 0 && self.answered.unanswered == 0 && self.answered.count > 0
+        let without = self.answered.unanswered + self.answered.unsent;
+        failures == 0 && without == 0 && self.answered.count > 0
     }
 }
 

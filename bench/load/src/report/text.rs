@@ -66,10 +66,7 @@ impl fmt::Display for Report {
             );
             row(f, "busy", &text)?;
         }
-        if self.interrupted {
-            row(f, "note", "interrupted: the figures are of the time before")?;
-        }
-        Ok(())
+        self.notes(f)
     }
 }
 
@@ -113,13 +110,16 @@ impl Report {
             Answered::Echo(_) => ("echoes", "each way"),
             Answered::Http(_) => ("responses", "of content"),
         };
-        let text = format!(
+        let mut text = format!(
             "{} in {}: {} a second, {}/s {way}",
             number(answers.count),
             duration(answers.seconds * 1e9),
             number(answers.per_second.round() as u64),
             bytes(answers.bytes_per_second)
         );
+        if let Some(rate) = self.settings.rate {
+            write!(text, "; {rate} a second were due")?;
+        }
         row(f, name, &text)
     }
 
@@ -150,6 +150,33 @@ impl Report {
                 number(answers.starved)
             );
             row(f, "unanswered", &text)?;
+        }
+        if answers.unsent > 0 {
+            let text = format!(
+                "{} messages that were due: every connection was waiting for an answer",
+                number(answers.unsent)
+            );
+            row(f, "unsent", &text)?;
+        }
+        Ok(())
+    }
+
+    fn notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.settings.rate {
+            Some(_) => row(
+                f,
+                "open loop",
+                "times count from when a message was due; they include what had no answer",
+            )?,
+            None => row(
+                f,
+                "closed loop",
+                "while the server pauses, each connection waits with one message and sends no more, \
+                 so the quantiles hide the pause; --rate shows it",
+            )?,
+        }
+        if self.interrupted {
+            row(f, "note", "interrupted: the figures are of the time before")?;
         }
         Ok(())
     }

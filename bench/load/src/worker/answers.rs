@@ -34,13 +34,15 @@ impl Worker<'_> {
         let State::Open(connection) = &mut slot.state else {
             return (0, 0);
         };
+        let is_open_loop = self.open_loop.is_some();
         let (mut count, mut now) = (0, 0);
         while let Some(message) = connection.answered() {
             if count == 0 {
                 now = self.shared.now();
             }
             count += 1;
-            if slot.is_idle || !self.counted.contains(&now) {
+            let moment = if is_open_loop { message.due } else { now };
+            if slot.is_idle || !self.counted.contains(&moment) {
                 continue;
             }
             if self.aligns {
@@ -48,10 +50,10 @@ impl Worker<'_> {
                 self.counted.start = now;
                 continue;
             }
-            let since = if self.shared.plan.reconnect {
+            let since = if self.shared.plan.reconnect && !is_open_loop {
                 slot.since
             } else {
-                message.sent
+                message.due
             };
             self.tally.answers.saturating_record(now - since);
             self.tally.answered += 1;
@@ -97,10 +99,13 @@ impl Worker<'_> {
             self.renew(index);
             return Ok(());
         }
-        let fresh = if self.issuing {
-            self.grant(count, now)
-        } else {
-            0
+        let fresh = match &mut self.open_loop {
+            Some(open) => {
+                open.release(index, count);
+                0
+            }
+            None if self.issuing => self.grant(count, now),
+            None => 0,
         };
         let message = Message::new(now);
         self.under_way += fresh;
@@ -122,10 +127,13 @@ impl Worker<'_> {
 
     /// After the only message of a connection: closes it, for the next message to have another.
     fn renew(&mut self, index: usize) {
-        if self.issuing {
-            self.open(index);
-        } else {
-            self.slots[index].state = State::Gone;
+        match &mut self.open_loop {
+            Some(open) => {
+                open.release(index, 1);
+                self.slots[index].state = State::Parted;
+            }
+            None if self.issuing => self.open(index),
+            None => self.slots[index].state = State::Gone,
         }
     }
 

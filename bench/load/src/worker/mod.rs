@@ -3,6 +3,7 @@
 //! A thread of the load generator: one event loop over its share of the connections.
 
 mod answers;
+mod open_loop;
 mod slots;
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     tally::Tally,
 };
 use mio::{event::Event, Events, Poll, Token};
+use open_loop::OpenLoop;
 use slots::Slot;
 use std::{
     io::ErrorKind,
@@ -28,6 +30,9 @@ use std::{
 /// The token of the waker with which the main thread tells that time has passed: a time-out of
 /// epoll_wait(2) would cost a timer for every wait.
 pub const TICK: Token = Token(usize::MAX);
+
+/// The token of the timer of an open loop.
+const TIMER: Token = Token(usize::MAX - 1);
 
 /// Connections that a thread makes at the same time: fewer than any server's backlog, for a
 /// connection that finds the backlog full tries again after a second.
@@ -90,7 +95,7 @@ pub struct Worker<'a> {
     reader: Reader<'a>,
     slots: Vec<Slot>,
     tally: Tally,
-    /// When answers are counted.
+    /// When answers are counted; in an open loop, those to messages that are due then.
     counted: Range<u64>,
     /// The first answer in that time is where counting begins.
     aligns: bool,
@@ -100,6 +105,8 @@ pub struct Worker<'a> {
     issuing: bool,
     /// How many messages may still be issued, of those that count.
     quota: u64,
+    /// What an open loop needs beside that.
+    open_loop: Option<OpenLoop>,
     /// Slots that are `Connecting`.
     connecting: usize,
     /// Messages without an answer.
@@ -137,6 +144,7 @@ impl<'a> Worker<'a> {
             left: u64::MAX,
             issuing: false,
             quota: 0,
+            open_loop: None,
             connecting: 0,
             under_way: 0,
             untold: 0,
@@ -159,14 +167,20 @@ impl<'a> Worker<'a> {
         self.shared.gate.wait();
         self.counted =
             self.shared.counts_from.load(Relaxed)..self.shared.counts_until.load(Relaxed);
-        match plan.limit {
-            Limit::Rounds(rounds) => {
+        match (plan.limit, plan.rate) {
+            (Limit::Rounds(rounds), _) => {
                 for _ in 0..rounds {
                     self.shared.round.wait();
                     self.exchange(active.clone());
                 }
             }
-            Limit::Requests(requests) => {
+            (_, Some(rate)) => {
+                let registry = self.poll.registry();
+                let made = OpenLoop::new(plan, rate, &self.counted, self.index, registry);
+                self.open_loop = Some(made.expect("a timer"));
+                self.bear(active);
+            }
+            (Limit::Requests(requests), None) => {
                 let requests = share(requests as usize, plan.threads, self.index) as u64;
                 if plan.warm_up.is_zero() {
                     self.quota = requests;
@@ -177,7 +191,7 @@ impl<'a> Worker<'a> {
                 }
                 self.bear(active);
             }
-            Limit::Time(_) => {
+            (Limit::Time(_), None) => {
                 self.quota = u64::MAX;
                 self.bear(active);
             }
@@ -231,6 +245,9 @@ impl<'a> Worker<'a> {
     fn bear(&mut self, slots: Range<usize>) {
         // Of no use, if not a single connection could be made
         self.issuing = self.any_left(&slots);
+        if self.open_loop.is_some() {
+            return self.follow(slots);
+        }
         if !self.issuing {
             return;
         }
@@ -252,12 +269,21 @@ impl<'a> Worker<'a> {
     }
 
     fn is_bearing(&self, slots: &Range<usize>) -> bool {
-        let is_over = self.quota == 0 && self.under_way == 0 && self.connecting == 0;
+        let is_over = !self.has_more() && self.under_way == 0 && self.connecting == 0;
         // Something is under way nearly always, which makes the search for it rare.
         self.issuing
             && !is_over
             && !self.is_stopped()
             && (self.under_way > 0 || self.any_left(slots))
+    }
+
+    /// Returns true if there may be a message after those that are under way.
+    fn has_more(&self) -> bool {
+        match &self.open_loop {
+            // A run by time ends with its time, not with the last message.
+            Some(open) => self.counted.end < u64::MAX || open.has_more(),
+            None => self.quota > 0,
+        }
     }
 
     /// Returns true if one of those connections stands, or may stand again.
@@ -293,6 +319,8 @@ impl<'a> Worker<'a> {
         for event in events.iter() {
             match event.token() {
                 TICK => self.tick(),
+                // It has done what it is for: the thread is awake.
+                TIMER => {}
                 Token(index) => self.handle(index, event),
             }
         }

@@ -72,7 +72,8 @@ impl Worker<'_> {
 
     /// Returns true if the connection is to be made for a new message, with `--reconnect`.
     fn is_to_ask_at_once(&self, index: usize) -> bool {
-        self.shared.plan.reconnect && self.issuing && !self.slots[index].is_idle
+        let is_mode = self.shared.plan.reconnect && self.open_loop.is_none();
+        is_mode && self.issuing && !self.slots[index].is_idle
     }
 
     /// Tries the slot's address.
@@ -227,10 +228,13 @@ impl Worker<'_> {
         slot.replaces = None;
         let messages = std::mem::take(&mut slot.waiting);
         let is_another = self.issuing && self.shared.plan.reconnect && !slot.is_idle;
-        slot.state = if is_another {
-            State::Again
-        } else {
-            State::Gone
+        slot.state = match &mut self.open_loop {
+            _ if !is_another => State::Gone,
+            None => State::Again,
+            Some(open) => {
+                open.release(index, 1);
+                State::Parted
+            }
         };
         let is_answered = slot.is_answered;
         self.under_way -= messages.len() as u64;
@@ -241,6 +245,15 @@ impl Worker<'_> {
     pub(super) fn abandon(&mut self, is_answered: bool, messages: VecDeque<Message>) {
         self.tally.starved += u64::from(!is_answered && !messages.is_empty());
         self.tally.unanswered += messages.len() as u64;
+        if self.open_loop.is_none() {
+            return;
+        }
+        let now = self.shared.now();
+        for message in messages {
+            if self.counted.contains(&message.due) {
+                self.tally.answers.saturating_record(now - message.due);
+            }
+        }
     }
 
     /// Looks after a slot whose time may have run out.

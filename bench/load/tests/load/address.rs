@@ -23,7 +23,7 @@ fn name_with_several_addresses_reaches_a_server_on_each() {
     for address in addresses {
         let server = start(&address.to_string(), servers::echo);
         let name = format!("localhost:{}", server.port());
-        for more in ["", "--reconnect", "-n 50 --threads 4"] {
+        for more in ["", "--reconnect", "--rate 1000", "-n 50 --threads 4"] {
             let (status, report) = measure("echo", &name, &format!("--requests 60 {more}"));
             assert_eq!(status, 0, "{address} {more}: {report:#}");
             assert_eq!(count(&report, "/echo/count"), 60);

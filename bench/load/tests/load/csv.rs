@@ -30,7 +30,7 @@ fn rows(path: &Path) -> Vec<Value> {
 fn two_runs_have_names_once_and_a_row_each() {
     let server = start(LOOPBACK, servers::echo);
     let path = scratch("twice.csv");
-    for more in ["", "--depth 2"] {
+    for more in ["", "--rate 50.5 --depth 2"] {
         let arguments = format!("--requests 5 --quiet {more} --csv {}", path.display());
         let output = bench("echo", &server.to_string(), &arguments);
         assert_eq!(output.status.code(), Some(0));
@@ -39,11 +39,16 @@ fn two_runs_have_names_once_and_a_row_each() {
     assert_eq!(rows.len(), 2);
     for row in &rows {
         assert_eq!(row["server"], server.to_string());
-        for (name, value) in [("path", ""), ("answers", "5"), ("reconnects", "0")] {
+        for (name, value) in [
+            ("path", ""),
+            ("answers", "5"),
+            ("reconnects", "0"),
+            ("unsent", "0"),
+        ] {
             assert_eq!(row[name], value, "{name} of {row}");
         }
     }
-    assert_eq!([&rows[0]["depth"], &rows[1]["depth"]], ["1", "2"]);
+    assert_eq!([&rows[0]["rate"], &rows[1]["rate"]], ["", "50.5"]);
     assert_eq!(fs::read_to_string(path).expect("a file").lines().count(), 3);
 }
 

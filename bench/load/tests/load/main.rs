@@ -6,6 +6,7 @@ mod address;
 mod csv;
 mod echo;
 mod http;
+mod rate;
 mod reconnects;
 mod servers;
 mod small;

@@ -139,6 +139,7 @@ fn every_request_is_answered_once_though_connections_are_closed() {
         for more in [
             "--requests 50",
             "--requests 50 --warm-up 0.02",
+            "--requests 50 --rate 1000",
             "--rounds 25",
         ] {
             let (status, report) = measure("http", server, &format!("-n 2 {more}"));
@@ -169,7 +170,7 @@ fn requests_under_way_at_the_close_are_sent_again() {
 #[test]
 fn connection_for_each_request_is_no_reconnect() {
     let server = start(LOOPBACK, old);
-    for more in ["", "-n 2"] {
+    for more in ["", "--rate 1000"] {
         let (status, report) =
             measure("http", server, &format!("--reconnect --requests 20 {more}"));
         assert_eq!(status, 0, "{report:#}");

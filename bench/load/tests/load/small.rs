@@ -31,12 +31,17 @@ fn fewer_requests_than_threads_are_all_answered() {
 
 #[test]
 fn fewer_requests_than_threads_on_a_connection_each_are_all_answered() {
-    each(&["--reconnect"]);
+    each(&["--reconnect", "--reconnect --rate 10000"]);
 }
 
 #[test]
 fn fewer_requests_than_threads_after_a_warm_up_are_all_answered() {
     each(&["--warm-up 0.01", "--warm-up 0.01 --depth 3"]);
+}
+
+#[test]
+fn fewer_requests_than_threads_at_a_rate_are_all_answered() {
+    each(&["--rate 10000", "--rate 1000 --depth 2 --warm-up 0.01"]);
 }
 
 #[test]
