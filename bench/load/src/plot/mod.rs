@@ -2,6 +2,10 @@
 
 //! Draws lines over an axis, or points in rows, as SVG that is easy to read on a light page and on
 //! a dark one.
+//!
+//! The crate plotters draws them. matplotlib (72 packages, 81 MB) and gnuplot-nox (51 packages, 17 MB)
+//! would come with the first build root, are not there in a guest, where `--plot` draws too, and leave
+//! what is by hand here to us: names beside the ends of lines, and colours for a dark page.
 
 mod axis;
 mod theme;
