@@ -7,9 +7,14 @@
 //! nobody, and costs no more than the buffer that the library has for it: when that is full, that one
 //! misses something, and is told so later.
 
-use core::net::{
-    IpAddr,
-    Ipv4Addr, //
+mod telnet;
+
+use core::{
+    mem,
+    net::{
+        IpAddr,
+        Ipv4Addr, //
+    }, //
 };
 use kernel::{
     new_mutex,
@@ -32,6 +37,7 @@ use ktcp_server::{
     SocketAddr,
     Text, //
 };
+use telnet::Telnet;
 
 module! {
     type: Chat,
@@ -53,8 +59,10 @@ ktcp_server::parameters! {
     }
 }
 
-/// The longest line, with its end.
-const LINE: BufferSize = BufferSize::of::<1024>();
+/// Bytes of the longest line, without its end and what telnet says in between.
+const LONGEST: usize = 1023;
+/// Received bytes are looked at one by one, and not kept.
+const INPUT: BufferSize = BufferSize::of::<1024>();
 /// What one may be behind with reading before one misses something, twice.
 const BACKLOG: BufferSize = BufferSize::of::<{ 16 << 10 }>();
 /// So many names are listed at most; all of them together fit into the output.
@@ -62,7 +70,13 @@ const LISTED: usize = 100;
 
 const HELP: &[u8] = b"* say something, or: /who lists who is there, /quit leaves\n";
 
-type Name = Text<16>;
+const TOO_LONG: &[u8] = b"* a line has at most 1023 bytes\n";
+
+/// The most letters of a name.
+const LETTERS: usize = 16;
+
+/// As many letters of UTF-8, which has up to four bytes for one.
+type Name = Text<{ 4 * LETTERS }>;
 
 /// Somebody who has a name, and hears what the others say.
 struct Member {
@@ -164,7 +178,12 @@ impl Room {
     /// The first line is a name.
     fn introduce(&self, guest: &mut Guest, text: &str, output: &mut Output<'_>) -> Result<Next> {
         let name = match Name::try_from(text) {
-            Ok(name) if !text.is_empty() && text.chars().all(char::is_alphanumeric) => name,
+            Ok(name)
+                if (1..=LETTERS).contains(&text.chars().count())
+                    && text.chars().all(char::is_alphanumeric) =>
+            {
+                name
+            }
             _ => {
                 output.write(b"* 1 to 16 letters and digits, please\n")?;
                 return Ok(Next::Receive);
@@ -190,6 +209,18 @@ struct Guest {
     sender: Sender,
     /// Nothing until it is said.
     name: Option<Name>,
+    telnet: Telnet,
+    /// The part of a line that has come; a buffer of its own, for telnet may come in between.
+    line: KVec<u8>,
+}
+
+impl Guest {
+    /// Returns true if `byte` ends the line.
+    ///
+    /// To telnet, a person's return key is `CR LF`, `CR NUL` or `LF` (RFC 1123, 3.3.1).
+    fn is_end(&self, byte: u8) -> bool {
+        byte == b'\n' || byte == 0 && self.line.last() == Some(&b'\r')
+    }
 }
 
 impl Handler for Room {
@@ -198,7 +229,12 @@ impl Handler for Room {
     fn open(&self, peer: &Peer<'_>) -> Result<Guest> {
         let sender = peer.sender();
         sender.send(b"* what is your name?\n")?;
-        Ok(Guest { sender, name: None })
+        Ok(Guest {
+            sender,
+            name: None,
+            telnet: Telnet::default(),
+            line: KVec::new(),
+        })
     }
 
     fn receive(
@@ -207,14 +243,29 @@ impl Handler for Room {
         input: &mut Input<'_>,
         output: &mut Output<'_>,
     ) -> Result<Next> {
-        while let Some(end) = input.iter().position(|&byte| byte == b'\n') {
-            let line = input.get(..end).unwrap_or_default();
-            match self.hear(guest, line, output) {
-                Ok(Next::Receive) => input.consume(end + 1),
-                // Called again when there is room.
-                Err(ENOBUFS) => break,
-                other => return other,
+        while let Some(&byte) = input.first() {
+            let text = guest.telnet.text(byte);
+            if text.is_some_and(|byte| guest.is_end(byte)) {
+                let line = mem::take(&mut guest.line);
+                match self.hear(guest, &line, output) {
+                    Ok(Next::Receive) => {}
+                    Err(ENOBUFS) => {
+                        // Called again when there is room, with the end of the line still to come.
+                        guest.line = line;
+                        break;
+                    }
+                    other => return other,
+                }
+            } else if let Some(byte) = text {
+                // What is only the start of the end does not count.
+                if guest.line.len() >= LONGEST + usize::from(byte == b'\r') {
+                    // Without room, there is just the end.
+                    let _ = output.write(TOO_LONG);
+                    return Ok(Next::Close);
+                }
+                guest.line.push(byte, GFP_KERNEL)?;
             }
+            input.consume(1);
         }
         Ok(Next::Receive)
     }
@@ -244,7 +295,7 @@ impl kernel::Module for Chat {
         let server = KernelTcpServer::builder(c"chat")
             .listen(SocketAddr::new(set.addr, set.port))
             .max_connections(set.max_connections)
-            .input_buffer(LINE)
+            .input_buffer(INPUT)
             .output_buffer(BACKLOG)
             .send_timeout(Delta::from_secs(60))
             .start(module, room)?;

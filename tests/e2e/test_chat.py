@@ -16,6 +16,44 @@ from .pseudo import Terminal
 HELLO = "* what is your name?"
 MISSED = "* lines that you have missed: "
 HELP = "* say something, or: /who lists who is there, /quit leaves"
+NO_NAME = "* 1 to 16 letters and digits, please"
+NO_TEXT = "* that is no text"
+TOO_LONG = "* a line has at most 1023 bytes"
+
+# RFC 854, RFC 855, RFC 1184
+EOF, SE, NOP, DM, GA, SB, WILL, WONT, DO, DONT, IAC = 236, 240, 241, 242, *range(249, 256)
+LF = 10
+
+# As PuTTY has it before anything else: window size, speed, kind of terminal, environment, echo, go ahead
+PUTTY = bytes(
+    byte
+    for verb, option in (
+        (WILL, 31),
+        (WILL, 32),
+        (WILL, 24),
+        (WILL, 39),
+        (DO, 1),
+        (WILL, 3),
+        (DO, 3),
+    )
+    for byte in (IAC, verb, option)
+)
+
+# Sequences that are no text, wherever they stand
+TELNET = {
+    "putty": PUTTY,
+    "verb with a line feed for an option": bytes([IAC, WILL, LF, IAC, DO, LF]),
+    "verb with IAC for an option": bytes([IAC, DO, IAC, IAC, WONT, IAC]),
+    "commands of two bytes": bytes(
+        byte for command in (EOF, *range(SE, SB)) for byte in (IAC, command)
+    ),
+    "parameters with a line feed": bytes([IAC, SB, 31, 0, LF, 0, 24, IAC, SE]),
+    "parameters with IAC and SE": bytes([IAC, SB, 31, IAC, IAC, SE, IAC, IAC, IAC, SE]),
+    "parameters of no length": bytes([IAC, SB, IAC, SE]),
+    "parameters longer than a line": bytes([IAC, SB, 39]) + b"VAR\n" * 2000 + bytes([IAC, SE]),
+    "parameters that a verb cuts short": bytes([IAC, SB, 31, 0, IAC, WILL, 31]),
+    "parameters within parameters": bytes([IAC, SB, 31, IAC, SB, 24, IAC, SE]),
+}
 
 
 class Person:
@@ -97,9 +135,9 @@ def test_who_is_there(chat: Address) -> None:
 def test_names(chat: Address) -> None:
     ann = Person(chat, "ann")
     other = Person(chat)
-    for bad in ("", "seventeen17letter", "two words", "semi;colon", "/who", "a\x1b[2J"):
+    for bad in ("", "seventeen17letter", "two words", "semi;colon", "/who", "a\x1b[2J", "ü" * 17):
         other.says(bad)
-        assert other.hears() in ("* 1 to 16 letters and digits, please", "* that is no text"), bad
+        assert other.hears() in (NO_NAME, NO_TEXT), bad
     other.says("ann")
     assert other.hears() == "* somebody has that name, give another"
     other.says("sixteen16letters")
@@ -110,6 +148,49 @@ def test_names(chat: Address) -> None:
     assert other.hears() == "* ann has gone"
     assert Person(chat, "ann").connection
     assert other.hears() == "* ann has come"
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "世", "𐐷"])
+def test_sixteen_letters_of_any_length_are_a_name(chat: Address, letter: str) -> None:
+    ann, other = Person(chat, "ann"), Person(chat)
+    other.says(letter * 17)
+    assert other.hears() == NO_NAME
+    other.says(letter * 16)
+    assert other.hears() == HELP
+    assert ann.hears() == f"* {letter * 16} has come"
+    ann.says("/who")
+    assert ann.hears() == f"* ann, {letter * 16}"
+
+
+@pytest.mark.parametrize("sequence", TELNET.values(), ids=TELNET)
+def test_telnet_sequences_spoil_no_line(chat: Address, sequence: bytes) -> None:
+    ann, bob = Person(chat, "ann"), Person(chat)
+    bob.connection.sendall(sequence + b"b" + sequence + b"ob" + sequence + b"\r" + sequence + b"\n")
+    assert bob.hears() == HELP
+    assert ann.hears() == "* bob has come"
+    bob.connection.sendall(sequence + b"Gr\xc3" + sequence + b"\xbc\xc3\x9fe\n" + sequence + b"2\n")
+    assert [ann.hears(), ann.hears()] == ["bob: Grüße", "bob: 2"]
+
+
+def test_telnet_sequences_in_pieces_spoil_no_line(chat: Address, guest: vm.Guest) -> None:
+    ann, bob = Person(chat, "ann"), Person(chat)
+    short = [sequence for sequence in TELNET.values() if len(sequence) < 100]
+    received = statistics(guest, "chat")["bytes_in"]
+    for byte in b"".join(sequence + b"b" for sequence in short) + b"\r\n":
+        bob.connection.sendall(bytes([byte]))
+        received += 1
+        # So that each byte is a reception of its own.
+        assert eventually(lambda: statistics(guest, "chat")["bytes_in"] == received)
+    assert bob.hears() == HELP
+    assert ann.hears() == f"* {'b' * len(short)} has come"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0"], ids=["LF", "CR LF", "CR NUL"])
+def test_return_keys_of_telnet_end_a_line(chat: Address, end: bytes) -> None:
+    ann, bob = Person(chat, "ann"), Person(chat)
+    bob.connection.sendall(b"bob" + end + b"x" * 1023 + end + b"two" + end)
+    assert bob.hears() == HELP
+    assert [ann.hears() for _ in range(3)] == ["* bob has come", "bob: " + "x" * 1023, "bob: two"]
 
 
 def test_lines_arrive_as_they_like(chat: Address) -> None:
@@ -135,25 +216,29 @@ def test_no_tricks_with_the_terminals_of_others(chat: Address) -> None:
         b"\x1b[2J",
         b"\x07",
         b"a\0b",
-        b"\xff\xfe",
+        # One byte 255, as telnet has it
+        b"\xff\xff",
+        b"\xfe",
+        b"\xfcber",
+        b"a\rb",
+        b"\0\0",
         "\x9b2J".encode(),
         b"a\rann: I am bob",
     ):
         bob.connection.sendall(trick + b".\n")
-        assert bob.hears() == "* that is no text"
+        assert bob.hears() == NO_TEXT, trick
     bob.says("sorry")
     assert ann.hears() == "bob: sorry"
 
 
-def test_a_line_without_end(chat: Address, guest: vm.Guest) -> None:
+@pytest.mark.parametrize("line", [b"x" * 1024, b"x" * 1023 + b"\rx", b"\r" * 1025])
+def test_a_line_of_1024_bytes_closes(chat: Address, line: bytes) -> None:
     ann, bob = Person(chat, "ann"), Person(chat, "bob")
     assert ann.hears() == "* bob has come"
-    bob.says("x" * 1023)
-    assert ann.hears() == "bob: " + "x" * 1023
-    bob.connection.sendall(b"x" * 1024)
+    bob.connection.sendall(line)
+    assert bob.hears() == TOO_LONG
     assert is_ended(bob.connection)
     assert ann.hears() == "* bob has gone"
-    assert statistics(guest, "chat")["closed_input_full"] == 1
 
 
 def test_fifty_people(chat: Address, guest: vm.Guest) -> None:
