@@ -73,6 +73,10 @@ mod tests {
         client.set_nodelay(true)?;
         assert!(client.nodelay()?);
 
+        assert!(!client.out_of_band_inline()?);
+        client.set_out_of_band_inline(true)?;
+        assert!(client.out_of_band_inline()?);
+
         assert_eq!(client.keepalive()?, None);
         let keepalive = Keepalive::new(11, 7, 3)?;
         client.set_keepalive(Some(keepalive))?;
@@ -99,12 +103,14 @@ mod tests {
         let (_client, server) = pair(
             TcpListener::options()
                 .nodelay(true)
+                .out_of_band_inline(true)
                 .keepalive(keepalive)
                 .user_timeout(Delta::from_secs(9))
                 .send_buffer_size(20_000)
                 .receive_buffer_size(30_000),
         )?;
         assert!(server.nodelay()?);
+        assert!(server.out_of_band_inline()?);
         assert_eq!(server.keepalive()?, Some(keepalive));
         assert_eq!(server.user_timeout()?.map(Delta::as_millis), Some(9000));
         assert_eq!(server.send_buffer_size()?, 20_000);
@@ -118,12 +124,14 @@ mod tests {
         let keepalive = Keepalive::new(Keepalive::MAX_SECONDS, 1, Keepalive::MAX_PROBES)?;
         let client = TcpStream::options()
             .nodelay(true)
+            .out_of_band_inline(true)
             .keepalive(keepalive)
             .user_timeout(Delta::from_secs(9))
             .send_buffer_size(20_000)
             .receive_buffer_size(30_000)
             .connect(&namespace()?, listener.local_addr()?)?;
         assert!(client.nodelay()?);
+        assert!(client.out_of_band_inline()?);
         assert_eq!(client.keepalive()?, Some(keepalive));
         assert_eq!(client.user_timeout()?.map(Delta::as_millis), Some(9000));
         assert_eq!(client.send_buffer_size()?, 20_000);
@@ -337,6 +345,7 @@ mod tests {
         let listener = TcpListener::options()
             .mptcp(true)
             .nodelay(true)
+            .out_of_band_inline(true)
             .keepalive(Keepalive::new(100, 10, 5)?)
             .send_buffer_size(100_000)
             .bind(&namespace()?, any_port())?;
@@ -355,6 +364,9 @@ mod tests {
                 assert_eq!(stream.user_timeout().err(), missing);
             }
             assert_eq!(server.keepalive().err(), missing);
+            if !mptcp {
+                assert!(server.out_of_band_inline()?);
+            }
             assert_eq!(server.send_buffer_size()?, 100_000);
             assert!(client.receive_buffer_size()? > 0);
             // Nor to be given a user timeout, but for what it is beneath when the peer has none.

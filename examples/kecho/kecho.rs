@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An echo server (RFC 862): every byte that a client sends comes back to it.
+//! An echo server (RFC 862): every byte that a client sends comes back to it, an urgent one (`MSG_OOB`)
+//! in its place, as one that is not urgent.
 
 use core::net::{
     IpAddr,

@@ -115,7 +115,12 @@ impl ListenOptions {
         }
         socket.bind(addr)?;
         socket.listen(self.backlog.into())?;
-        Ok(TcpListener { socket })
+        let inline_on_accept =
+            self.common.out_of_band_inline && self.common.protocol == Protocol::Mptcp;
+        Ok(TcpListener {
+            socket,
+            inline_on_accept,
+        })
     }
 }
 
@@ -124,6 +129,8 @@ impl ListenOptions {
 /// See the [module](super) for an example.
 pub struct TcpListener {
     socket: Socket,
+    /// Set where the connections of some peers cannot inherit `SO_OOBINLINE`.
+    inline_on_accept: bool,
 }
 
 impl TcpListener {
@@ -168,6 +175,10 @@ impl TcpListener {
     fn accept_with(&self, blocking: Blocking) -> Result<(TcpStream, SocketAddr)> {
         context::may_sleep()?;
         let stream = TcpStream::from_socket(self.socket.accept(blocking)?);
+        if self.inline_on_accept {
+            // Fails where MPTCP is spoken, which needs it not.
+            let _ = stream.set_out_of_band_inline(true);
+        }
         // A connection that was reset before it was accepted has no peer any more.
         let peer = stream.peer_addr().map_err(|_| ECONNABORTED)?;
         Ok((stream, peer))

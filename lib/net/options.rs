@@ -20,6 +20,7 @@ use kernel::{
 pub(super) struct Options {
     pub(super) protocol: Protocol,
     pub(super) nodelay: bool,
+    pub(super) out_of_band_inline: bool,
     pub(super) reuse_port: bool,
     pub(super) keepalive: Option<Keepalive>,
     pub(super) user_timeout: Option<Delta>,
@@ -32,6 +33,11 @@ impl Options {
     pub(super) fn apply(&self, socket: &Socket) -> Result {
         if self.nodelay {
             socket.set_nodelay(true)?;
+        }
+        // MPTCP lacks the option, and leaves every byte in its place. What its listener accepts of peers
+        // that speak TCP is set then.
+        if self.out_of_band_inline && self.protocol == Protocol::Tcp {
+            socket.set_out_of_band_inline(true)?;
         }
         if self.reuse_port {
             socket.set_reuse_port()?;
@@ -63,6 +69,15 @@ macro_rules! common_options {
         /// [`TcpStream::set_nodelay`](super::TcpStream::set_nodelay). Not by default.
         pub fn nodelay(mut self, nodelay: bool) -> Self {
             self.common.nodelay = nodelay;
+            self
+        }
+
+        /// Sets whether urgent bytes stay in their place among the others; see
+        /// [`TcpStream::set_out_of_band_inline`](super::TcpStream::set_out_of_band_inline). Not by
+        /// default, but for the connections of a [server](crate::KernelTcpServer). Where MPTCP is
+        /// spoken, they always stay there.
+        pub fn out_of_band_inline(mut self, inline: bool) -> Self {
+            self.common.out_of_band_inline = inline;
             self
         }
 

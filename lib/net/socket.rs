@@ -371,6 +371,14 @@ impl Socket {
         Ok(self.get_int(bindings::SOL_TCP, TCP_NODELAY)? != 0)
     }
 
+    pub(super) fn set_out_of_band_inline(&self, inline: bool) -> Result {
+        self.set_int(bindings::SOL_SOCKET, bindings::SO_OOBINLINE, inline.into())
+    }
+
+    pub(super) fn out_of_band_inline(&self) -> Result<bool> {
+        Ok(self.get_int(bindings::SOL_SOCKET, bindings::SO_OOBINLINE)? != 0)
+    }
+
     /// Lets others bind the address that this socket is to be bound to after a connection of it.
     pub(super) fn set_reuse_address(&self) -> Result {
         self.set_int(bindings::SOL_SOCKET, bindings::SO_REUSEADDR, 1)

@@ -202,6 +202,24 @@ impl TcpStream {
         self.socket.nodelay()
     }
 
+    /// Sets whether a byte that the peer sends as urgent (`MSG_OOB`) is received in its place among the
+    /// others (`SO_OOBINLINE`), as RFC 6093 recommends. By default it is left out of what is read, as
+    /// if it had not been sent.
+    ///
+    /// `ENOPROTOOPT` for MPTCP, which has no urgent bytes.
+    ///
+    /// May sleep.
+    pub fn set_out_of_band_inline(&self, inline: bool) -> Result {
+        self.socket.set_out_of_band_inline(inline)
+    }
+
+    /// Returns what [`set_out_of_band_inline`](Self::set_out_of_band_inline) has set.
+    ///
+    /// May sleep.
+    pub fn out_of_band_inline(&self) -> Result<bool> {
+        self.socket.out_of_band_inline()
+    }
+
     /// Asks a silent peer whether it is still there (`SO_KEEPALIVE`); `None`, the default, does
     /// not.
     ///

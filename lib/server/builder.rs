@@ -126,7 +126,9 @@ impl Builder {
             options: TcpListener::options()
                 // What a handler has to say is gathered before it is sent: waiting for more would
                 // only add the peer's delay in acknowledging.
-                .nodelay(true),
+                .nodelay(true)
+                // A handler has no other way to receive them.
+                .out_of_band_inline(true),
         }
     }
 
