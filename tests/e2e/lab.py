@@ -26,6 +26,8 @@ DRAIN_SECONDS = 5.0
 RMMOD_SECONDS = DRAIN_SECONDS + 10.0
 
 SOURCES = Path(__file__).parent / "modules"
+# Programs for the guest
+GUEST = Path(__file__).parent / "guest"
 CROWD = "/bin/crowd"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ktcp import conversation, userland, vm, wires
-from .lab import PORT, Lab
+from .lab import GUEST, PORT, Lab
 
 PROGRAMS = {
     "nc": "/usr/bin/nc -N {host} {port} </tmp/sent >/tmp/received",
@@ -23,17 +23,8 @@ PROGRAMS = {
     "python3": "/usr/bin/python3 -IS /usr/share/client.py {host} {port} </tmp/sent >/tmp/received",
 }
 
-PYTHON_CLIENT = """\
-import socket, sys, threading
-
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=30) as connection:
-    def send():
-        connection.sendall(sys.stdin.buffer.read())
-        connection.shutdown(socket.SHUT_WR)
-    threading.Thread(target=send).start()
-    while received := connection.recv(1000):
-        sys.stdout.buffer.write(received)
-"""
+CLIENT = GUEST / "client.py"
+URGENT = GUEST / "urgent.py"
 
 CABLE = wires.Tap("ktcp-test", "cable")
 OUTSIDE, INSIDE = "fd09::1", "fd09::2"
@@ -64,7 +55,7 @@ def people(lab: Lab, cable: wires.Tap | None) -> Iterator[Lab]:
     files = {
         **userland.programs(["nc", "socat", "telnet"]),
         **userland.python("socket", "threading", "encodings.idna"),
-        "/usr/share/client.py": PYTHON_CLIENT.encode(),
+        **{f"/usr/share/{path.name}": path.read_bytes() for path in (CLIENT, URGENT)},
     }
     own = Lab(lab.kernel, lab.modules, lab.accel, "programs", files=files, tap=cable)
     yield own
@@ -95,7 +86,7 @@ def test_program_in_the_guest(machine: vm.Guest, program: str, host: str) -> Non
     [
         ["nc", "-N", INSIDE, f"{PORT}"],
         ["socat", "-t", "10", "-", f"TCP6:[{INSIDE}]:{PORT}"],
-        ["python3", "-c", PYTHON_CLIENT, INSIDE, f"{PORT}"],
+        ["python3", str(CLIENT), INSIDE, f"{PORT}"],
     ],
     ids=lambda command: command[0],
 )
@@ -109,3 +100,16 @@ def test_program_outside_by_ipv6(
     said = conversation.TEXT * 1000
     assert conversation.exchange_through([*cable.enter(), *command], said) == said
     machine.must(f"ip addr del {INSIDE}/64 dev eth1")
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    ["0 0", "0 1", "1 0", "5 5", "0 0 0 0", "1 0 1", "65536 65536", "200000 0 70000 3 0 100000 0"],
+)
+@pytest.mark.parametrize("executor", ["event_loop", "workqueue", "kthread"])
+def test_urgent_bytes_come_back_in_their_place(
+    machine: vm.Guest, executor: str, lengths: str
+) -> None:
+    machine.must("rmmod kecho")
+    assert machine.insmod("kecho", executor=executor).status == 0
+    machine.must(f"/usr/bin/python3 -IS /usr/share/urgent.py 127.0.0.1 {PORT} {lengths}")
