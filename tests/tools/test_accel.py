@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import accel, ui
+from ktcp import accel, initramfs, qemu, ui
 from ktcp.kernel import Kernel
 
 NOWHERE = Path("/nonexistent")
@@ -102,3 +102,37 @@ def test_damaged_record_is_made_anew(
     (tmp_path / "kvm-probe.json").write_text(content)
     assert accel.choose(KERNEL) == "kvm"
     assert boot.count == 1
+
+
+# What QEMU does instead of running a guest
+FAILING_QEMUS = {
+    "assertion": "echo \"kvm_buf_set_msrs: Assertion 'ret == cpu->kvm_msr_buf->nmsrs' failed.\"; kill -ABRT $$",
+    "no module of the kernel": "echo 'failed to initialize kvm: No such device'; exit 1",
+    "internal error": "echo 'KVM internal error. Suberror: 1'; sleep 60",
+    "silence": "exec sleep 60",
+}
+
+
+@pytest.mark.parametrize("script", FAILING_QEMUS.values(), ids=FAILING_QEMUS)
+def test_a_trial_that_fails_says_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    script: str,
+) -> None:
+    program = tmp_path / "qemu"
+    program.write_text(f"#!/bin/sh\necho started >>{tmp_path}/starts\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(qemu, "QEMU", str(program))
+    monkeypatch.setattr(initramfs, "build", lambda *_: b"")
+    monkeypatch.setattr(accel, "PROBE_SECONDS", 2.0)
+    assert accel.choose(KERNEL) == "tcg"
+    said = capfd.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("note: trying once whether this machine has KVM")
+    assert (tmp_path / "starts").read_text() == "started\n"
+    # Nor is there another trial.
+    assert accel.choose(KERNEL) == "tcg"
+    assert capfd.readouterr().err == ""
+    assert (tmp_path / "starts").read_text() == "started\n"

@@ -33,7 +33,7 @@ from .wires import Forward, Tap
 
 BOOT_SECONDS = 90.0
 POWER_OFF_SECONDS = 20.0
-# How often a guest is started, if it does not boot as it should
+# How often a guest is started at most, if it does not boot as it should
 STARTS = 4
 
 # What the guest's shell takes as one argument: large files belong into the initramfs.
@@ -70,6 +70,7 @@ class Guest:
         cpu: str = "",
         memory: str = "1G",
         boot_seconds: float = BOOT_SECONDS,
+        starts: int = STARTS,
         icount: bool = False,
         options: Sequence[str] = (),
     ) -> None:
@@ -83,6 +84,7 @@ class Guest:
         accel = "icount" if icount else accel
         self._machine = Machine(accel, cpu, cpus, memory, cmdline, forwards, tap, options)
         self._boot_seconds = boot_seconds
+        self._starts = starts
         self._is_off = False
         self._stack = ExitStack()
 
@@ -93,7 +95,7 @@ class Guest:
         # emulated, QEMU 10 may fail an assertion (iotlb_to_section) while one of them sets up the PCI
         # bus and another one uses a device, and one may meet with a breakpoint (int3) where another one
         # changes code.
-        for _ in range(STARTS - 1):
+        for _ in range(self._starts - 1):
             try:
                 self._boot()
             except Aborted as aborted:
