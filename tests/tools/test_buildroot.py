@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from ktcp import module
+from .machine import USERS_PATH, without
 
 SCRIPT = str(module.CHECKOUT / "tools/buildroot")
 # Nothing listens on the port `discard`.
@@ -76,19 +77,34 @@ def test_without_root(folder: Path) -> None:
     assert not (folder / "new").exists()
 
 
-def test_a_missing_tool(folder: Path) -> None:
-    tools = folder / "bin"
-    tools.mkdir()
-    for tool in ("bash", "id", "unshare", "chroot", "mount", "flock", "sha256sum", "dpkg"):
-        (tools / tool).symlink_to(shutil.which(tool) or "")
-    result = subprocess.run(
-        [shutil.which("bash") or "", SCRIPT, "true"],
-        env={"PATH": str(tools), "KTCP_CACHE": str(folder / "new")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    _refuses(result, "the tool `apt-get` is missing", "Debian 12 or newer")
+@pytest.mark.parametrize(
+    "tool, package",
+    [
+        ("apt-get", "apt"),
+        ("chroot", "coreutils"),
+        ("flock", "util-linux"),
+        ("sha256sum", "coreutils"),
+    ],
+)
+@pytest.mark.parametrize("path", [USERS_PATH, f"{USERS_PATH}:/usr/sbin"])
+def test_a_missing_tool(folder: Path, tool: str, package: str, path: str) -> None:
+    result = _run(folder / "new", {"PATH": path}, prefix=without(tool))
+    _refuses(result, f"the tool `{tool}` is missing", f"`apt-get install {package}`")
+    assert not (folder / "new").exists()
+
+
+def test_tools_of_root_are_found_without_their_folders_in_path(folder: Path, mirror: str) -> None:
+    # mmdebstrap, and dpkg in it, want them too.
+    seen = folder / "seen"
+    asks = "command -v chroot depmod ldconfig start-stop-daemon"
+    environment = _pretend(folder, f"{{ echo $PATH; {asks}; }} >{seen}; exit 1")
+    path = f"{folder}/bin:{USERS_PATH}"
+    result = _run(folder / "c", {**environment, "PATH": path, "KTCP_MIRROR": mirror})
+    assert "could not make the build root" in result.stderr, result.stderr
+    given, *places = seen.read_text().splitlines()
+    # Those of the person come first.
+    assert given.startswith(f"{path}:")
+    assert [Path(place).name for place in places] == asks.split()[2:]
 
 
 def test_too_little_disk(folder: Path) -> None:
