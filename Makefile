@@ -34,9 +34,13 @@ release = $(shell cat '$(KDIR)/include/config/kernel.release')
 kbuild = $(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/$(release)$(1)' \
 	CONFIG_KTCP_SERVER=m CONFIG_KTCP_KECHO=m $(if $(KTCP_CRATES),KTCP_CRATES='$(abspath $(KTCP_CRATES))')
 
+# The kernel's build system takes these from the command line, and not from the environment.
+given = $(if $(filter command,$(origin $(1))),$($(1)))
+
 .PHONY: kdir
 kdir:
-	@tools/check-kdir '$(KDIR)'
+	@RUSTC='$(call given,RUSTC)' CC='$(call given,CC)' LLVM='$(LLVM)' CROSS_COMPILE='$(CROSS_COMPILE)' \
+		tools/check-kdir '$(KDIR)'
 
 modules: kdir
 	@mkdir -p 'build/$(release)'
@@ -152,6 +156,8 @@ help: ## this table
 #= KERNEL: series (7.3, 7.2), full release or `running`; default: the newest one that is tested
 #= FLAVOUR: cloud-amd64, amd64 or rt-amd64; default: cloud-amd64
 #= KDIR: a Rust-enabled kernel build tree to build against, with no build root
+#= RUSTC: with KDIR, the Rust compiler that has built the kernel; default: rustc
+#= LLVM: with KDIR, 1 for a kernel that clang has built
 #= KTCP_CRATES: with KDIR, where cargo has put the crates of khttpd; without it khttpd is left out
 #= DESTDIR: where `make install` puts everything; default: /
 #= PORT: the port of this machine that `make run` forwards; default: 12345

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -29,10 +30,10 @@ def test_help_shows_every_target() -> None:
     assert len(columns) == 1, "the table is not aligned"
 
 
-def _tree(folder: Path, rust: bool, metadata: bool, bits: int = 64) -> Path:
+def _tree(folder: Path, rust: bool, metadata: bool, bits: int = 64, config: str = "") -> Path:
     (folder / "include/config").mkdir(parents=True)
-    config = f"CONFIG_MODULES=y\nCONFIG_{bits}BIT=y\n" + ("CONFIG_RUST=y\n" if rust else "")
-    (folder / "include/config/auto.conf").write_text(config)
+    known = f"CONFIG_MODULES=y\nCONFIG_{bits}BIT=y\n" + ("CONFIG_RUST=y\n" if rust else "")
+    (folder / "include/config/auto.conf").write_text(known + config)
     (folder / "include/config/kernel.release").write_text("7.3.0-mine\n")
     if metadata:
         (folder / "rust").mkdir()
@@ -97,3 +98,144 @@ def test_a_good_kdir_is_given_to_the_kernels_build_system(tmp_path: Path) -> Non
     assert result.returncode == 0
     command = f"-C '{tree}' M='{module.CHECKOUT}' MO='{module.CHECKOUT}/build/7.3.0-mine'"
     assert command in result.stdout
+
+
+# --- The compilers of a kernel ---
+
+RUSTC = "rustc 1.85.1 (4eb161250 2025-03-15) (built from a source tarball)"
+NIGHTLY = "rustc 1.98.0-nightly (0123456 2026-11-30)"
+GCC = "x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0"
+CLANG = "Debian clang version 19.1.7 (3+b1)"
+KINDS = {GCC: "CONFIG_CC_IS_GCC=y", CLANG: "CONFIG_CC_IS_CLANG=y"}
+# What comes first where the kernel's own build system is reached
+REACHED = "No rule to make target"
+
+
+@pytest.fixture
+def compilers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with compilers that only say which version they are, in front of all others."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    versions = {
+        "rustc": RUSTC,
+        "rustc-nightly": NIGHTLY,
+        "gcc": GCC,
+        "clang": CLANG,
+        "clang-19": CLANG,
+        "some-gcc": GCC,
+    }
+    for name, version in versions.items():
+        (folder / name).write_text(f"#!/bin/sh\necho '{version}'\necho more\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    for name in ("RUSTC", "CC", "LLVM", "CROSS_COMPILE"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+def _built_with(folder: Path, rustc: str = RUSTC, cc: str = GCC, quote: str = "") -> str:
+    """The argument that names the build tree of a kernel with such compilers."""
+    texts = {"RUSTC": rustc, "CC": cc}
+    lines = [f"CONFIG_{name}_VERSION_TEXT={quote}{text}{quote}" for name, text in texts.items()]
+    config = "\n".join([*lines, KINDS[cc], ""])
+    return f"KDIR={_tree(folder / 'tree', rust=True, metadata=True, config=config)}"
+
+
+def _is_taken(*arguments: str) -> bool:
+    """Whether the kernel is taken; nothing is built."""
+    result = _make("kdir", *arguments)
+    return (result.returncode, result.stdout + result.stderr) == (0, "")
+
+
+def _refusal(*arguments: str) -> str:
+    """What is said by a `make` that does not reach the kernel's build system."""
+    result = _make(*arguments)
+    assert result.returncode != 0
+    message, hint, last = result.stderr.splitlines()
+    assert message.startswith("error: ") and hint.startswith("  -> ") and last.startswith("make")
+    return message
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_kernel_of_the_same_compilers_is_taken(tmp_path: Path, compilers: Path, quote: str) -> None:
+    assert _is_taken(_built_with(tmp_path, quote=quote))
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("target", ["modules", "lint", "install", "rust-analyzer"])
+def test_kernel_of_another_rustc_is_refused_with_both_versions(
+    tmp_path: Path, compilers: Path, target: str, quote: str
+) -> None:
+    message = _refusal(target, _built_with(tmp_path, NIGHTLY, quote=quote))
+    assert f"was compiled with {NIGHTLY}, and `rustc` is {RUSTC}" in message
+
+
+def test_kernel_of_the_same_version_by_another_builder_is_refused(
+    tmp_path: Path, compilers: Path
+) -> None:
+    theirs = RUSTC.partition(" (built")[0]
+    assert f"compiled with {theirs}, and" in _refusal(_built_with(tmp_path, theirs))
+
+
+def test_rustc_is_the_one_of_the_command_line(
+    tmp_path: Path, compilers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = _built_with(tmp_path, NIGHTLY)
+    assert _is_taken(tree, "RUSTC=rustc-nightly")
+    assert _is_taken(tree, f"RUSTC=env X=1 {compilers}/rustc-nightly")
+    # Of the environment the kernel's build system takes none.
+    monkeypatch.setenv("RUSTC", "rustc-nightly")
+    assert f"`rustc` is {RUSTC}" in _refusal(tree)
+
+
+def test_kernel_of_a_rustc_that_is_not_there_is_refused(tmp_path: Path, compilers: Path) -> None:
+    message = _refusal(_built_with(tmp_path), "RUSTC=/not/there")
+    assert f"`/not/there` does not run here; the kernel in KDIR={tmp_path}/tree" in message
+    assert message.endswith(f"was compiled with {RUSTC}")
+
+
+@pytest.mark.parametrize(
+    "theirs, arguments",
+    [
+        (CLANG, ["LLVM=1"]),
+        (CLANG, ["LLVM=-19"]),
+        (CLANG, ["CC=clang"]),
+        (GCC, ["CROSS_COMPILE=some-"]),
+        (GCC, ["CC=some-gcc", "LLVM=1"]),
+    ],
+)
+def test_kernel_of_that_kind_of_c_compiler_is_taken(
+    tmp_path: Path, compilers: Path, theirs: str, arguments: list[str]
+) -> None:
+    assert _is_taken(_built_with(tmp_path, cc=theirs), *arguments)
+
+
+@pytest.mark.parametrize(
+    "theirs, arguments, ours",
+    [
+        (CLANG, [], f"`gcc` is {GCC}"),
+        (GCC, ["LLVM=1"], f"`clang` is {CLANG}"),
+        (GCC, ["CC=clang"], f"`clang` is {CLANG}"),
+        (CLANG, ["CC=some-gcc"], f"`some-gcc` is {GCC}"),
+    ],
+)
+def test_kernel_of_the_other_c_compiler_is_refused_with_both_versions(
+    tmp_path: Path, compilers: Path, theirs: str, arguments: list[str], ours: str
+) -> None:
+    message = _refusal(_built_with(tmp_path, cc=theirs), *arguments)
+    assert f"was compiled with {theirs}, and {ours}" in message
+
+
+def test_kernel_of_a_c_compiler_that_is_not_there_is_refused(
+    tmp_path: Path, compilers: Path
+) -> None:
+    message = _refusal(_built_with(tmp_path), "CROSS_COMPILE=not-there-")
+    assert "`not-there-gcc` does not run here" in message and message.endswith(GCC)
+
+
+def test_module_of_an_author_is_refused_for_another_rustc(tmp_path: Path, compilers: Path) -> None:
+    assert _make("new", "NAME=mine", f"DIR={tmp_path}/mine").returncode == 0
+    tree = _built_with(tmp_path, NIGHTLY)
+    result = _make("-C", f"{tmp_path}/mine", tree)
+    assert f"compiled with {NIGHTLY}, and `rustc` is {RUSTC}" in result.stderr
+    assert REACHED in _make("-C", f"{tmp_path}/mine", tree, "RUSTC=rustc-nightly").stderr
