@@ -100,6 +100,7 @@ def candidates(index: dict[str, set[str]]) -> list[Candidate]:
     return sorted(found, key=by_version)
 
 
+# By dpkg, for python3-apt would be there for little else: see apt.py.
 def _compare(left: Candidate, right: Candidate) -> int:
     def holds(relation: str) -> bool:
         command = ["dpkg", "--compare-versions", left.version, relation, right.version]

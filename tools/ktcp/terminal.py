@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The person at the terminal talks to kecho over a connection of their own."""
+"""The person at the terminal talks to kecho over a connection of their own.
+
+By termios: libraries that draw, such as python3-rich, leave the keyboard alone.
+"""
 
 from __future__ import annotations
 
