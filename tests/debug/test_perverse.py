@@ -11,7 +11,7 @@ import errno
 import pytest
 
 from ktcp import vm
-from tests.e2e.lab import eventually
+from tests.e2e.lab import eventually, script
 from tests.e2e.perverse import (
     LONG,
     SLEEPING,
@@ -85,13 +85,11 @@ def test_a_handler_that_plays_a_client_to_another(machine: vm.Guest) -> None:
 def test_loads_and_unloads(machine: vm.Guest, module: str, programs: tuple[str, ...]) -> None:
     lag = "lag_ms=20" if module == "owners" else ""
     for program in programs:
-        settings = f"program={program} {lag}" if program else ""
-        once = f"insmod /modules/{module}.ko {settings} && rmmod {module} || exit"
-        machine.must(f"for i in $(seq {LOADS}); do {once}; done", timeout=LOADS_SECONDS)
+        settings = f" program={program} {lag}" if program else ""
+        machine.must(script("loads", LOADS, f"{module}{settings}"), timeout=LOADS_SECONDS)
 
 
 def test_loads_and_unloads_of_what_is_borrowed(machine: vm.Guest) -> None:
     for program in ("spawn", "enqueue", "module"):
-        both = f"insmod /modules/lender.ko && insmod /modules/borrower.ko program={program}"
-        once = f"{both} && rmmod borrower && rmmod lender || exit"
-        machine.must(f"for i in $(seq {LOADS}); do {once}; done", timeout=LOADS_SECONDS)
+        both = ("lender", f"borrower program={program}")
+        machine.must(script("loads", LOADS, *both), timeout=LOADS_SECONDS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import socket
 import subprocess
@@ -61,13 +62,14 @@ def serve(guest: vm.Guest, executor: str, **parameters: int | str) -> None:
     assert outcome.status == 0, outcome.output
 
 
-# After each test: so it is one command. The library is the last, for it stays as long as it has users.
-CLEAR = f"""
-    killall -9 nc yes wget sleep crowd 2>/dev/null
-    for module in kecho chat minimal proving ktcp_server_kunit ktcp_server; do
-        [ ! -d /sys/module/$module ] || {vm.unloading("$module")} || exit
-    done
-"""
+def script(name: str, *arguments: object) -> str:
+    """The shell program NAME.sh of the folder `guest/`, as a command with these arguments."""
+    program = (GUEST / f"{name}.sh").read_text()
+    return f"set -- {shlex.join(map(str, arguments))}\n{program}"
+
+
+# The modules that a test may leave. The library is the last, for it stays as long as it has users.
+LEFT_LOADED = ("kecho", "chat", "minimal", "proving", "ktcp_server_kunit", "ktcp_server")
 
 
 class Lab:
@@ -108,7 +110,8 @@ class Lab:
         """Raises `Fail` if the kernel complained, or if a module cannot be unloaded."""
         guest = self.lend()
         try:
-            guest.must(CLEAR, timeout=60)
+            # After each test, so it is one command.
+            guest.must(script("clear", *LEFT_LOADED), timeout=60)
             guest.check()
         except BaseException:
             self.discard()
@@ -169,34 +172,20 @@ def storm(guest: vm.Guest, more_than: int, seconds: float, **options: object) ->
 
 
 def fill(guest: vm.Guest, path: str, line: str, megabytes: int) -> None:
-    """Makes a file of that line, again and again: of pieces, for `yes` is slow."""
-    guest.must(
-        f"yes '{line}' | head -c 1000000 >{path}.piece && "
-        f"cat $(yes {path}.piece | head -n {megabytes}) >{path} && rm {path}.piece",
-        timeout=60,
-    )
-
-
-def _listeners(port: int) -> str:
-    """A command that shows who listens on it: state 0A of /proc/net/tcp and tcp6."""
-    # That nobody does is no failure.
-    return f"grep -h ':{port:04X} [0:]* 0A ' /proc/net/tcp* || [ $? = 1 ]"
+    """Makes a file of that line, again and again."""
+    guest.must(script("fill", path, line, megabytes), timeout=60)
 
 
 def listens(guest: vm.Guest, port: int = PORT) -> bool:
     """Whether anybody in the guest listens on `port`."""
-    return guest.must(_listeners(port)) != ""
+    # State 0A; that there is none is no failure.
+    return guest.must(f"grep -h ':{port:04X} [0:]* 0A ' /proc/net/tcp* || [ $? = 1 ]") != ""
 
 
 def anything_left(guest: vm.Guest, server: str = "kecho") -> str:
     """What of the server is still there; empty if nothing is."""
-    # One command, for many tests ask: its threads, the module, the port
-    command = f"""
-        grep -hs '^{server}' /proc/[0-9]*/comm
-        [ ! -d /sys/module/{server} ] || echo module
-        {_listeners(PORT)}
-    """
-    return ", ".join(guest.must(command).splitlines())
+    # One command, for many tests ask.
+    return ", ".join(guest.must(script("left", server, f"{PORT:04X}")).splitlines())
 
 
 def eventually(what: Callable[[], object], seconds: float = 60.0) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from ktcp import author, vm
 from ktcp.kernel import Kernel
-from .lab import PORT, SOURCES, Lab, crowd_program, eventually, rmmod
+from .lab import PORT, SOURCES, Lab, crowd_program, eventually, rmmod, script
 
 # The executors whose handlers may sleep, in the order of their ports; the last one's must not.
 SLEEPING = ("event_loop", "workqueue", "kthread")
@@ -79,16 +79,13 @@ def connections(guest: vm.Guest) -> int:
 
 @contextmanager
 def talking(
-    guest: vm.Guest, words: Sequence[str], servers: int, output: str = ">/dev/null"
+    guest: vm.Guest, words: Sequence[str], servers: int, how: str = "reads"
 ) -> Iterator[None]:
     """Has so many servers one client for each word, which says that and does not leave.
 
-    In the end the clients are killed.
+    It `reads` what it is told, or `waits` and takes nothing. In the end the clients are killed.
     """
-    ports = " ".join(str(PORT + number) for number in range(servers))
-    talk = "{ printf '%s' $word; sleep 100; } | nc 127.0.0.1 $port "
-    loop = f"for word in {' '.join(words)}; do for port in {ports}; do {talk} {output} & done; done; wait"
-    command = guest.start(loop, timeout=110)
+    command = guest.start(script("talk", PORT, servers, how, *words), timeout=110)
     try:
         yield
     finally:
@@ -108,13 +105,5 @@ def clients(guest: vm.Guest, words: Sequence[str], servers: int) -> Iterator[Non
 def unload(guest: vm.Guest, module: str, seconds: float) -> None:
     """Unloads a module, which takes no longer than so many seconds and leaves nothing behind."""
     assert rmmod(guest, module) < seconds + SLACK_SECONDS
-    left = f"""
-        ls {SERVERS}
-        grep -hs '^{module}/' /proc/[0-9]*/comm
-        for name in {' '.join(ALL)} other; do grep -hs "^$name/" /proc/[0-9]*/comm; done
-        for number in 0 1 2 3; do
-            netstat -ltn | grep ":$(({PORT} + number)) "
-        done
-        true
-    """
+    left = script("perverse-left", module, PORT, *ALL)
     assert guest.must(left) == ""

@@ -18,19 +18,11 @@ from .lab import (
     crowd_program,
     eventually,
     rmmod,
+    script,
     serve,
 )
 
 ONLINE = "/sys/devices/system/cpu/cpu1/online"
-
-# Off and on, for as long as the file is there; the CPU is back in the end.
-TOGGLE = f"""
-    touch /tmp/toggling
-    while [ -e /tmp/toggling ]; do
-        echo 0 >{ONLINE}; usleep $((RANDOM % 60000))
-        echo 1 >{ONLINE}; usleep $((RANDOM % 60000))
-    done
-"""
 
 
 @pytest.fixture(scope="module")
@@ -51,28 +43,14 @@ def machine(own: Lab) -> Iterator[vm.Guest]:
 
 def threads(guest: vm.Guest, server: str) -> dict[str, str]:
     """The threads of a server, and on which CPUs each may run."""
-    command = f"""
-        for task in /proc/[0-9]*; do
-            grep -qs '^{server}/' $task/comm || continue
-            echo $(cat $task/comm) $(grep Cpus_allowed_list $task/status)
-        done
-    """
-    lines = [line.split() for line in guest.must(command).splitlines()]
+    lines = [line.split() for line in guest.must(script("threads", server)).splitlines()]
     return {line[0]: line[2] for line in lines}
 
 
 def loads_while_a_cpu_comes_and_goes(guest: vm.Guest, rounds: int, seconds: float) -> None:
     """Loads kecho so often, has some clients answered, and unloads it."""
-    toggling = guest.start(TOGGLE, timeout=seconds + 60)
-    ask = f"{CROWD} ask --clients 8 --seconds 60 | grep -q '^complete 8$'"
-    script = f"""
-        for i in $(seq {rounds}); do
-            insmod /modules/kecho.ko || exit 1
-            {ask} || exit 2
-            rmmod kecho || exit 3
-        done
-    """
-    guest.must(script, timeout=seconds)
+    toggling = guest.start(script("toggle-cpu"), timeout=seconds + 60)
+    guest.must(script("answered-loads", rounds), timeout=seconds)
     guest.must("rm /tmp/toggling")
     guest.finish(toggling)
     assert not anything_left(guest)
@@ -86,7 +64,7 @@ def test_loads_while_a_cpu_comes_and_goes(machine: vm.Guest) -> None:
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_clients_while_a_cpu_comes_and_goes(machine: vm.Guest, executor: str) -> None:
     serve(machine, executor)
-    toggling = machine.start(TOGGLE, timeout=90)
+    toggling = machine.start(script("toggle-cpu"), timeout=90)
     counts = crowd(machine, "storm", seconds=5, clients=20, bytes=50_000)
     assert counts["corrupt"] == 0 and counts["complete"] > 0, counts
     assert crowd(machine, "ask", clients=50)["complete"] == 50

@@ -14,7 +14,7 @@ import pytest
 
 from ktcp import conversation, vm
 from ktcp.conversation import Address
-from .lab import PORT, echoed, eventually, is_silent, open_connections, statistics
+from .lab import PORT, echoed, eventually, is_silent, open_connections, script, statistics
 from .pseudo import Terminal
 
 # Around the sizes of a page, of kecho's buffers, of loopback segments and of socket buffers.
@@ -165,6 +165,5 @@ def test_client_in_the_guest(kecho: Address, guest: vm.Guest) -> None:
 
 
 def test_clients_in_the_guest_at_once(kecho: Address, guest: vm.Guest) -> None:
-    command = f"head -c 200000 /dev/urandom >/tmp/s$$; nc 127.0.0.1 {PORT} </tmp/s$$ >/tmp/r$$; cmp /tmp/s$$ /tmp/r$$; status=$?; rm /tmp/s$$ /tmp/r$$; exit $status"
-    commands = [guest.start(command, timeout=60) for _ in range(10)]
+    commands = [guest.start(script("echoed", PORT, 200_000), timeout=60) for _ in range(10)]
     assert [guest.finish(command).status for command in commands] == [0] * 10

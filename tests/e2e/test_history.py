@@ -33,6 +33,7 @@ from .lab import (
     listens,
     loaded,
     rmmod,
+    script,
     serve,
     statistics,
 )
@@ -194,22 +195,7 @@ def test_a_load_without_its_threads_fails(machine: vm.Guest) -> None:
     failures = 0
     for executor in ("event_loop", "workqueue", "kthread"):
         for spare in range(8):
-            # All threads that there are, and so many more. What is to become `insmod` is there
-            # before the limit holds, and as long as it does the shell needs no program.
-            script = f"""
-                rm -f /tmp/go && mkfifo /tmp/go
-                (read word && exec insmod /modules/proving.ko executor={executor} idle_ms=10000) \\
-                    </tmp/go &
-                exec 9>/tmp/go
-                set -- /proc/[0-9]*/task/[0-9]*
-                echo $(($# + {spare})) >{limit}
-                echo go >&9
-                wait $!
-                status=$?
-                echo {usual} >{limit}
-                exit $status
-            """
-            outcome = machine.run(script)
+            outcome = machine.run(script("scarce-threads", executor, spare))
             assert machine.must(f"cat {limit}").strip() == usual
             if outcome.status == 0:
                 assert "proving" in loaded(machine)

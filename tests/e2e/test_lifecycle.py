@@ -28,6 +28,7 @@ from .lab import (
     loaded,
     patience,
     rmmod,
+    script,
 )
 
 
@@ -102,8 +103,7 @@ def test_port_of_the_kernels_choice(guest: vm.Guest) -> None:
 
 def test_twenty_loads_and_unloads(guest: vm.Guest) -> None:
     guest.must("insmod /modules/ktcp_server.ko")
-    loop = "insmod /modules/kecho.ko && rmmod kecho || exit 1"
-    guest.must(f"for i in $(seq 20); do {loop}; done", timeout=60)
+    guest.must(script("loads", 20, "kecho"), timeout=60)
     assert not anything_left(guest)
 
 

@@ -17,26 +17,12 @@ from .lab import (
     eventually,
     listens,
     rmmod,
+    script,
     statistics,
 )
 
 EXECUTORS = ("event_loop", "workqueue", "kthread")
 IP = "/usr/bin/ip"
-
-# A namespace, and a line from here to there, which is gone when the namespace is
-SETUP = f"""
-    set -e
-    mkdir -p /var/run/netns
-    {IP} netns add inside
-    {IP} link add near type veth peer name beyond
-    {IP} link set beyond netns inside
-    {IP} addr add 10.9.0.1/24 dev near
-    {IP} link set near up
-    {IP} netns exec inside sh -c '
-        {IP} link set lo up
-        {IP} addr add 10.9.0.2/24 dev beyond
-        {IP} link set beyond up'
-"""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +36,7 @@ def machine(lab: Lab) -> Iterator[vm.Guest]:
 
 @pytest.fixture
 def inside(machine: vm.Guest) -> Iterator[vm.Guest]:
-    machine.must(SETUP)
+    machine.must(script("line", "inside"))
     machine.must("insmod /modules/ktcp_server.ko")
     yield machine
     machine.run(f"killall -9 nc; {IP} netns del inside; rmmod kecho; rmmod ktcp_server")

@@ -22,6 +22,7 @@ from .lab import (
     crowd_program,
     eventually,
     rmmod,
+    script,
     serve,
     statistics,
 )
@@ -39,24 +40,6 @@ LINES = {
     "all": "delay 6ms 5ms loss 2% duplicate 2% reorder 20%",
 }
 
-SETUP = """
-    set -e
-    mkdir -p /var/run/netns
-    {ip} netns add far
-    {ip} link add near type veth peer name beyond
-    {ip} link set beyond netns far
-    {ip} addr add 10.9.0.1/24 dev near
-    {ip} -6 addr add fd09::1/64 dev near nodad
-    {ip} link set near up
-    {ip} netns exec far sh -c '
-        {ip} link set lo up
-        {ip} addr add 10.9.0.2/24 dev beyond
-        {ip} -6 addr add fd09::2/64 dev beyond nodad
-        {ip} link set beyond up'
-""".format(
-    ip="/usr/bin/ip"
-)
-
 
 @pytest.fixture(scope="module")
 def network(lab: Lab, proving: Path) -> Iterator[Lab]:
@@ -65,7 +48,7 @@ def network(lab: Lab, proving: Path) -> Iterator[Lab]:
         "drivers": ["veth", "sch_netem"],
     }
     own = Lab(lab.kernel, [*lab.modules, proving], lab.accel, "network", **options)
-    own.lend().must(SETUP)
+    own.lend().must(script("line", "far"))
     yield own
     own.close()
 

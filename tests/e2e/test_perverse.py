@@ -12,7 +12,7 @@ import time
 import pytest
 
 from ktcp import vm
-from .lab import PORT, Lab, echoed, eventually, listens, storm
+from .lab import PORT, Lab, echoed, eventually, listens, script, storm
 from .perverse import (
     ALL,
     SERVERS,
@@ -106,12 +106,8 @@ def test_a_start_that_fails_stops_the_server_that_the_handler_owns(machine: vm.G
 def test_a_start_that_is_interrupted_stops_the_server_that_the_handler_owns(
     machine: vm.Guest, executor: str
 ) -> None:
-    parameters = f"program=killed only={executor} lag_ms={OWNING['lag_ms']}"
-    waiting = "dmesg | grep -q 'waits to be killed'"
-    machine.must(
-        f"insmod /modules/owners.ko {parameters} & until {waiting}; do sleep 0.1; done; "
-        "kill -9 $!; wait $!; true"
-    )
+    parameters = ("program=killed", f"only={executor}", f"lag_ms={OWNING['lag_ms']}")
+    machine.must(script("killed-load", *parameters))
     assert says(machine, f"{executor}: started: {-errno.EINTR}\n") == 1
     assert eventually(lambda: not listens(machine, PORT + ALL.index(executor)))
     unload(machine, "owners", LAG_SECONDS)
@@ -124,7 +120,7 @@ def test_a_handler_that_shuts_down_its_server_says_how_long_that_may_take(
 ) -> None:
     load(machine, "owners", program="self", lag_ms=0, drain_ms=60_000)
     # The first clients read nothing of very much.
-    with talking(machine, ["f"], len(ALL), output="| sleep 100"):
+    with talking(machine, ["f"], len(ALL), how="waits"):
         assert eventually(lambda: connections(machine) == len(ALL))
         # Until no buffer on the way takes more.
         time.sleep(1)
@@ -238,12 +234,8 @@ def test_a_handler_that_waits_is_interrupted(machine: vm.Guest, letter: str) -> 
 def test_a_handler_that_has_a_module_loaded_while_its_own_goes(machine: vm.Guest) -> None:
     # The upstream answers when it has loaded a module: which waits for the module that goes, if one
     # that registers a notifier is in between.
-    answer = "/tmp/answer"
-    script = "#!/bin/sh\\nsleep 1\\ninsmod /modules/items.ko program=waits\\necho done\\n"
-    machine.must(f"printf '{script}' >{answer} && chmod +x {answer}")
-    upstream = machine.start(f"nc -ll -p 7000 -e {answer}", timeout=60)
-    module = "insmod /modules/notified.ko && rmmod notified || exit"
-    others = machine.start(f"touch /tmp/on; while [ -e /tmp/on ]; do {module}; done", timeout=60)
+    upstream = machine.start(script("loading-upstream"), timeout=60)
+    others = machine.start(script("notified-loads"), timeout=60)
     load(machine, "sleepers", drain_ms=2000, leak="y")
     with clients(machine, ["u"], len(SLEEPING)):
         assert eventually(lambda: says(machine, ": u waits") == len(SLEEPING))

@@ -23,6 +23,7 @@ from .lab import (
     listens,
     loaded,
     rmmod,
+    script,
     serve,
     statistics,
 )
@@ -60,24 +61,8 @@ def test_loads_and_unloads_in_a_storm(field: Lab, machine: vm.Guest) -> None:
     seconds = 550
     line = f"exec {CROWD} storm --clients 40 --bytes 60000 --seconds {seconds}"
     storm = machine.start(f"{line} >/tmp/storm", timeout=seconds)
-    # Suspended for half of the time, with whatever connections it has then
-    machine.must(
-        f"(crowd storm --clients 10 --seed 2 --bytes 60000 --seconds {seconds} >/tmp/second "
-        "& while kill -STOP $!; do sleep 0.7; kill -CONT $! || break; sleep 0.7; done) "
-        "2>/dev/null >/dev/null &"
-    )
-    # The port is free at once: `insmod` is not tried twice. The order of executors is no matter.
-    script = f"""
-        for i in $(seq {ROUNDS}); do
-            case $((i % 4)) in 0) by=event_loop;; 1) by=workqueue;; 2) by=kthread;; *)
-                by="event_loop may_sleep=n";; esac
-            insmod /modules/proving.ko executor=$by output=$((1 + i * 977 % 60000)) \\
-                drain_ms=$((i % 4 * 50)) || exit 1
-            usleep $((i % 7 * 30000))
-            rmmod proving || exit 2
-        done
-    """
-    machine.must(script, timeout=seconds - 30)
+    machine.must(script("suspended-crowd", seconds))
+    machine.must(script("stormy-loads", ROUNDS), timeout=seconds - 30)
     assert not anything_left(machine, "proving")
     serve(machine, "event_loop")
     assert eventually(lambda: conversation.answers(field.address, 5))

@@ -158,6 +158,7 @@ def build(
         tree.file("init", (GUEST / "init").read_bytes(), 0o755)
         tree.file("etc/fstab", (GUEST / "fstab").read_bytes())
         tree.file("bin/agent", _agent(), 0o755)
+        tree.file("bin/unload", (GUEST / "unload").read_bytes(), 0o755)
         tree.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
         # The kernel opens the console for init before anything can be mounted on /dev.
         tree.character_device("dev/console", 5, 1)
