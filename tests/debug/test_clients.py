@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ktcp import vm
-from tests.e2e.lab import EXECUTORS, serve, crowd, storm
+from tests.e2e.lab import EXECUTORS, Lab, crowd, serve, storm
 from tests.e2e.test_cpus import loads_while_a_cpu_comes_and_goes
 from tests.e2e.test_echo import (
     test_conversation,
@@ -25,6 +25,7 @@ from tests.e2e.test_lifecycle import (
     test_twenty_loads_and_unloads,
 )
 from tests.e2e.test_trace import test_events_of_a_connection
+from .leaks import unintended_leaks
 
 
 # What takes seconds elsewhere may take a minute here.
@@ -54,3 +55,8 @@ def test_multipath_sockets_do_not_hold_the_library(guest: vm.Guest) -> None:
     assert guest.must("cat /sys/module/ktcp_server/refcnt").strip() == "1"
     assert crowd(guest, "ask", clients=20)["complete"] == 20
     guest.must("rmmod proving", timeout=30)
+
+
+def test_nothing_has_leaked(lab: Lab) -> None:
+    """In all that was done here; the last test, for to look takes long and is the end of the guest."""
+    assert not unintended_leaks(lab)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from ktcp import conversation, vm
-from tests.e2e.lab import EXECUTORS, Lab, serve, crowd, eventually, rmmod, statistics, storm
+from tests.e2e.lab import EXECUTORS, Lab, crowd, eventually, rmmod, serve, statistics, storm
+from .leaks import unintended_leaks
 
 FOLDERS = ("failslab", "fail_page_alloc")
 
@@ -93,3 +94,8 @@ def test_errors_of_accept_do_not_spin(lab: Lab, machine: vm.Guest, executor: str
     assert sum(map(int, ticks)) < 100, ticks
     fail(machine, 0)
     assert eventually(lambda: conversation.answers(lab.address, 5), 20)
+
+
+def test_nothing_has_leaked(lab: Lab) -> None:
+    """In all that was done here; the last test, for to look takes long and is the end of the guest."""
+    assert not unintended_leaks(lab)
