@@ -12,19 +12,19 @@ from ktcp import vm
 from tests.e2e.lab import EXECUTORS, Lab, crowd, serve, storm
 from tests.e2e.test_cpus import loads_while_a_cpu_comes_and_goes
 from tests.e2e.test_echo import (
-    test_conversation,
+    test_conversation_comes_back_as_it_was_said,
     test_resets_in_mid_transfer_are_survived,
-    test_short_message_after_long_one,
-    test_sizes_around_boundaries,
+    test_short_message_after_a_long_one_comes_back_alone,
+    test_sizes_around_boundaries_come_back,
 )
 from tests.e2e.test_lifecycle import (
-    test_clients_in_mid_transfer,
-    test_clients_that_keep_coming,
-    test_clients_that_never_read,
-    test_suspended_client,
-    test_twenty_loads_and_unloads,
+    test_clients_in_mid_transfer_are_ended_in_time,
+    test_clients_that_keep_coming_are_ended_in_time,
+    test_clients_that_never_read_are_ended_in_time,
+    test_suspended_client_is_ended_in_time,
+    test_twenty_loads_and_unloads_leave_nothing,
 )
-from tests.e2e.test_trace import test_events_of_a_connection
+from tests.e2e.test_trace import test_events_of_a_connection_are_traced
 from .leaks import unintended_leaks
 
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.limit(400)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_crowds(guest: vm.Guest, executor: str) -> None:
+def test_crowds_are_answered_on_each_executor(guest: vm.Guest, executor: str) -> None:
     """Clients that come, talk, reset and go as they please, on each executor."""
     guest.must("insmod /modules/ktcp_server.ko")
     serve(guest, executor, output=4096)

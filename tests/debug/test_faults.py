@@ -50,7 +50,7 @@ def fail(guest: vm.Guest, percent: int) -> None:
 
 
 @pytest.mark.limit(SECONDS + 500)
-def test_random_failures_under_load(lab: Lab, machine: vm.Guest) -> None:
+def test_a_server_survives_random_failures_of_memory(lab: Lab, machine: vm.Guest) -> None:
     # All threads of the kernel that are made from now on, whoever they work for
     machine.must("echo 1 >/proc/2/make-it-fail")
     for executor in EXECUTORS:

@@ -77,12 +77,12 @@ def test_the_machine_has_two_processors_and_an_exact_clock(machine: vm.Guest) ->
     assert machine.must(f"nproc && cat {clock}").split() == ["2", "tsc"]
 
 
-def test_all_suites_are_there(machine: vm.Guest) -> None:
+def test_suites_of_the_sources_are_there(machine: vm.Guest) -> None:
     assert machine.must(f"cd {FOLDER} && echo ktcp_*").split() == suites()
 
 
 @pytest.mark.parametrize("suite", [suite for suite in suites() if suite not in SELDOM])
-def test_suite(machine: vm.Guest, suite: str) -> None:
+def test_suite_passes(machine: vm.Guest, suite: str) -> None:
     command = f"cd {FOLDER}/{suite} && echo >run && cat results"
     results = machine.must(command, timeout=SECONDS)
     assert set(outcomes(results).values()) == {"ok"}, results

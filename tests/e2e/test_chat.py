@@ -120,7 +120,7 @@ def test_what_one_says_the_others_hear(chat: Address) -> None:
     assert is_ended(cleo.connection)
 
 
-def test_who_is_there(chat: Address) -> None:
+def test_who_lists_those_with_a_name(chat: Address) -> None:
     ann, bob = Person(chat, "ann"), Person(chat, "bob")
     bob.says("/who", "/what")
     assert [bob.hears(), bob.hears()] == ["* ann, bob", HELP]
@@ -132,7 +132,7 @@ def test_who_is_there(chat: Address) -> None:
     assert nobody.hears_until_silence(0.5) == []
 
 
-def test_names(chat: Address) -> None:
+def test_bad_and_taken_names_are_refused(chat: Address) -> None:
     ann = Person(chat, "ann")
     other = Person(chat)
     for bad in ("", "seventeen17letter", "two words", "semi;colon", "/who", "a\x1b[2J", "ü" * 17):
@@ -193,7 +193,7 @@ def test_return_keys_of_telnet_end_a_line(chat: Address, end: bytes) -> None:
     assert [ann.hears() for _ in range(3)] == ["* bob has come", "bob: " + "x" * 1023, "bob: two"]
 
 
-def test_lines_arrive_as_they_like(chat: Address) -> None:
+def test_lines_in_pieces_and_in_one_piece_are_told_apart(chat: Address) -> None:
     ann, bob = Person(chat, "ann"), Person(chat, "bob")
     assert ann.hears() == "* bob has come"
     for byte in b"in pieces\r\n":
@@ -209,7 +209,7 @@ def test_lines_arrive_as_they_like(chat: Address) -> None:
     assert ann.hears() == "bob: the rest is to come"
 
 
-def test_no_tricks_with_the_terminals_of_others(chat: Address) -> None:
+def test_control_characters_are_refused_as_no_text(chat: Address) -> None:
     ann, bob = Person(chat, "ann"), Person(chat, "bob")
     assert ann.hears() == "* bob has come"
     for trick in (
@@ -241,7 +241,7 @@ def test_a_line_of_1024_bytes_closes(chat: Address, line: bytes) -> None:
     assert ann.hears() == "* bob has gone"
 
 
-def test_fifty_people(chat: Address, guest: vm.Guest) -> None:
+def test_fifty_people_hear_every_line(chat: Address, guest: vm.Guest) -> None:
     # One after the other, for the sake of QEMU's forward.
     people = [Person(chat, f"p{number}") for number in range(50)]
     for number, person in enumerate(people):
@@ -306,7 +306,7 @@ def test_a_slow_reader_holds_up_nobody(chat: Address, guest: vm.Guest) -> None:
             guest.must(f"echo {before[name]} >{path}")
 
 
-def test_unloading_while_people_talk(chat: Address, guest: vm.Guest) -> None:
+def test_unloading_ends_those_who_talk(chat: Address, guest: vm.Guest) -> None:
     people = [Person(chat, f"p{number}") for number in range(5)]
     people[0].says(*["x" * 1000] * 200)
     assert rmmod(guest, "chat") < RMMOD_SECONDS
@@ -314,7 +314,7 @@ def test_unloading_while_people_talk(chat: Address, guest: vm.Guest) -> None:
     assert all(is_ended(person.connection) for person in people)
 
 
-def test_telnet(chat: Address) -> None:
+def test_telnet_client_chats(chat: Address) -> None:
     ann = Person(chat, "ann")
     with Terminal(["telnet", chat[0], str(chat[1])]) as telnet:
         telnet.expect(HELLO, 10)
@@ -339,7 +339,7 @@ def test_bad_parameters_refuse_the_load(guest: vm.Guest, parameters: str) -> Non
     assert "chat" not in loaded(guest)
 
 
-def test_it_is_no_place_for_sockets_that_only_connect(chat: Address, guest: vm.Guest) -> None:
+def test_connections_that_say_nothing_are_freed(chat: Address, guest: vm.Guest) -> None:
     for _ in range(20):
         with socket.create_connection(chat):
             pass

@@ -25,7 +25,7 @@ BOUNDARIES = [
 ]
 
 
-def test_conversation(kecho: Address) -> None:
+def test_conversation_comes_back_as_it_was_said(kecho: Address) -> None:
     parts = conversation.hold(kecho)
     assert [part.size for part in parts] == [len(conversation.TEXT), 256, 1, 8 << 20]
 
@@ -38,12 +38,12 @@ def test_conversation(kecho: Address) -> None:
     ],
     ids=lambda command: command[0],
 )
-def test_client_programs(kecho: Address, command: list[str]) -> None:
+def test_text_of_client_programs_comes_back(kecho: Address, command: list[str]) -> None:
     words = [word.format(host=kecho[0], port=kecho[1]) for word in command]
     assert conversation.exchange_through(words, conversation.TEXT) == conversation.TEXT
 
 
-def test_telnet(kecho: Address) -> None:
+def test_line_of_telnet_comes_back(kecho: Address) -> None:
     with Terminal(["telnet", kecho[0], str(kecho[1])]) as telnet:
         telnet.expect("Escape character is '^]'.\r\n", 10)
         telnet.type("hello, kernel\n")
@@ -53,7 +53,7 @@ def test_telnet(kecho: Address) -> None:
         assert telnet.wait(10)[0] == 0
 
 
-def test_sizes_around_boundaries(kecho: Address) -> None:
+def test_sizes_around_boundaries_come_back(kecho: Address) -> None:
     with echoed(kecho) as connection:
         for size in [*range(1, 18), *BOUNDARIES]:
             payload = os.urandom(size)
@@ -62,7 +62,7 @@ def test_sizes_around_boundaries(kecho: Address) -> None:
         assert is_silent(connection, 0.5)
 
 
-def test_short_message_after_long_one(kecho: Address) -> None:
+def test_short_message_after_a_long_one_comes_back_alone(kecho: Address) -> None:
     with echoed(kecho) as connection:
         long = b"L" * 3000
         connection.sendall(long)
@@ -72,7 +72,7 @@ def test_short_message_after_long_one(kecho: Address) -> None:
         assert is_silent(connection, 0.5)
 
 
-def test_nul_bytes(kecho: Address) -> None:
+def test_nul_bytes_come_back(kecho: Address) -> None:
     for payload in (b"\0", bytes(5000), b"\0before", b"in\0side", b"after\0", b"\0\n\0\r\n"):
         with echoed(kecho) as connection:
             connection.sendall(payload)
@@ -89,7 +89,7 @@ def test_nothing_for_a_client_that_sends_nothing(kecho: Address) -> None:
     assert conversation.exchange(kecho, b"") == b""
 
 
-def test_byte_by_byte(kecho: Address) -> None:
+def test_bytes_one_by_one_come_back(kecho: Address) -> None:
     with echoed(kecho) as connection:
         for value in range(256):
             connection.sendall(bytes([value]))
@@ -110,7 +110,7 @@ def test_slow_reader_gets_everything(kecho: Address) -> None:
         sending.result()
 
 
-def test_fifty_clients_at_once(kecho: Address) -> None:
+def test_fifty_clients_at_once_get_what_is_theirs(kecho: Address) -> None:
     def converse(number: int, connection: socket.socket) -> bool:
         payload = number.to_bytes(2, "big") * 100 + os.urandom(60_000 + number)
         for piece in (payload[:7], payload[7:20_000], payload[20_000:]):
@@ -156,7 +156,9 @@ def test_nothing_that_clients_send_is_logged(kecho: Address, guest: vm.Guest) ->
     assert secret.decode() not in guest.console()
 
 
-def test_client_in_the_guest(kecho: Address, guest: vm.Guest) -> None:
+def test_three_megabytes_of_a_client_in_the_guest_come_back(
+    kecho: Address, guest: vm.Guest
+) -> None:
     guest.must("head -c 3000000 /dev/urandom >/tmp/sent")
     guest.must(f"nc 127.0.0.1 {PORT} </tmp/sent >/tmp/received", timeout=60)
     guest.must("cmp /tmp/sent /tmp/received")
@@ -164,6 +166,6 @@ def test_client_in_the_guest(kecho: Address, guest: vm.Guest) -> None:
     guest.must("rm /tmp/sent /tmp/received")
 
 
-def test_clients_in_the_guest_at_once(kecho: Address, guest: vm.Guest) -> None:
+def test_ten_clients_in_the_guest_at_once_get_all_back(kecho: Address, guest: vm.Guest) -> None:
     commands = [guest.start(script("echoed", PORT, 200_000), timeout=60) for _ in range(10)]
     assert [guest.finish(command).status for command in commands] == [0] * 10

@@ -128,7 +128,7 @@ def test_every_size_comes_back(server: Address, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_the_smallest_buffers(stale: Lab, machine: vm.Guest, size: int) -> None:
+def test_the_smallest_buffers_return_every_byte(stale: Lab, machine: vm.Guest, size: int) -> None:
     """The same, where a buffer has one byte, or two."""
     machine.must("insmod /modules/ktcp_server.ko")
     assert machine.insmod("proving", input=size, output=1).status == 0

@@ -92,7 +92,7 @@ def test_busy_port_refuses_the_load(lab: Lab, guest: vm.Guest) -> None:
     load_again(lab, guest)
 
 
-def test_port_of_the_kernels_choice(guest: vm.Guest) -> None:
+def test_port_0_becomes_one_of_the_kernels_choice(guest: vm.Guest) -> None:
     guest.must("insmod /modules/ktcp_server.ko")
     assert guest.insmod("kecho", port=0).status == 0
     line = [line for line in guest.dmesg().splitlines() if "kecho: listening on" in line][-1]
@@ -101,7 +101,7 @@ def test_port_of_the_kernels_choice(guest: vm.Guest) -> None:
     assert guest.must(f"echo hello | nc 127.0.0.1 {port}") == "hello\n"
 
 
-def test_twenty_loads_and_unloads(guest: vm.Guest) -> None:
+def test_twenty_loads_and_unloads_leave_nothing(guest: vm.Guest) -> None:
     guest.must("insmod /modules/ktcp_server.ko")
     guest.must(script("loads", 20, "kecho"), timeout=60)
     assert not anything_left(guest)
@@ -110,7 +110,7 @@ def test_twenty_loads_and_unloads(guest: vm.Guest) -> None:
 # Unloading while clients are connected
 
 
-def test_idle_clients(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
+def test_idle_clients_are_ended_in_time(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
     clients = [echoed(kecho) for _ in range(10)]
     # There is nothing to send to anyone, so nothing to wait for.
     assert rmmod(guest) < DRAIN_SECONDS - 1
@@ -129,7 +129,9 @@ def stuff(connection: socket.socket) -> None:
         pass
 
 
-def test_clients_that_never_read(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
+def test_clients_that_never_read_are_ended_in_time(
+    lab: Lab, kecho: Address, guest: vm.Guest
+) -> None:
     clients = [echoed(kecho) for _ in range(2)]
     for client in clients:
         stuff(client)
@@ -146,7 +148,9 @@ def in_background(work: Callable[[], object], count: int) -> list[threading.Thre
     return workers
 
 
-def test_clients_in_mid_transfer(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
+def test_clients_in_mid_transfer_are_ended_in_time(
+    lab: Lab, kecho: Address, guest: vm.Guest
+) -> None:
     endless = os.urandom(1 << 16)
     moving = threading.Semaphore(0)
 
@@ -173,7 +177,9 @@ def test_clients_in_mid_transfer(lab: Lab, kecho: Address, guest: vm.Guest) -> N
     load_again(lab, guest)
 
 
-def test_clients_that_keep_coming(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
+def test_clients_that_keep_coming_are_ended_in_time(
+    lab: Lab, kecho: Address, guest: vm.Guest
+) -> None:
     ended = threading.Event()
 
     def knock() -> None:
@@ -192,7 +198,7 @@ def test_clients_that_keep_coming(lab: Lab, kecho: Address, guest: vm.Guest) -> 
         worker.join(15)
 
 
-def test_suspended_client(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
+def test_suspended_client_is_ended_in_time(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
     # The client of an earlier server, stopped by Ctrl-Z, kept the port busy for the next insmod.
     client = guest.start(f"yes | nc 127.0.0.1 {PORT} >/dev/null", timeout=60)
     assert eventually(lambda: guest.run("pidof nc").status == 0)
@@ -215,7 +221,9 @@ def unsent(guest: vm.Guest) -> list[int]:
     ]
 
 
-def test_clients_in_the_guest_that_never_read(lab: Lab, kecho: Address, guest: vm.Guest) -> None:
+def test_clients_in_the_guest_that_never_read_are_ended_in_time(
+    lab: Lab, kecho: Address, guest: vm.Guest
+) -> None:
     # Without QEMU's network in between, which has large buffers of its own. wget reads nothing
     # before it has sent everything.
     fill(guest, "/tmp/body", "y", 50)

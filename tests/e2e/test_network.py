@@ -94,7 +94,9 @@ def test_nothing_is_lost_or_invented(machine: vm.Guest, line: str) -> None:
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_a_line_that_is_cut(machine: vm.Guest, executor: str) -> None:
+def test_a_cut_line_loses_nothing_and_holds_up_no_unloading(
+    machine: vm.Guest, executor: str
+) -> None:
     """In mid-transfer, for a moment: all arrives. For ever: what arrived is right, and the server
     does not wait for it when it ends."""
     # Its queue is a tenth of a second long.

@@ -96,7 +96,7 @@ def config(guest: vm.Guest) -> dict[str, str]:
     return {name: value for name, value in (line.split() for line in lines)}
 
 
-def test_modinfo_tells_all(lab: Lab) -> None:
+def test_modinfo_lists_every_parameter(lab: Lab) -> None:
     kecho = next(path for path in lab.modules if path.name == "kecho.ko")
     command = ["modinfo", "-F", "parm", str(kecho)]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -106,7 +106,7 @@ def test_modinfo_tells_all(lab: Lab) -> None:
     assert "executor:Who runs the connections: event_loop, workqueue or kthread (executor)" in lines
 
 
-def test_defaults(library: vm.Guest) -> None:
+def test_defaults_are_those_of_the_page(library: vm.Guest) -> None:
     assert library.insmod("kecho").status == 0
     assert set_values(library) == {name: known.default for name, known in KNOWN.items()}
     assert config(library) == {
@@ -158,7 +158,7 @@ def test_bad_value_refuses_the_load_in_one_line(library: vm.Guest, name: str, va
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_no_value_is_none(library: vm.Guest, name: str) -> None:
+def test_parameter_without_a_value_refuses_the_load(library: vm.Guest, name: str) -> None:
     for words in (name, f"{name}="):
         complaints(library)
         assert library.run(f"insmod /modules/kecho.ko {words}").status != 0
@@ -172,7 +172,7 @@ def test_every_bad_value_is_named(library: vm.Guest) -> None:
     assert [line.split()[2] for line in complaints(library)] == ["port", "addr", "backlog"]
 
 
-def test_of_two_values_the_last_counts(library: vm.Guest) -> None:
+def test_last_of_two_values_counts(library: vm.Guest) -> None:
     library.must("insmod /modules/kecho.ko port=1 port=12345")
     assert set_values(library)["port"] == "12345"
     library.must("rmmod kecho")
@@ -181,7 +181,7 @@ def test_of_two_values_the_last_counts(library: vm.Guest) -> None:
     assert not anything_left(library)
 
 
-def test_value_without_end_or_sense(library: vm.Guest) -> None:
+def test_long_or_binary_value_is_cut_and_escaped_in_the_log(library: vm.Guest) -> None:
     complaints(library)
     library.must(": >/tmp/long; for i in $(seq 500); do echo -n abcdefghij >>/tmp/long; done")
     assert library.run('insmod /modules/kecho.ko executor="$(cat /tmp/long)"').status != 0
@@ -197,13 +197,13 @@ def test_value_without_end_or_sense(library: vm.Guest) -> None:
     ]
 
 
-def test_hexadecimal_and_octal_as_everywhere(library: vm.Guest) -> None:
+def test_hexadecimal_and_octal_values_are_read(library: vm.Guest) -> None:
     library.must("insmod /modules/kecho.ko port=0x3039 backlog=0200")
     shown = set_values(library)
     assert (shown["port"], shown["backlog"]) == ("12345", "128")
 
 
-def test_nobody_writes_to_a_parameter(library: vm.Guest) -> None:
+def test_parameter_in_sysfs_cannot_be_written(library: vm.Guest) -> None:
     library.must("insmod /modules/kecho.ko")
     for name in KNOWN:
         path = f"{PARAMETERS}/{name}"
@@ -214,7 +214,7 @@ def test_nobody_writes_to_a_parameter(library: vm.Guest) -> None:
     assert set_values(library)["port"] == "12345"
 
 
-def test_unknown_parameter_is_the_kernels_business(library: vm.Guest) -> None:
+def test_unknown_parameter_is_left_to_the_kernel(library: vm.Guest) -> None:
     complaints(library)
     library.must("insmod /modules/kecho.ko prot=80")
     assert complaints(library) == [
@@ -232,20 +232,20 @@ def test_default_address_is_not_reached_from_outside(lab: Lab, library: vm.Guest
     assert not conversation.answers(lab.address, 2.0)
 
 
-def test_dual_stack(lab: Lab, library: vm.Guest) -> None:
+def test_unspecified_ipv6_address_serves_both_families(lab: Lab, library: vm.Guest) -> None:
     library.must("insmod /modules/kecho.ko addr=::")
     assert library.must("echo six | nc ::1 12345") == "six\n"
     assert library.must("echo four | nc 127.0.0.1 12345") == "four\n"
     assert conversation.answers(lab.address, 10.0)
 
 
-def test_ipv6_only_at_its_loopback(library: vm.Guest) -> None:
+def test_ipv6_loopback_address_serves_ipv6_only(library: vm.Guest) -> None:
     library.must("insmod /modules/kecho.ko addr=::1")
     assert library.must("echo six | nc ::1 12345") == "six\n"
     assert library.run("echo four | nc 127.0.0.1 12345").status != 0
 
 
-def test_address_of_another_machine(library: vm.Guest) -> None:
+def test_address_of_another_machine_refuses_the_load(library: vm.Guest) -> None:
     complaints(library)
     outcome = library.insmod("kecho", addr="192.0.2.1")
     assert outcome.status != 0
@@ -256,7 +256,7 @@ def test_address_of_another_machine(library: vm.Guest) -> None:
 
 
 @pytest.mark.parametrize("executor", KNOWN["executor"].good)
-def test_conversation_on_each_executor(lab: Lab, guest: vm.Guest, executor: str) -> None:
+def test_conversation_on_each_executor_comes_back(lab: Lab, guest: vm.Guest, executor: str) -> None:
     run.load(guest, executor=executor)
     run.wait_for_echo(guest, lab.address)
     conversation.hold(lab.address)
@@ -266,7 +266,7 @@ def test_conversation_on_each_executor(lab: Lab, guest: vm.Guest, executor: str)
         assert config(guest)["executor"] == executor
 
 
-def test_max_connections(lab: Lab, guest: vm.Guest) -> None:
+def test_max_connections_refuses_the_next(lab: Lab, guest: vm.Guest) -> None:
     run.load(guest, max_connections=2)
     run.wait_for_echo(guest, lab.address)
     assert eventually(lambda: statistics(guest)["open"] == 0)
@@ -280,7 +280,7 @@ def test_max_connections(lab: Lab, guest: vm.Guest) -> None:
     second.close()
 
 
-def test_max_per_peer(lab: Lab, guest: vm.Guest) -> None:
+def test_max_per_peer_refuses_the_next_of_that_peer(lab: Lab, guest: vm.Guest) -> None:
     run.load(guest, max_per_peer=1)
     run.wait_for_echo(guest, lab.address)
     assert eventually(lambda: statistics(guest)["open"] == 0)
@@ -293,7 +293,7 @@ def test_max_per_peer(lab: Lab, guest: vm.Guest) -> None:
 
 
 @pytest.mark.parametrize("bits", [64, 128])
-def test_peer_prefix(library: vm.Guest, bits: int) -> None:
+def test_peer_prefix_says_who_is_one_peer(library: vm.Guest, bits: int) -> None:
     near, neighbour, far = "2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"
     for addr in (near, neighbour, far):
         library.must(f"ip -6 addr add {addr}/128 dev lo")
@@ -313,7 +313,7 @@ def test_peer_prefix(library: vm.Guest, bits: int) -> None:
             library.must(f"ip -6 addr del {addr}/128 dev lo")
 
 
-def test_idle_timeout(lab: Lab, guest: vm.Guest) -> None:
+def test_idle_timeout_ends_a_silent_connection(lab: Lab, guest: vm.Guest) -> None:
     run.load(guest, idle_timeout_ms=300)
     run.wait_for_echo(guest, lab.address)
     with echoed(lab.address) as connection:
@@ -322,7 +322,7 @@ def test_idle_timeout(lab: Lab, guest: vm.Guest) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096])
-def test_buffer_size(lab: Lab, guest: vm.Guest, size: int) -> None:
+def test_buffer_size_is_taken_and_loses_nothing(lab: Lab, guest: vm.Guest, size: int) -> None:
     run.load(guest, buffer_size=size)
     run.wait_for_echo(guest, lab.address)
     shown = config(guest)

@@ -62,7 +62,7 @@ def let_go(guest: vm.Guest, handlers: int) -> None:
 
 # No client, one that is idle, and one in whose name the handler is at work
 @pytest.mark.parametrize("word", ["", "i", "s"])
-def test_a_handler_that_owns_its_server(machine: vm.Guest, word: str) -> None:
+def test_a_handler_that_owns_its_server_is_dropped(machine: vm.Guest, word: str) -> None:
     load(machine, "owners", program="self", **OWNING, **TAIL)
     with clients(machine, [word] if word else [], len(ALL)):
         if word == "s":
@@ -72,7 +72,7 @@ def test_a_handler_that_owns_its_server(machine: vm.Guest, word: str) -> None:
 
 # Of each executor one handler, or two
 @pytest.mark.parametrize("program, handlers", [("pair", 2), ("thread", 1), ("drop", 2)])
-def test_a_handler_that_owns_a_server_in_other_ways(
+def test_a_handler_that_owns_a_server_in_other_ways_is_dropped(
     machine: vm.Guest, program: str, handlers: int
 ) -> None:
     load(machine, "owners", program=program, **OWNING)
@@ -80,13 +80,13 @@ def test_a_handler_that_owns_a_server_in_other_ways(
         let_go(machine, handlers * len(ALL))
 
 
-def test_a_session_that_owns_its_server(machine: vm.Guest) -> None:
+def test_a_session_that_owns_its_server_is_dropped(machine: vm.Guest) -> None:
     load(machine, "owners", program="session", **OWNING, **TAIL)
     with clients(machine, ["i"], len(ALL)):
         let_go(machine, len(ALL))
 
 
-def test_a_handler_that_joins_a_thread_that_drops_its_server(machine: vm.Guest) -> None:
+def test_a_handler_that_joins_a_thread_that_drops_its_server_ends(machine: vm.Guest) -> None:
     load(machine, "owners", program="self", **OWNING)
     # Their servers may be gone before the clients are seen.
     with talking(machine, ["j"], len(SLEEPING)):
@@ -172,7 +172,9 @@ def test_a_name_of_another_module_outlives_it(perverse: Lab, machine: vm.Guest) 
 
 
 @pytest.mark.parametrize("program", ["lock", "send", "drop"])
-def test_a_lock_with_interrupts_disabled_around_all(machine: vm.Guest, program: str) -> None:
+def test_a_lock_with_interrupts_disabled_around_all_is_taken_and_freed(
+    machine: vm.Guest, program: str
+) -> None:
     load(machine, "locks", program=program)
     storm(machine, 20, seconds=2, clients=40, bytes=20_000)
     unload(machine, "locks", 5)
@@ -231,7 +233,7 @@ def test_a_handler_that_waits_is_interrupted(machine: vm.Guest, letter: str) -> 
     assert says(machine, "of 32 waits 0 are interrupted") == 1
 
 
-def test_a_handler_that_has_a_module_loaded_while_its_own_goes(machine: vm.Guest) -> None:
+def test_a_handler_that_has_a_module_loaded_while_its_own_goes_ends(machine: vm.Guest) -> None:
     # The upstream answers when it has loaded a module: which waits for the module that goes, if one
     # that registers a notifier is in between.
     upstream = machine.start(script("loading-upstream"), timeout=60)

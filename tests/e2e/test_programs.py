@@ -74,7 +74,7 @@ def machine(people: Lab) -> Iterator[vm.Guest]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_program_in_the_guest(machine: vm.Guest, program: str, host: str) -> None:
+def test_program_in_the_guest_gets_all_back(machine: vm.Guest, program: str, host: str) -> None:
     machine.must("for i in $(seq 300); do echo line $i of what a person might say; done >/tmp/sent")
     bracketed = f"[{host}]" if ":" in host else host
     machine.must(PROGRAMS[program].format(host=host, port=PORT, bracketed=bracketed))
@@ -90,7 +90,7 @@ def test_program_in_the_guest(machine: vm.Guest, program: str, host: str) -> Non
     ],
     ids=lambda command: command[0],
 )
-def test_program_outside_by_ipv6(
+def test_program_outside_by_ipv6_gets_all_back(
     cable: wires.Tap | None, machine: vm.Guest, command: list[str]
 ) -> None:
     if cable is None:

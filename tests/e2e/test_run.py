@@ -41,7 +41,7 @@ def virtual_machines(port: int) -> list[int]:
     return found
 
 
-def test_without_a_terminal(port: int) -> None:
+def test_conversation_is_held_without_a_terminal(port: int) -> None:
     result = subprocess.run(COMMAND, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("came back") == 4
@@ -51,7 +51,7 @@ def test_without_a_terminal(port: int) -> None:
 
 
 @pytest.mark.parametrize("last", [CTRL_C, CTRL_D, f"half a line{CTRL_C}"], ids=repr)
-def test_at_a_terminal(port: int, last: str) -> None:
+def test_lines_typed_at_a_terminal_come_back(port: int, last: str) -> None:
     with Terminal(COMMAND) as terminal:
         shown = terminal.expect("Ctrl-C or Ctrl-D ends\r\n\r\n", READY_SECONDS)
         assert f"telnet 127.0.0.1 {port}" in shown
@@ -70,7 +70,7 @@ def test_at_a_terminal(port: int, last: str) -> None:
     assert not virtual_machines(port)
 
 
-def test_interrupted_while_the_guest_starts(port: int) -> None:
+def test_ctrl_c_while_the_guest_starts_ends_it(port: int) -> None:
     with Terminal(COMMAND) as terminal:
         terminal.expect("boot Linux", READY_SECONDS)
         assert eventually(lambda: virtual_machines(port))
@@ -89,7 +89,7 @@ def test_no_virtual_machine_outlives_a_killed_run(port: int) -> None:
         assert eventually(lambda: not virtual_machines(port))
 
 
-def test_port_in_use(port: int) -> None:
+def test_port_in_use_is_refused(port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
         started = time.monotonic()
         result = subprocess.run(COMMAND, stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -100,7 +100,7 @@ def test_port_in_use(port: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["0", "65536", "http", "-1"])
-def test_impossible_port(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+def test_impossible_port_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("PORT", wrong)
     result = subprocess.run(COMMAND, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert result.returncode == 1

@@ -56,7 +56,7 @@ def machine(field: Lab) -> Iterator[vm.Guest]:
 
 
 @pytest.mark.limit(600)
-def test_loads_and_unloads_in_a_storm(field: Lab, machine: vm.Guest) -> None:
+def test_loads_and_unloads_in_a_storm_succeed(field: Lab, machine: vm.Guest) -> None:
     """Clients connect, talk, sit suspended and reset, while the server comes and goes."""
     seconds = 550
     line = f"exec {CROWD} storm --clients 40 --bytes 60000 --seconds {seconds}"
@@ -74,7 +74,7 @@ def test_loads_and_unloads_in_a_storm(field: Lab, machine: vm.Guest) -> None:
     machine.check()
 
 
-def test_storm_on_each_executor(machine: vm.Guest) -> None:
+def test_storm_on_each_executor_mixes_up_nothing(machine: vm.Guest) -> None:
     """Nobody is sent what was not theirs, and all is freed when all have left."""
     for executor in EXECUTORS:
         serve(machine, executor, output=10_000)
@@ -139,7 +139,9 @@ def test_thousands_who_sleep_keep_nobody_waiting(field: Lab, machine: vm.Guest) 
 
 @pytest.mark.limit(300)
 @pytest.mark.parametrize("executor", LEAN)
-def test_one_talks_among_ten_thousand_who_are_silent(machine: vm.Guest, executor: str) -> None:
+def test_one_among_ten_thousand_who_are_silent_is_answered(
+    machine: vm.Guest, executor: str
+) -> None:
     serve(machine, executor, connections=10_100, backlog=4096)
     time = {"for": 3 if LONG else 1}
     counts = crowd(machine, "talk", seconds=200, clients=10_000, **time)
@@ -153,7 +155,7 @@ def test_one_talks_among_ten_thousand_who_are_silent(machine: vm.Guest, executor
 @pytest.mark.limit(300)
 @pytest.mark.skipif(not LONG, reason="takes long: `make test-long`")
 @pytest.mark.parametrize("executor", LEAN)
-def test_ten_thousand_ask_at_once(machine: vm.Guest, executor: str) -> None:
+def test_ten_thousand_who_ask_at_once_are_answered(machine: vm.Guest, executor: str) -> None:
     serve(machine, executor, connections=10_100, backlog=4096)
     counts = crowd(machine, "ask", seconds=200, clients=10_000, bytes=64)
     print(executor, counts)
@@ -163,7 +165,7 @@ def test_ten_thousand_ask_at_once(machine: vm.Guest, executor: str) -> None:
 @pytest.mark.limit(900)
 @pytest.mark.skipif(not LONG, reason="takes minutes: `make test-long`")
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_more_than_two_gibibytes_from_one_peer(machine: vm.Guest, executor: str) -> None:
+def test_more_than_two_gibibytes_from_one_peer_arrive(machine: vm.Guest, executor: str) -> None:
     """Beyond what fits into an `int`; others are served meanwhile."""
     serve(machine, executor)
     sent = (1 << 31) + (1 << 20)
@@ -179,7 +181,7 @@ def test_more_than_two_gibibytes_from_one_peer(machine: vm.Guest, executor: str)
 
 @pytest.mark.limit(900)
 @pytest.mark.skipif(not LONG, reason="takes minutes: `make test-long`")
-def test_a_hundred_thousand_connections(lab: Lab, field: Lab) -> None:
+def test_a_hundred_thousand_connections_are_served_and_freed(lab: Lab, field: Lab) -> None:
     """Open at once in a guest of 4 GiB; a part of them is served meanwhile, and all are freed."""
     with vm.Guest(
         lab.kernel, field.modules, accel=lab.accel, name="many", memory="4G", files=crowd_program()

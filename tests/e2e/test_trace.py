@@ -36,7 +36,7 @@ def turn(guest: vm.Guest, on: bool) -> None:
     guest.must(f"echo > {TRACING}/trace; echo {int(on)} > {EVENTS}/enable")
 
 
-def test_events_of_a_connection(guest: vm.Guest, kecho: Address) -> None:
+def test_events_of_a_connection_are_traced(guest: vm.Guest, kecho: Address) -> None:
     turn(guest, on=True)
     try:
         payload = bytes(3000)
@@ -84,7 +84,9 @@ def test_nothing_is_traced_unless_asked_for(guest: vm.Guest, kecho: Address) -> 
 @pytest.mark.parametrize(
     ("parameter", "reason"), [("max_connections", "limit"), ("max_per_peer", "peer_limit")]
 )
-def test_refused_newcomers(lab: Lab, guest: vm.Guest, parameter: str, reason: str) -> None:
+def test_refused_newcomers_are_traced(
+    lab: Lab, guest: vm.Guest, parameter: str, reason: str
+) -> None:
     run.load(guest, **{parameter: 1})
     run.wait_for_echo(guest, lab.address)
     assert eventually(lambda: open_connections(guest) == 0)

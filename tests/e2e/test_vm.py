@@ -18,7 +18,7 @@ from .lab import Lab, eventually
 EVERY_VALUE = bytes(range(256))
 
 
-def test_status_and_output(guest: vm.Guest) -> None:
+def test_command_returns_its_status_and_output(guest: vm.Guest) -> None:
     outcome = guest.run("echo out; echo err >&2; exit 7")
     assert (outcome.status, outcome.output) == (7, "out\nerr\n")
     assert guest.run("true").raw == b""

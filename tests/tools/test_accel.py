@@ -40,13 +40,13 @@ def probe(monkeypatch: pytest.MonkeyPatch, complaint: str) -> Probe:
     return stand_in
 
 
-def test_kvm_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kvm_that_works_is_tried_once_and_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     boot = probe(monkeypatch, "")
     assert [accel.choose(KERNEL) for _ in range(3)] == ["kvm"] * 3
     assert boot.count == 1
 
 
-def test_kvm_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kvm_that_fails_is_tried_once_and_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     boot = probe(monkeypatch, "it only seems to")
     assert [accel.choose(KERNEL) for _ in range(3)] == ["tcg"] * 3
     assert boot.count == 1
@@ -55,21 +55,23 @@ def test_kvm_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
         accel.choose(KERNEL)
 
 
-def test_no_kvm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tcg_is_chosen_without_a_trial_where_there_is_no_kvm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     boot = probe(monkeypatch, "")
     monkeypatch.setattr(accel, "DEVICE", NOWHERE)
     assert accel.choose(KERNEL) == "tcg"
     assert boot.count == 0
 
 
-def test_wish_for_tcg(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wish_for_tcg_is_granted_without_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     boot = probe(monkeypatch, "")
     monkeypatch.setenv("ACCEL", "tcg")
     assert accel.choose(KERNEL) == "tcg"
     assert boot.count == 0
 
 
-def test_unknown_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_wish_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCEL", "hvf")
     with pytest.raises(ui.Fail, match="ACCEL=hvf is not known"):
         accel.choose(KERNEL)

@@ -16,5 +16,5 @@ TRACE = """
 """
 
 
-def test_what_is_ours_and_was_not_freed() -> None:
+def test_allocations_of_ours_that_were_not_freed_are_added_up() -> None:
     assert allocations.sums(TRACE) == {"krealloc_node_align_noprof": 256}

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ktcp import module
-from .machine import USERS_PATH, without
+from .machine import USERS_PATH, apart, without
 
 SCRIPT = str(module.CHECKOUT / "tools/buildroot")
 # Nothing listens on the port `discard`.
@@ -51,13 +51,13 @@ def _nothing_made(cache: Path) -> bool:
 
 
 @pytest.mark.parametrize("shown", ["/", "/usr", "/not/there"])
-def test_a_folder_that_is_no_modules(folder: Path, shown: str) -> None:
+def test_a_folder_that_is_no_modules_is_refused(folder: Path, shown: str) -> None:
     result = _run(folder, {"KTCP_ALSO": shown})
     _refuses(result, f"DIR={shown} holds no module", "make new")
     assert _nothing_made(folder)
 
 
-def test_without_root(folder: Path) -> None:
+def test_a_user_other_than_root_is_refused(folder: Path) -> None:
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     # The checkout may lie where only root may look.
     copy = Path("/tmp/tools-of-nobody")
@@ -87,7 +87,9 @@ def test_without_root(folder: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("path", [USERS_PATH, f"{USERS_PATH}:/usr/sbin"])
-def test_a_missing_tool(folder: Path, tool: str, package: str, path: str) -> None:
+def test_a_missing_tool_is_named_with_its_package(
+    folder: Path, tool: str, package: str, path: str
+) -> None:
     result = _run(folder / "new", {"PATH": path}, prefix=without(tool))
     _refuses(result, f"the tool `{tool}` is missing", f"`apt-get install {package}`")
     assert not (folder / "new").exists()
@@ -107,10 +109,9 @@ def test_tools_of_root_are_found_without_their_folders_in_path(folder: Path, mir
     assert [Path(place).name for place in places] == asks.split()[2:]
 
 
-def test_too_little_disk(folder: Path) -> None:
-    script = 'mount -t tmpfs -o size=64m tmpfs "$1" && export KTCP_CACHE="$1/c" && "$2" true; r=$?; find "$1" -name "*.tmp"; exit $r'
+def test_too_little_disk_is_refused(folder: Path) -> None:
     result = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, "sh", str(folder), SCRIPT],
+        [*apart("small-disk", str(folder)), SCRIPT, "true"],
         capture_output=True,
         text=True,
         check=False,
@@ -120,7 +121,7 @@ def test_too_little_disk(folder: Path) -> None:
     assert result.stdout == ""
 
 
-def test_a_folder_of_somebody_else(folder: Path) -> None:
+def test_a_folder_with_other_things_is_refused(folder: Path) -> None:
     (folder / "thesis.odt").touch()
     _refuses(_run(folder), "holds other things", "an empty folder")
     assert [path.name for path in folder.iterdir()] == ["thesis.odt"]
@@ -129,13 +130,13 @@ def test_a_folder_of_somebody_else(folder: Path) -> None:
     assert (folder / "thesis.odt").exists()
 
 
-def test_a_mirror_that_does_not_answer(folder: Path) -> None:
+def test_a_mirror_that_does_not_answer_is_named(folder: Path) -> None:
     result = _run(folder / "c", {"KTCP_MIRROR": NO_MIRROR})
     _refuses(result, f"the mirror {NO_MIRROR} does not give out trixie", "KTCP_MIRROR=")
     assert _nothing_made(folder / "c")
 
 
-def test_no_network_on_a_fresh_machine(folder: Path) -> None:
+def test_a_fresh_machine_without_a_network_is_told_to_name_a_mirror(folder: Path) -> None:
     # apt with its sources but without an index, as it comes from the installer
     lists = folder / "lists"
     lists.mkdir()
@@ -147,7 +148,7 @@ def test_no_network_on_a_fresh_machine(folder: Path) -> None:
     assert _nothing_made(folder / "c")
 
 
-def test_a_path_with_a_space(folder: Path) -> None:
+def test_a_path_with_a_space_is_refused(folder: Path) -> None:
     _refuses(_run(folder / "my cache"), "a space", "KTCP_CACHE=")
 
 
@@ -187,7 +188,7 @@ def _pretend(folder: Path, script: str) -> dict[str, str]:
 HALF = 'root="${@: -2:1}"; mkdir -p "$root/etc"; : >"$root/half"'
 
 
-def test_keys_too_old(folder: Path, mirror: str) -> None:
+def test_keys_that_are_too_old_are_named(folder: Path, mirror: str) -> None:
     fails = _pretend(folder, f"{HALF}; echo 'W: GPG error: trixie InRelease: NO_PUBKEY 1'; exit 1")
     result = _run(folder / "c", {**fails, "KTCP_MIRROR": mirror})
     _refuses(result, "the keys of this machine do not vouch", "debian-archive-keyring")

@@ -23,7 +23,7 @@ def _fill(directory: Path, key: str, name: str) -> bool:
     return needed
 
 
-def test_done_once(folder: Path) -> None:
+def test_a_step_is_done_once(folder: Path) -> None:
     assert _fill(folder / "a", "1", "x")
     assert not _fill(folder / "a", "1", "y")
     assert (folder / "a/x").exists()

@@ -39,7 +39,7 @@ def ends() -> Iterator[tuple[control.Channel, Guest]]:
     channel.close()
 
 
-def test_request_and_answer(ends: tuple[control.Channel, Guest]) -> None:
+def test_request_and_answer_are_transferred_unchanged(ends: tuple[control.Channel, Guest]) -> None:
     channel, guest = ends
     said = "echo 'a  b'\t%s \\n \\0101 \\\\c é\nexit 3"
     command = channel.start(said, 7)
@@ -51,7 +51,7 @@ def test_request_and_answer(ends: tuple[control.Channel, Guest]) -> None:
     assert command.is_done()
 
 
-def test_answers_in_any_order(ends: tuple[control.Channel, Guest]) -> None:
+def test_answers_reach_their_commands_in_any_order(ends: tuple[control.Channel, Guest]) -> None:
     channel, guest = ends
     commands = [channel.start(str(number), 5) for number in range(5)]
     requests = [guest.request() for _ in commands]
@@ -60,14 +60,18 @@ def test_answers_in_any_order(ends: tuple[control.Channel, Guest]) -> None:
     assert [command.wait().output for command in commands] == ["0", "1", "2", "3", "4"]
 
 
-def test_output_that_is_no_text(ends: tuple[control.Channel, Guest]) -> None:
+def test_output_that_is_no_text_has_replacement_characters(
+    ends: tuple[control.Channel, Guest],
+) -> None:
     channel, guest = ends
     command = channel.start("true", 5)
     guest.answer(guest.request()[0], 0, b"\xff\xfe")
     assert command.wait().output == "\ufffd\ufffd"
 
 
-def test_silence(ends: tuple[control.Channel, Guest], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_of_the_guest_fails_the_command(
+    ends: tuple[control.Channel, Guest], monkeypatch: pytest.MonkeyPatch
+) -> None:
     channel, _ = ends
     monkeypatch.setattr(control, "GRACE_SECONDS", 0.1)
     with pytest.raises(control.Lost, match="did not answer within 0.1 s to `sleep 1`"):
@@ -90,7 +94,9 @@ def test_late_answer_is_ignored(
 
 
 @pytest.mark.parametrize("last_words", [b"", b"0", b"0 0 3\nab", b"garbage\n", b"0 0 -1\nabc"])
-def test_death(ends: tuple[control.Channel, Guest], last_words: bytes) -> None:
+def test_death_of_the_guest_fails_its_commands(
+    ends: tuple[control.Channel, Guest], last_words: bytes
+) -> None:
     channel, guest = ends
     command = channel.start("true", 30)
     guest.connection.sendall(last_words)

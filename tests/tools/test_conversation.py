@@ -64,7 +64,7 @@ def loses_the_last(offset: int, data: bytes) -> bytes:
     return data[:-1]
 
 
-def test_echo() -> None:
+def test_true_echo_passes() -> None:
     with server(echo) as address:
         assert conversation.answers(address, 5)
         parts = conversation.hold(address)
@@ -82,19 +82,19 @@ def test_echo() -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_false_echo(reply: Reply, complaint: str) -> None:
+def test_false_echo_is_named_with_its_part(reply: Reply, complaint: str) -> None:
     with server(reply) as address, pytest.raises(ui.Fail, match=complaint):
         conversation.hold(address)
 
 
-def test_nobody_answers() -> None:
+def test_server_that_does_not_answer_is_noticed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address: Address = ("127.0.0.1", mute.getsockname()[1])
         assert not conversation.answers(address, 0.2)
     assert not conversation.answers(address, 0.2)
 
 
-def test_client_program_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_program_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ui.Fail, match="`false` failed with status 1"):
         conversation.exchange_through(["false"], b"")
     with pytest.raises(ui.Fail, match="the client `no-such-client` is missing"):

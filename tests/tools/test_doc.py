@@ -38,7 +38,7 @@ def test_rustdoc_gets_what_rustc_got() -> None:
     ]
 
 
-def test_a_file_without_a_command() -> None:
+def test_a_file_without_a_command_is_refused() -> None:
     with pytest.raises(ui.Fail, match="left no command"):
         doc.command_of("source_lib/ktcp_server.o := x.rs\n")
 
@@ -51,7 +51,9 @@ def kernel(tmp_path: Path) -> Kernel:
     return Kernel(**(values | {"series": "7.3"}))  # type: ignore[arg-type]
 
 
-def test_links_to_files_of_the_kernel(tmp_path: Path, kernel: Kernel) -> None:
+def test_links_to_files_that_the_kernel_lacks_are_complaints(
+    tmp_path: Path, kernel: Kernel
+) -> None:
     page = tmp_path / "output" / doc.CRATE / "page.html"
     page.parent.mkdir(parents=True)
     page.write_text(

@@ -27,7 +27,7 @@ def _choose(
     return index.choose(_kernels(without), wanted, flavour, running)
 
 
-def test_the_preferred_series() -> None:
+def test_the_preferred_series_is_taken_by_default() -> None:
     kernel = _choose()
     assert kernel.release == "7.3.4+deb13-cloud-amd64"
     assert kernel.version == "7.3.4-1~bpo13+1"
@@ -39,7 +39,7 @@ def test_the_preferred_series() -> None:
     )
 
 
-def test_the_next_known_series_and_its_newest_version() -> None:
+def test_the_next_known_series_is_taken_in_its_newest_version() -> None:
     assert _choose(without="7.3.4").version == "7.2.12-1~bpo13+1"
 
 
@@ -55,31 +55,31 @@ def test_source_of_the_same_version_is_needed() -> None:
     assert _choose("7.2", without=source).version == "7.2.11-1~bpo13+1"
 
 
-def test_the_unsigned_image_while_there_is_no_signed_one() -> None:
+def test_the_unsigned_image_is_taken_while_there_is_no_signed_one() -> None:
     kernel = _choose(without="linux-binary-7.3.4")
     assert kernel.image_packages[0] == "linux-binary-unsigned-7.3.4+deb13-cloud-amd64"
 
 
-def test_no_kernel_without_its_modules() -> None:
+def test_a_kernel_without_its_modules_is_passed_over() -> None:
     assert _choose(without="linux-modules-7.3.4").series == "7.2"
 
 
-def test_flavour() -> None:
+def test_the_flavour_that_was_asked_for_is_taken() -> None:
     assert _choose(flavour="rt-amd64").release == "7.3.4+deb13-rt-amd64"
 
 
-def test_the_running_kernel_and_a_full_release() -> None:
+def test_the_running_kernel_and_a_full_release_are_found() -> None:
     assert _choose("running").release == RUNNING
     assert _choose("7.2.12+deb13-rt-amd64").flavour == "rt-amd64"
 
 
-def test_an_older_series_with_image_and_modules_in_one_package() -> None:
+def test_an_older_series_is_taken_with_image_and_modules_in_one_package() -> None:
     kernel = _choose("6.12")
     assert kernel.version == "6.12.117-1"
     assert kernel.image_packages == ("linux-image-6.12.117+deb13-cloud-amd64",)
 
 
-def test_localversion() -> None:
+def test_localversion_is_what_follows_the_version() -> None:
     assert _choose().localversion == "+deb13-cloud-amd64"
 
 

@@ -72,13 +72,13 @@ def test_drivers_are_loaded_after_what_they_need(kernel: Kernel, tmp_path: Path)
     assert (tmp_path / "root/etc/motd").read_bytes() == b"hello"
 
 
-def test_kernel_without_a_driver(kernel: Kernel) -> None:
+def test_kernel_without_a_driver_is_refused(kernel: Kernel) -> None:
     (kernel.build / ".config").write_text("CONFIG_VIRTIO_PCI=y\n")
     with pytest.raises(ui.Fail, match="has no virtio_console"):
         initramfs.build(kernel, [], {})
 
 
-def test_unknown_compression(kernel: Kernel) -> None:
+def test_unknown_compression_is_refused(kernel: Kernel) -> None:
     packed = next(kernel.modules.rglob("failover.ko.xz"))
     packed.rename(packed.with_suffix(".lzo"))
     with pytest.raises(ui.Fail, match="failover.ko.lzo is compressed"):

@@ -27,7 +27,7 @@ SYMVERS = """\
 """
 
 
-def test_the_symbols_are_those_of_the_image(tmp_path: Path) -> None:
+def test_symbols_of_the_image_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "exports_core_generated.h").write_text(EXPORTS)
     ours = symbols.generated(tmp_path)
     theirs = symbols.exported(SYMVERS)
@@ -36,7 +36,7 @@ def test_the_symbols_are_those_of_the_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("theirs", [{"_R1"}, {"_R1", "_R2", "_R3"}, {"_R8", "_R9"}, set()])
-def test_other_symbols_stop_it(theirs: set[str]) -> None:
+def test_other_symbols_are_refused(theirs: set[str]) -> None:
     config = {"CONFIG_RUSTC_VERSION_TEXT": "rustc 1.99.0"}
     with pytest.raises(ui.Fail) as failure:
         symbols.compare({"_R1", "_R2"}, theirs, config, "rustc 1.85.1")
@@ -45,12 +45,12 @@ def test_other_symbols_stop_it(theirs: set[str]) -> None:
     assert "make clean-cache" in failure.value.hint
 
 
-def test_no_symbols_at_all_are_no_match() -> None:
+def test_no_symbols_at_all_are_refused() -> None:
     with pytest.raises(ui.Fail):
         symbols.compare(set(), set(), {}, "rustc 1.85.1")
 
 
-def test_configurations() -> None:
+def test_configurations_differ_in_more_than_versions_of_packages() -> None:
     theirs = '# Linux/x86 7.3.4\nCONFIG_CC_VERSION_TEXT="gcc-14 (19)"\nCONFIG_RUST=y\nCONFIG_A=m\n'
     same = theirs.replace("(19)", "(20)")
     assert kconfig.compare(theirs, same) == ""
@@ -111,7 +111,9 @@ def test_a_fetch_that_fails_leaves_nothing_and_is_tried_again(
         assert not list(folder.glob("kernels/*/packages"))
 
 
-def test_too_little_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_is_refused_before_anything_is_fetched(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fetched = _serve_headers(monkeypatch, "CONFIG_RUST=y\n")
     monkeypatch.setattr(distribution, "NEEDED_GIB", 1 << 20)
     with pytest.raises(ui.Fail) as failure:
@@ -138,14 +140,14 @@ def no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_no_network_and_nothing_prepared(no_network: Path) -> None:
+def test_without_network_and_kernel_there_is_a_hint(no_network: Path) -> None:
     with pytest.raises(ui.Fail) as failure:
         distribution.resolve()
     assert "does not answer" in failure.value.message
     assert "check the network" in failure.value.hint
 
 
-def test_no_network_but_a_prepared_kernel(
+def test_without_network_a_prepared_kernel_is_taken(
     no_network: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = no_network / "kernels" / f"{CANDIDATE.release}_{CANDIDATE.version}"
@@ -159,7 +161,7 @@ def test_no_network_but_a_prepared_kernel(
     assert "in the cache" in capsys.readouterr().err
 
 
-def test_no_network_but_the_index_of_last_time(
+def test_without_network_the_index_of_last_time_is_taken(
     no_network: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     apt.UPDATED.touch()

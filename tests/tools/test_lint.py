@@ -30,7 +30,7 @@ def test_unsafe_is_seen_in_code_only() -> None:
     assert lint.unsafe_lines(source) == [4]
 
 
-def test_safe_examples(checkout: Path) -> None:
+def test_unsafe_in_examples_and_perverse_programs_is_a_complaint(checkout: Path) -> None:
     for folder in ("lib", "examples/kecho", "tests/e2e/modules/perverse"):
         (checkout / folder).mkdir(parents=True)
         (checkout / folder / "x.rs").write_text("fn f() {\n    unsafe { g() }\n}\n")
@@ -40,7 +40,7 @@ def test_safe_examples(checkout: Path) -> None:
     ]
 
 
-def test_errors_that_older_kernels_lack() -> None:
+def test_errors_that_older_kernels_lack_are_found_unless_imported() -> None:
     known = frozenset({"ENOMEM", "ENOTCONN", "EDEADLK"})
     source = """// ENOTCONN
 use crate::{
@@ -59,7 +59,7 @@ fn f() -> Result {
     ]
 
 
-def test_spdx(checkout: Path) -> None:
+def test_a_file_without_its_spdx_line_is_a_complaint(checkout: Path) -> None:
     (checkout / ".gitignore").write_text("# SPDX-License-Identifier: GPL-2.0\nignored.c\n")
     (checkout / "with.c").write_text(SPDX)
     (checkout / "ignored.c").write_text("int x;\n")
@@ -74,7 +74,7 @@ def test_shellcheck_finds_scripts_by_their_first_line(checkout: Path) -> None:
     assert "SC2086" in _check("shellcheck")
 
 
-def test_black_and_mypy(checkout: Path) -> None:
+def test_black_and_mypy_complain_of_format_and_types(checkout: Path) -> None:
     (checkout / "x.py").write_text("def f(x):\n  return x\n")
     assert "+    return x" in _check("black")
     assert "missing a type annotation" in _check("mypy")
@@ -90,13 +90,15 @@ def test_a_failure_is_counted(checkout: Path, capsys: pytest.CaptureFixture[str]
     assert lint.run(lint.chosen("spdx")) == (1, 0)
 
 
-def test_an_unknown_lint() -> None:
+def test_an_unknown_lint_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ui.Fail) as failure:
         lint.chosen("spelling")
     assert "rustfmt" in failure.value.hint
 
 
-def test_outside_of_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_outside_of_git_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lint, "CHECKOUT", tmp_path)
     with pytest.raises(ui.Fail, match="not a git checkout"):
         lint.files()

@@ -42,26 +42,26 @@ def _tree(folder: Path, rust: bool, metadata: bool, bits: int = 64, config: str 
 
 
 @pytest.mark.parametrize("target", ["modules", "lint", "install", "rust-analyzer"])
-def test_kdir_that_is_not_there(target: str) -> None:
+def test_kdir_that_is_not_there_is_refused(target: str) -> None:
     result = _make(target, "KDIR=/not/there")
     assert result.returncode != 0
     assert "error: KDIR=/not/there is not a folder\n  -> " in result.stderr
     assert "No such file" not in result.stderr
 
 
-def test_kdir_that_is_not_prepared(tmp_path: Path) -> None:
+def test_kdir_that_is_not_prepared_is_refused(tmp_path: Path) -> None:
     result = _make(f"KDIR={tmp_path}")
     assert result.returncode != 0
     assert "is not a prepared kernel build tree" in result.stderr
 
 
-def test_kdir_without_rust(tmp_path: Path) -> None:
+def test_kdir_without_rust_is_refused(tmp_path: Path) -> None:
     result = _make(f"KDIR={_tree(tmp_path, rust=False, metadata=False)}")
     assert result.returncode != 0
     assert "built without Rust" in result.stderr
 
 
-def test_kdir_of_32_bits(tmp_path: Path) -> None:
+def test_kdir_of_32_bits_is_refused(tmp_path: Path) -> None:
     result = _make(f"KDIR={_tree(tmp_path, rust=True, metadata=True, bits=32)}")
     assert result.returncode != 0
     assert "is not a 64-bit one, and ktcp_server is for those only\n  -> " in result.stderr
@@ -80,7 +80,7 @@ def test_the_library_is_built_for_64_bits_only(bits: int) -> None:
     assert re.search(r"^config KTCP_SERVER\n.*\n\tdepends on .*\b64BIT$", kconfig, re.MULTILINE)
 
 
-def test_kdir_without_metadata(tmp_path: Path) -> None:
+def test_kdir_without_metadata_is_refused(tmp_path: Path) -> None:
     result = _make(f"KDIR={_tree(tmp_path, rust=True, metadata=False)}")
     assert result.returncode != 0
     assert "no Rust metadata" in result.stderr

@@ -14,7 +14,7 @@ BUILT = (
 
 
 @pytest.mark.parametrize("mistake", model.MISTAKES, ids=lambda mistake: mistake.name)
-def test_it_fits_one_place_and_there_is_its_model(mistake: mutate.Mutation) -> None:
+def test_a_mistake_fits_one_place_and_has_its_model(mistake: mutate.Mutation) -> None:
     assert (CHECKOUT / mistake.file).read_text().count(mistake.old) == 1
     part, name = mistake.suites.split("::")
     models = (model.SOURCES / f"src/models/{part}.rs").read_text()
@@ -31,14 +31,14 @@ def test_each_included_file_with_a_lock_free_part_has_a_mistake() -> None:
     assert {mistake.file for mistake in model.MISTAKES} == included - {"lib/util/compat.rs"}
 
 
-def test_what_found_it() -> None:
+def test_the_model_that_fails_is_named() -> None:
     assert model.verdict(0, BUILT) == ""
     failed = "test models::parker::it_wakes ... FAILED\ntest models::parker::it ... ok\n"
     assert model.verdict(101, BUILT + failed) == "parker::it_wakes"
     assert "died" in model.verdict(101, BUILT)
 
 
-def test_a_mistake_that_does_not_build() -> None:
+def test_a_mistake_that_does_not_build_is_an_error() -> None:
     with pytest.raises(ui.Fail, match="does not build"):
         model.verdict(101, "error[E0425]: cannot find value `x` in this scope\n")
 

@@ -17,12 +17,12 @@ OUTPUT = """\
 
 
 @pytest.mark.parametrize("mutation", mutate.MUTATIONS, ids=lambda mutation: mutation.name)
-def test_it_fits_one_place(mutation: mutate.Mutation) -> None:
+def test_a_mutation_fits_one_place(mutation: mutate.Mutation) -> None:
     text = (CHECKOUT / mutation.file).read_text()
     assert text.count(mutation.old) == 1
 
 
-def test_who_noticed() -> None:
+def test_the_test_that_fails_is_named() -> None:
     assert mutate.verdict(0, OUTPUT) == ""
     assert mutate.verdict(1, OUTPUT) == "one_connection_too_many_is_reset"
     built = OUTPUT.split("[01:")[0]
@@ -30,6 +30,6 @@ def test_who_noticed() -> None:
     assert "complained" in mutate.verdict(1, f"{built}the kernel complained:\nBUG: …\n")
 
 
-def test_a_mutation_that_does_not_build() -> None:
+def test_a_mutation_that_does_not_build_is_an_error() -> None:
     with pytest.raises(ui.Fail, match="does not build"):
         mutate.verdict(1, OUTPUT.split("[01:")[0].replace("… 26 s", "… 26 s, failed"))

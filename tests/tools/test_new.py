@@ -16,7 +16,7 @@ def new(name: str, folder: Path | str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=module.CHECKOUT, capture_output=True, text=True)
 
 
-def test_what_is_written(tmp_path: Path) -> None:
+def test_a_new_module_has_its_files_and_name(tmp_path: Path) -> None:
     folder = tmp_path / "one"
     result = new("my_service2", folder)
     assert result.returncode == 0, result.stderr
@@ -46,7 +46,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Big", "1st", "a-b", "a b", "ä", "a.o", "a" * 56, "../x"])
-def test_impossible_names(tmp_path: Path, name: str) -> None:
+def test_impossible_names_are_refused(tmp_path: Path, name: str) -> None:
     result = new(name, tmp_path / "new")
     assert result.returncode != 0
     assert f"error: NAME={name}" in result.stderr and "\n  -> " in result.stderr
@@ -54,13 +54,13 @@ def test_impossible_names(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ktcp_server", "kernel", "kecho", "core"])
-def test_names_that_are_taken(tmp_path: Path, name: str) -> None:
+def test_names_that_are_taken_are_refused(tmp_path: Path, name: str) -> None:
     result = new(name, tmp_path / "new")
     assert f"error: NAME={name} is taken" in result.stderr
     assert not (tmp_path / "new").exists()
 
 
-def test_the_longest_name(tmp_path: Path) -> None:
+def test_the_longest_name_is_taken(tmp_path: Path) -> None:
     assert new("a" * 55, tmp_path / "new").returncode == 0
 
 
@@ -76,19 +76,19 @@ def test_the_longest_name(tmp_path: Path) -> None:
         ("/dev/null", "is there and not an empty folder"),
     ],
 )
-def test_impossible_folders(folder: str, why: str) -> None:
+def test_impossible_folders_are_refused(folder: str, why: str) -> None:
     result = new("one", folder)
     assert result.returncode != 0
     assert f"error: DIR={folder}" in result.stderr.replace(f"{module.CHECKOUT}/", "")
     assert why in result.stderr
 
 
-def test_no_folder() -> None:
+def test_no_folder_is_refused() -> None:
     with pytest.raises(ui.Fail, match="DIR= is not given"):
         author.name_of(Path(""))
 
 
-def test_a_folder_without_a_module(tmp_path: Path) -> None:
+def test_a_folder_without_a_module_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ui.Fail, match="holds no module"):
         author.name_of(tmp_path)
     (tmp_path / "Kbuild").write_text("obj-m := gone.o\n")

@@ -40,17 +40,17 @@ COMPLAINTS = [
 ]
 
 
-def test_healthy_log() -> None:
+def test_healthy_log_has_no_complaint() -> None:
     assert splat.find(HEALTHY) == ""
     assert splat.find("") == ""
 
 
 @pytest.mark.parametrize("complaint", COMPLAINTS)
-def test_complaint(complaint: str) -> None:
+def test_complaint_is_found(complaint: str) -> None:
     assert complaint in splat.find(f"{HEALTHY}{complaint}\n{HEALTHY}")
 
 
-def test_shows_what_stands_around() -> None:
+def test_complaint_is_shown_with_what_stands_around() -> None:
     lines = [f"[    1.0] line {number}" for number in range(100)]
     lines[50] = "[    1.0] BUG: here"
     shown = splat.find("\n".join(lines)).splitlines()

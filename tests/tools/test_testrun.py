@@ -47,7 +47,9 @@ def suite(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_counts_of_pytest(suite: Path, workers: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outcomes_of_pytest_are_counted(
+    suite: Path, workers: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     counts = pytest_run.run("small", str(suite), "", workers)
     assert (counts.passed, counts.failed, counts.skipped) == (3, 4, 1)
     assert counts.log is not None and "one is not two" in counts.log.read_text()
@@ -57,25 +59,25 @@ def test_counts_of_pytest(suite: Path, workers: int, capsys: pytest.CaptureFixtu
     assert "test_good" not in shown
 
 
-def test_one_case(suite: Path) -> None:
+def test_case_runs_alone(suite: Path) -> None:
     counts = pytest_run.run("small", str(suite), "good")
     assert (counts.passed, counts.failed, counts.skipped) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_no_such_case(suite: Path, workers: int) -> None:
+def test_case_that_does_not_exist_is_refused(suite: Path, workers: int) -> None:
     with pytest.raises(ui.Fail, match="no test of .* matches CASE=nothing"):
         pytest_run.run("small", str(suite), "nothing", workers)
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_suite_that_cannot_be_read(suite: Path, workers: int) -> None:
+def test_suite_that_cannot_be_read_has_failed(suite: Path, workers: int) -> None:
     (suite / "test_small.py").write_text("import nothing_of_that_name")
     assert pytest_run.run("small", str(suite), "", workers).failed == 1
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_share_of_the_whole(suite: Path, workers: int) -> None:
+def test_share_of_the_whole_ends_at_100(suite: Path, workers: int) -> None:
     counts = pytest_run.run("small", str(suite), "", workers)
     assert counts.log is not None
     shares = [pytest_run.PROGRESS.search(line) for line in counts.log.read_text().splitlines()]
@@ -83,12 +85,12 @@ def test_share_of_the_whole(suite: Path, workers: int) -> None:
     assert len(found) >= 8 and found[-1] == 100
 
 
-def test_pytest_that_does_not_start(folder: Path) -> None:
+def test_pytest_that_does_not_start_is_an_error(folder: Path) -> None:
     with pytest.raises(ui.Fail, match="pytest ended with status 4"):
         pytest_run.run("small", str(folder / "none"), "")
 
 
-def test_closing_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_closing_line_counts_passed_and_failed(capsys: pytest.CaptureFixture[str]) -> None:
     assert testrun.run(ring("one", lambda _: Counts(7, 0, 2))) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "7 passed, 0 failed"
 
@@ -103,7 +105,7 @@ def test_a_ring_that_cannot_run_has_failed(capsys: pytest.CaptureFixture[str]) -
     assert "error: no kernel" in shown.err
 
 
-def test_repeated_until_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ring_is_repeated_until_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
     runs: list[str] = []
 
     def third_fails(case: str) -> Counts:
@@ -133,7 +135,7 @@ def test_a_ring_may_know_how_to_repeat_itself(capsys: pytest.CaptureFixture[str]
     assert left == [0, 1, 0, 1, 2]
 
 
-def test_number_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_runs_is_a_positive_number(monkeypatch: pytest.MonkeyPatch) -> None:
     for value, number in (("", 1), ("100", 100)):
         monkeypatch.setenv("REPEAT", value)
         assert testrun.repeats() == number
@@ -162,7 +164,7 @@ def small_rings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Ring]:
     return [ring(name, lambda _: Counts(0, 0)) for name in ("good", "bad", "dead")]
 
 
-def test_rings_beside_each_other(
+def test_results_of_rings_beside_each_other_are_added_up(
     small_rings: list[Ring], capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, bad, dead = small_rings
