@@ -239,3 +239,5 @@ def test_module_of_an_author_is_refused_for_another_rustc(tmp_path: Path, compil
     result = _make("-C", f"{tmp_path}/mine", tree)
     assert f"compiled with {NIGHTLY}, and `rustc` is {RUSTC}" in result.stderr
     assert REACHED in _make("-C", f"{tmp_path}/mine", tree, "RUSTC=rustc-nightly").stderr
+    # Where there is no checkout, the kernel's build system is left to say so.
+    assert REACHED in _make("-C", f"{tmp_path}/mine", tree, "KTCP=/not/there").stderr
