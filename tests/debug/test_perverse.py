@@ -47,7 +47,7 @@ __all__ = ["machine", "perverse"] + [name for name in dir() if name.startswith("
 SELDOM = SELDOM_ANYWHERE + (
     "a_handler_that_has_a_module_loaded_while_its_own_goes_ends",
     "a_handler_that_shuts_down_its_server_says_how_long_that_may_take",
-    "a_handler_that_waits_is_interrupted[c]",
+    "a_handler_that_waits_is_interrupted[connect]",
     "a_queue_runs_all_of_its_items_at_once_or_refuses_them",
     "a_queue_runs_no_code_of_another_module[module]",
     "a_session_that_owns_its_server_is_dropped",
@@ -66,7 +66,7 @@ pytestmark = pytest.mark.limit(7000 if LONG else 400)
 def test_a_handler_that_is_a_client_of_another_is_told_edeadlk(machine: vm.Guest) -> None:
     load(machine, "conversing")
     # They are closed as soon as they have said something.
-    with talking(machine, ["i"], len(SLEEPING)):
+    with talking(machine, ["idle"], len(SLEEPING)):
         assert eventually(lambda: says(machine, "conversing ends with") == len(SLEEPING))
     unload(machine, "conversing", 0)
     assert says(machine, f"conversing ends with {-errno.EDEADLK}\n") == len(SLEEPING)

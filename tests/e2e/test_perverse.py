@@ -33,8 +33,8 @@ from .test_trace import TRACING, turn
 __all__ = ["machine", "perverse"]
 
 SELDOM = (
-    "a_handler_that_waits_is_interrupted[x]",
-    "a_handler_that_waits_is_interrupted[a]",
+    "a_handler_that_waits_is_interrupted[read_exact]",
+    "a_handler_that_waits_is_interrupted[accept]",
     "a_start_that_is_interrupted_stops_the_server_that_the_handler_owns[workqueue]",
     "a_start_that_is_interrupted_stops_the_server_that_the_handler_owns[softirq]",
 )
@@ -61,11 +61,11 @@ def let_go(guest: vm.Guest, handlers: int) -> None:
 
 
 # No client, one that is idle, and one in whose name the handler is at work
-@pytest.mark.parametrize("word", ["", "i", "s"])
+@pytest.mark.parametrize("word", ["", "idle", "sleep"])
 def test_a_handler_that_owns_its_server_is_dropped(machine: vm.Guest, word: str) -> None:
     load(machine, "owners", program="self", **OWNING, **TAIL)
     with clients(machine, [word] if word else [], len(ALL)):
-        if word == "s":
+        if word == "sleep":
             assert eventually(lambda: says(machine, ": sleeps") == len(SLEEPING))
         let_go(machine, len(ALL))
 
@@ -76,20 +76,20 @@ def test_a_handler_that_owns_a_server_in_other_ways_is_dropped(
     machine: vm.Guest, program: str, handlers: int
 ) -> None:
     load(machine, "owners", program=program, **OWNING)
-    with clients(machine, ["i"], len(ALL)):
+    with clients(machine, ["idle"], len(ALL)):
         let_go(machine, handlers * len(ALL))
 
 
 def test_a_session_that_owns_its_server_is_dropped(machine: vm.Guest) -> None:
     load(machine, "owners", program="session", **OWNING, **TAIL)
-    with clients(machine, ["i"], len(ALL)):
+    with clients(machine, ["idle"], len(ALL)):
         let_go(machine, len(ALL))
 
 
 def test_a_handler_that_joins_a_thread_that_drops_its_server_ends(machine: vm.Guest) -> None:
     load(machine, "owners", program="self", **OWNING)
     # Their servers may be gone before the clients are seen.
-    with talking(machine, ["j"], len(SLEEPING)):
+    with talking(machine, ["join"], len(SLEEPING)):
         assert eventually(lambda: says(machine, ": joins") == len(SLEEPING))
         let_go(machine, len(ALL))
     assert says(machine, ": joining ends with ") == len(SLEEPING)
@@ -120,11 +120,11 @@ def test_a_handler_that_shuts_down_its_server_says_how_long_that_may_take(
 ) -> None:
     load(machine, "owners", program="self", lag_ms=0, drain_ms=60_000)
     # The first clients read nothing of very much.
-    with talking(machine, ["f"], len(ALL), how="waits"):
+    with talking(machine, ["flood"], len(ALL), how="waits"):
         assert eventually(lambda: connections(machine) == len(ALL))
         # Until no buffer on the way takes more.
         time.sleep(1)
-        with talking(machine, ["q"], len(ALL)):
+        with talking(machine, ["shut_down"], len(ALL)):
             # With their last connection, the files of the servers go.
             assert eventually(lambda: machine.must(f"ls {SERVERS}") == "", SLACK_SECONDS)
         unload(machine, "owners", 0)
@@ -213,18 +213,18 @@ IDLE = 2
 ERESTARTSYS = 512
 
 
-@pytest.mark.parametrize("letter", "rxacv")
-def test_a_handler_that_waits_is_interrupted(machine: vm.Guest, letter: str) -> None:
+@pytest.mark.parametrize("word", ["read", "read_exact", "accept", "connect", "condition"])
+def test_a_handler_that_waits_is_interrupted(machine: vm.Guest, word: str) -> None:
     load(machine, "sleepers", drain_ms=300)
-    with clients(machine, [letter], len(SLEEPING)):
-        assert eventually(lambda: says(machine, f": {letter} waits") == len(SLEEPING))
-        with clients(machine, ["i"] * IDLE, len(SLEEPING)):
+    with clients(machine, [word], len(SLEEPING)):
+        assert eventually(lambda: says(machine, f": {word} waits") == len(SLEEPING))
+        with clients(machine, ["idle"] * IDLE, len(SLEEPING)):
             unload(machine, "sleepers", 0.3)
             # The others are closed, too: they have read the end, or a reset.
             assert eventually(lambda: machine.run("pidof nc").status != 0)
     log = machine.dmesg()
     interrupted = sum(
-        log.count(f": {letter} ends with {-error}\n") for error in (errno.EINTR, ERESTARTSYS)
+        log.count(f": {word} ends with {-error}\n") for error in (errno.EINTR, ERESTARTSYS)
     )
     assert interrupted == len(SLEEPING)
     # Of the tasks that run work items none has kept a signal.
@@ -239,8 +239,8 @@ def test_a_handler_that_has_a_module_loaded_while_its_own_goes_ends(machine: vm.
     upstream = machine.start(script("loading-upstream"), timeout=60)
     others = machine.start(script("notified-loads"), timeout=60)
     load(machine, "sleepers", drain_ms=2000, leak="y")
-    with clients(machine, ["u"], len(SLEEPING)):
-        assert eventually(lambda: says(machine, ": u waits") == len(SLEEPING))
+    with clients(machine, ["upstream"], len(SLEEPING)):
+        assert eventually(lambda: says(machine, ": upstream waits") == len(SLEEPING))
         unload(machine, "sleepers", 2)
     machine.must("rm /tmp/on")
     assert machine.finish(others).status == 0

@@ -151,22 +151,22 @@ impl<const MAY_SLEEP: bool> Handler for Owner<MAY_SLEEP> {
         input: &mut Input<'_>,
         output: &mut Output<'_>,
     ) -> Result<Next> {
-        match input.first() {
+        match &**input {
             // More than any buffer on the way has room for.
-            Some(b'f') => while output.write(&[b'f'; 1024]).is_ok() {},
-            Some(b's') if MAY_SLEEP => {
-                input.consume(1);
+            b"flood" => while output.write(&[b'f'; 1024]).is_ok() {},
+            b"sleep" if MAY_SLEEP => {
+                input.consume(b"sleep".len());
                 pr_info!("{}: sleeps\n", self.name);
                 fsleep(Delta::from_millis(300));
             }
-            Some(b'j') if MAY_SLEEP => {
-                input.consume(1);
+            b"join" if MAY_SLEEP => {
+                input.consume(b"join".len());
                 pr_info!("{}: joins\n", self.name);
                 let ended = outcome::number(self.join());
                 pr_info!("{}: joining ends with {}\n", self.name, ended);
             }
-            Some(b'q') => {
-                input.consume(1);
+            b"shut_down" => {
+                input.consume(b"shut_down".len());
                 self.shut_down();
             }
             _ => {

@@ -2,16 +2,16 @@
 
 //! Handlers that wait for peers that say nothing.
 //!
-//! A client chooses with a letter what its handler waits for, without a limit of time:
+//! A client chooses with a word what its handler waits for, without a limit of time:
 //!
-//! | letter | what it waits for |
+//! | word | what it waits for |
 //! |---|---|
-//! | r | a byte of an upstream that sends none |
-//! | x | a whole message of such an upstream |
-//! | a | a connection that never comes |
-//! | c | an upstream that does not answer when the handler connects to it |
-//! | v | a condition that is never true |
-//! | u | a byte of the program that listens on port 7000 of this machine |
+//! | read | a byte of an upstream that sends none |
+//! | read_exact | a whole message of such an upstream |
+//! | accept | a connection that never comes |
+//! | connect | an upstream that does not answer when the handler connects to it |
+//! | condition | a condition that is never true |
+//! | upstream | a byte of the program that listens on port 7000 of this machine |
 //!
 //! The library promises that the module can be unloaded in the time that the servers may take to send
 //! what is to be sent: then the handlers are interrupted, and what they wait in fails with `EINTR` or
@@ -129,27 +129,39 @@ impl Silence {
     }
 
     /// Waits for what never happens, until that fails.
-    fn wait(&self, letter: u8) -> Result {
+    fn wait(&self, word: &str) -> Result {
         let here = Namespace::initial();
-        match letter {
-            b'r' => TcpStream::connect(&here, self.silent.local_addr()?)?
+        match word {
+            "read" => TcpStream::connect(&here, self.silent.local_addr()?)?
                 .read(&mut [0; 16])
                 .map(drop),
-            b'x' => TcpStream::connect(&here, self.silent.local_addr()?)?.read_exact(&mut [0; 16]),
-            b'a' => self.lonely.accept().map(drop),
-            b'c' => TcpStream::connect(&here, self.full.local_addr()?).map(drop),
-            b'v' => {
+            "read_exact" => {
+                TcpStream::connect(&here, self.silent.local_addr()?)?.read_exact(&mut [0; 16])
+            }
+            "accept" => self.lonely.accept().map(drop),
+            "connect" => TcpStream::connect(&here, self.full.local_addr()?).map(drop),
+            "condition" => {
                 let mut guard = self.lock.lock();
                 while !self.event.wait_interruptible(&mut guard) {}
                 Err(EINTR)
             }
-            b'u' => TcpStream::connect(&here, SocketAddr::from((Ipv4Addr::LOCALHOST, 7000)))?
+            "upstream" => TcpStream::connect(&here, SocketAddr::from((Ipv4Addr::LOCALHOST, 7000)))?
                 .read(&mut [0; 16])
                 .map(drop),
             _ => Err(EINVAL),
         }
     }
 }
+
+/// The words of the table above; whatever else a client says comes back.
+const WORDS: [&str; 6] = [
+    "read",
+    "read_exact",
+    "accept",
+    "connect",
+    "condition",
+    "upstream",
+];
 
 /// A handler that waits where it is told to.
 struct Sleeper {
@@ -170,18 +182,15 @@ impl Handler for Sleeper {
         input: &mut Input<'_>,
         output: &mut Output<'_>,
     ) -> Result<Next> {
-        let letter = match input.first() {
-            Some(letter @ (b'r' | b'x' | b'a' | b'c' | b'v' | b'u')) => *letter,
-            _ => {
-                output.forward(input);
-                return Ok(Next::Receive);
-            }
+        let said = WORDS.into_iter().find(|word| word.as_bytes() == &**input);
+        let Some(word) = said else {
+            output.forward(input);
+            return Ok(Next::Receive);
         };
-        input.consume(1);
-        let shown = char::from(letter);
-        pr_info!("{}: {} waits\n", self.name, shown);
-        let ended = outcome::number(self.silence.wait(letter));
-        pr_info!("{}: {} ends with {}\n", self.name, shown, ended);
+        input.consume(word.len());
+        pr_info!("{}: {} waits\n", self.name, word);
+        let ended = outcome::number(self.silence.wait(word));
+        pr_info!("{}: {} ends with {}\n", self.name, word, ended);
         Ok(Next::Receive)
     }
 }
