@@ -66,7 +66,7 @@ def test_leaked_threads_and_queues_end_with_their_module(machine: vm.Guest) -> N
 
 def test_no_reader_sees_a_part_of_a_parameter(machine: vm.Guest) -> None:
     # What the operator gives is long, and a thread that the first value has started reads meanwhile.
-    machine.must("for n in $(seq 4000); do echo words=$n; done >/tmp/words")
+    machine.push("/tmp/words", "".join(f"words={n}\n" for n in range(1, 4001)).encode())
     values = loads = 0
     # Until they have read while it was set: on a busy machine a reader gets little time.
     while loads < 20 or values <= 100:
