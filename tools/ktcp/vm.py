@@ -91,8 +91,9 @@ class Guest:
         for _ in range(self._starts - 1):
             try:
                 self._boot()
-            except Aborted as aborted:
-                ui.warn(f"starting again: {aborted}")
+            except Aborted:
+                # Nothing of ours failed, and a first run should not look as if it had.
+                ui.note(f"starting the guest again: QEMU gave up (see {self._keep_console()})")
                 continue
             if not (complaint := self._console.complaint()):
                 return self
@@ -144,6 +145,12 @@ class Guest:
             # Ctrl-C at the terminal is for us: the guest is to be powered off, not cut off.
             start_new_session=True,
         )
+
+    def _keep_console(self) -> Path:
+        """Keeps what is in the console, which the next start empties."""
+        kept = self.log.with_name(f"{self.log.stem}-aborted.log")
+        shutil.copyfile(self.log, kept)
+        return kept
 
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + self._boot_seconds
