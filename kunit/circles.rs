@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Tasks that wait for each other, handlers that own their server, and handlers that wait for a peer: a
-//! stop ends all the same.
+//! server stops in spite of each.
 
 use crate::{
     probe::{
@@ -62,14 +62,14 @@ use ktcp_server::{
     SpinLockBh, //
 };
 
-/// A place for a value that two tasks hand to each other.
+/// A place where one task leaves a value for another.
 type Shelf<T> = Arc<Locked<Option<T>>>;
 
 fn shelf<T: Unpin>() -> Result<Shelf<T>> {
     Arc::pin_init(Locked::new(None), GFP_KERNEL)
 }
 
-/// Takes what is on the shelf, as soon as it is there.
+/// Takes the value from the shelf as soon as it is there.
 fn take<T: Unpin>(shelf: &Shelf<T>) -> Result<T> {
     let mut taken = None;
     eventually(|| {
@@ -79,12 +79,12 @@ fn take<T: Unpin>(shelf: &Shelf<T>) -> Result<T> {
     taken.ok_or(ETIMEDOUT)
 }
 
-/// A handler that does what its closure does, and echoes the input if that succeeds.
+/// A handler that calls its closure, and echoes the input if that succeeds.
 struct Acting<F> {
     act: F,
-    /// How many handlers were dropped.
+    /// Number of handlers that were dropped.
     dropped: Arc<Atomic<i32>>,
-    /// What the handler owns, to be dropped with it.
+    /// A server that the handler owns and that is dropped with it.
     _owns: Option<Shelf<KernelTcpServer>>,
 }
 
@@ -151,9 +151,9 @@ fn a_handler_may_own_its_server(executor: Executor) -> Result {
             streams.push(stream, GFP_KERNEL)?;
         }
         owns.with(|slot| *slot = Some(server));
-        // Now the handler is all that has the server.
+        // Now the handler alone owns the server.
         drop(owns);
-        // A thread that takes its time keeps the end between "all are asked" and "each is ended".
+        // A slow thread holds the end up after all were asked to stop, and before each has been ended.
         core::mem::forget(kthread::spawn(&THIS_MODULE, c"ktcp-slow", |stop| {
             while !stop.wait(Delta::from_secs(60)) {}
             fsleep(Delta::from_millis(500));
@@ -213,7 +213,7 @@ fn a_handler_that_waits_for_a_peer_does_not_hold_up_the_stop(executor: Executor)
         is_waiting.store(1, Relaxed);
         let read = upstream.read(&mut [0; 4]).map(|_| ());
         result.with(|slot| *slot = Some(read));
-        // From now on all of its waiting fails.
+        // From now on each of its waits fails.
         let _ = upstream.read(&mut [0; 4]);
         Ok(())
     })?;
@@ -247,7 +247,7 @@ fn a_shutdown_in_a_handler_keeps_its_deadline(executor: Executor) -> Result {
         .start(&THIS_MODULE, handler)?;
     let addr = server.local_addr();
     let (client, deaf) = (connect(addr)?, connect(addr)?);
-    // What comes back finds no room.
+    // The client does not read: the server gets no room for the echo.
     crate::probe::fill(&deaf)?;
     owns.with(|slot| *slot = Some(server));
     client.write_all(b"x")?;
@@ -386,7 +386,7 @@ fn all_items_that_a_queue_takes_run_at_once() -> Result {
     assert!(all);
     assert_eq!(one_more, Some(EAGAIN));
     queue.flush()?;
-    // There is room again.
+    // The client reads: there is room again.
     queue.spawn(|| ())?.join()
 }
 
@@ -415,7 +415,7 @@ fn a_handler_does_not_join_the_task_that_tests_it() -> Result {
     Ok(())
 }
 
-/// Threads that end when a server has ended, all of it dropped where one must not sleep: more than a
+/// Drops threads that end after a server, and the server, under a spinlock: more threads than a
 /// workqueue has workers.
 fn what_is_dropped_anywhere_waits_for_no_place_on_a_queue() -> Result {
     let (handler, dropped) = Acting::new(|| Ok(()))?;
@@ -543,7 +543,7 @@ mod once {
     }
 }
 
-// A thousand tasks at once: where each access to memory is looked at, that takes a minute.
+// A thousand tasks at once take a minute where KASAN checks each access.
 #[kunit_tests(ktcp_many_items)]
 mod many {
     use super::*;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What a BPF sockmap does to a socket that is not yet accepted, as far as others see it. */
+/* Claims sockets that are not yet accepted, as a BPF sockmap does. */
 
 #include <linux/errno.h>
 #include <linux/in.h>
@@ -9,8 +9,8 @@
 #include "kunit.h"
 
 /*
- * Has what comes to a listening socket at 127.0.0.1 claimed from now on, or no more: those that
- * it accepts inherit the pointer.
+ * Claims all newcomers to a listening socket at 127.0.0.1 from now on, or no more: accepted
+ * sockets inherit the pointer of the listening one.
  */
 int ktcp_kunit_claim(u16 port, bool claimed)
 {

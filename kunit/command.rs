@@ -2,15 +2,15 @@
 
 //! The commands that suites send to a [`Probe`](crate::probe::Probe).
 
-/// A command to a probe: the first byte of a message, and all of it where nothing else is said.
+/// A command to a probe: the first byte of a message, and the whole message unless said otherwise.
 ///
-/// What a suite wants echoed begins with another byte, such as a small letter.
+/// A message that is to be echoed begins with another byte, such as a small letter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Command {
     /// Keeps the handler asleep until [`Record::gate`](crate::probe::Record) opens.
     Block = b'B',
-    /// Says goodbye and closes.
+    /// Answers with a goodbye and closes.
     Close = b'C',
     /// Consumes all that follows and answers nothing.
     Deaf = b'N',
@@ -18,11 +18,11 @@ pub(crate) enum Command {
     DropServer = b'D',
     /// The same, once two handlers have been told to.
     DropServerTogether = b'M',
-    /// Says sorry and returns an error.
+    /// Answers with an apology and returns an error.
     Fail = b'E',
     /// Writes for ever.
     Flood = b'G',
-    /// Says the last word, half-closes, and is deaf from then on.
+    /// Writes a last word, half-closes, and ignores its input from then on.
     HalfClose = b'H',
     /// Echoes a line once all of it is there; each line is a command of its own.
     Line = b'L',

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a builder takes, and what it refuses.
+//! Settings that a builder takes, and settings that it refuses.
 
 use kernel::prelude::*;
 
@@ -45,7 +45,7 @@ mod tests {
         builder(Executor::EventLoop)
     }
 
-    /// Why it does not start.
+    /// Returns the error with which the server does not start.
     fn refusal(builder: Builder) -> Option<Error> {
         start(builder).err()
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What user space has in debugfs and /proc to let allocations fail, and to see what
- * is left behind then.
+ * Fault injection, as user space has it in debugfs and /proc, and counts of the tasks
+ * and sockets that remain.
  */
 
 #include <linux/dcache.h>
@@ -18,7 +18,7 @@
 
 #include "kunit.h"
 
-/* The variable behind a file that debugfs_create_bool() or its like has made. */
+/* Returns the variable behind a file of debugfs_create_bool() and the like. */
 static void *ktcp_kunit_setting(const char *folder, const char *name)
 {
 	struct dentry *dir = debugfs_lookup(folder, NULL);
@@ -62,10 +62,10 @@ int ktcp_kunit_fault_setup(void)
 }
 
 /*
- * Keeps everything from the log: where a kernel stack is not to be had, the kernel shows
- * the state of all its memory. Not by the level of the console, which a message finds
- * only when it is shown, some time after it was written. A module cannot do that: those
- * who load the suites as one look past such messages.
+ * Suppresses the log: when the kernel has no memory for a stack, it prints the state of
+ * all its memory. The level of the console does not help: it is applied when a message
+ * is printed, some time after it was written. A module cannot suppress the log: tests
+ * that load the suites as a module ignore such messages.
  */
 void ktcp_kunit_fault_quiet(bool quiet)
 {
@@ -79,7 +79,7 @@ void ktcp_kunit_fault_arm(unsigned int nth)
 	WRITE_ONCE(current->fail_nth, nth);
 }
 
-/* For all tasks whose name begins like that; says how many there are. */
+/* Arms all tasks whose name begins with the prefix; returns their number. */
 unsigned int ktcp_kunit_fault_arm_tasks(const char *prefix, unsigned int nth)
 {
 	struct task_struct *leader, *task;
@@ -96,7 +96,7 @@ unsigned int ktcp_kunit_fault_arm_tasks(const char *prefix, unsigned int nth)
 	return count;
 }
 
-/* Of all tasks; says whether one had still to fail. */
+/* Disarms all tasks; returns whether an allocation had still to fail. */
 bool ktcp_kunit_fault_disarm(void)
 {
 	struct task_struct *leader, *task;
@@ -109,7 +109,7 @@ bool ktcp_kunit_fault_disarm(void)
 	return armed;
 }
 
-/* How many tasks there are whose name begins like that. */
+/* Returns the number of tasks whose name begins with the prefix. */
 unsigned int ktcp_kunit_tasks(const char *prefix)
 {
 	struct task_struct *leader, *task;
@@ -123,7 +123,7 @@ unsigned int ktcp_kunit_tasks(const char *prefix)
 	return count;
 }
 
-/* How many sockets there are. */
+/* Returns the number of sockets. */
 int ktcp_kunit_sockets(void)
 {
 	return sock_inuse_get(&init_net);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Allocations that fail when a test wants them to, and what is left behind then.
+//! Allocations that fail when a test wants them to, and counts of the tasks and sockets that remain.
 
 use kernel::{
     error::to_result,
@@ -23,14 +23,14 @@ pub(crate) fn setup() -> Result {
     to_result(unsafe { ktcp_kunit_fault_setup() })
 }
 
-/// The `nth` allocation that the current task makes from now on fails.
+/// Has the `nth` allocation fail that the current task makes from now on.
 pub(crate) fn arm_current(nth: u32) {
     // SAFETY: May be called from any task.
     unsafe { ktcp_kunit_fault_arm(nth) }
 }
 
-/// The `nth` allocation of each task fails whose name begins with `prefix`; says how many tasks
-/// there are.
+/// Has the `nth` allocation fail of each task whose name begins with `prefix`; returns the number of
+/// these tasks.
 pub(crate) fn arm_tasks(prefix: &CStr, nth: u32) -> u32 {
     // SAFETY: May be called from any task, and the string ends with a NUL.
     unsafe { ktcp_kunit_fault_arm_tasks(prefix.as_char_ptr(), nth) }
@@ -44,7 +44,7 @@ pub(crate) fn arm_thread_maker(nth: u32) {
     arm_tasks(c"kthreadd", nth);
 }
 
-/// No allocation fails any more. Says whether all that were armed have failed.
+/// Disarms the allocations; returns true if all that were armed have failed.
 pub(crate) fn disarm() -> bool {
     // SAFETY: May be called from any task.
     let armed = unsafe { ktcp_kunit_fault_disarm() };
@@ -53,13 +53,13 @@ pub(crate) fn disarm() -> bool {
     !armed
 }
 
-/// How many tasks there are whose name begins with `prefix`.
+/// Returns the number of tasks whose name begins with `prefix`.
 pub(crate) fn tasks(prefix: &CStr) -> u32 {
     // SAFETY: May be called from any task, and the string ends with a NUL.
     unsafe { ktcp_kunit_tasks(prefix.as_char_ptr()) }
 }
 
-/// How many sockets there are.
+/// Returns the number of sockets.
 pub(crate) fn sockets() -> i32 {
     // SAFETY: May be called from any task.
     unsafe { ktcp_kunit_sockets() }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files below a directory, and nothing else.
+//! Access to files below a directory, and to no others.
 
 use crate::support::pattern;
 use core::ffi::CStr;
@@ -38,7 +38,7 @@ extern "C" {
     fn ktcp_kunit_write(path: *const c_char, mode: u16, data: *const c_void, len: usize) -> c_int;
 }
 
-/// Does something that looks names up as user space does.
+/// Calls `what` while names are looked up as for user space.
 fn among_files<T>(what: impl FnOnce() -> T) -> T {
     // SAFETY: Undone below, by the same task.
     let old = unsafe { ktcp_kunit_enter_files() };

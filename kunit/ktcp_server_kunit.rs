@@ -2,12 +2,12 @@
 
 //! KUnit suites that use the library as a module would, with real sockets over loopback.
 //!
-//! What is private to the library has its suites beside the code, in `lib/`.
+//! The suites of private code are in `lib/`, beside the code.
 
 /// Ends a function that returns a `Result` unless the condition holds.
 ///
-/// Outside of `#[kunit_tests]`, that of the language would end the kernel, and that of KUnit leaves
-/// servers behind: it does not return, and nothing is dropped.
+/// Outside of `#[kunit_tests]`, the `assert!` of `core` would panic the kernel, and that of KUnit would
+/// leave servers behind: it does not return, so nothing is dropped.
 macro_rules! assert {
     ($condition:expr $(,)?) => {
         if !$condition {
@@ -49,7 +49,7 @@ macro_rules! suites {
         suites! { @one $event_loop on_event_loop EventLoop (|case| case()) $($case)* }
         suites! { @awake $($softirq $trying)?; $($case)* }
     };
-    // With a handler that does not sleep, and with one that tries without.
+    // With a handler that does not sleep, and with one that tries first without sleeping.
     (@awake $softirq:ident $trying:ident; $($case:ident)*) => {
         suites! { @one $softirq on_softirq EventLoop (crate::probe::awake) $($case)* }
         suites! { @one $trying on_trying EventLoop (crate::probe::trying) $($case)* }
@@ -120,11 +120,11 @@ extern "C" {
     fn ktcp_module_shutdown(module: *mut kernel::ffi::c_void);
 }
 
-/// Ends what is left of it, as when a module is unloaded.
+/// Ends all threads, queues and servers that the module has left, as when it is unloaded.
 fn module_going() {
     // SAFETY: The pointer is only compared.
     unsafe { ktcp_module_shutdown(THIS_MODULE.as_ptr().cast()) }
 }
 
-/// What the `pr_` macros put before each line.
+/// The prefix of each line that the `pr_` macros print.
 const __LOG_PREFIX: &[u8] = b"ktcp_server_kunit\0";

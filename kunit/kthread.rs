@@ -53,7 +53,7 @@ mod tests {
         kthread::spawn(&THIS_MODULE, NAME, function)
     }
 
-    /// Whether there is no thread left.
+    /// Returns true once no thread is left.
     fn are_gone() -> bool {
         eventually(|| fault::tasks(NAME) == 0)
     }
@@ -67,7 +67,7 @@ mod tests {
         }
     }
 
-    /// A place for a handle that several have.
+    /// A place for a handle that several tasks share.
     #[pin_data]
     struct Shelf<T> {
         #[pin]
@@ -106,7 +106,7 @@ mod tests {
         let addr = listener.local_addr()?;
         let accepting = spawn(move |stop| {
             let (peer, _) = listener.accept()?;
-            // Nothing comes: this would take for ever.
+            // No connection comes: without a stop this would wait for ever.
             let read = peer.read(&mut [0; 4]);
             Ok::<_, Error>((read, stop.is_requested()))
         })?;
@@ -181,7 +181,7 @@ mod tests {
                     let own: Option<JoinHandle<()>> = shelf.handle.lock().take();
                     if let Some(own) = own {
                         let refused = own.join() == Err(EDEADLK);
-                        // It was dropped with that, so the thread has been asked to stop.
+                        // The refused `join` dropped the handle, which asks the thread to stop.
                         joined.store(if refused && stop.is_requested() { 1 } else { 2 }, Relaxed);
                     }
                     fsleep(Delta::from_millis(1));
@@ -190,7 +190,7 @@ mod tests {
         })?;
         *shelf.handle.lock() = Some(thread);
         assert!(eventually(|| joined.load(Relaxed) == 1));
-        // It was joined by somebody else.
+        // The thread that took the handle has joined it.
         assert!(are_gone());
         Ok(())
     }
@@ -214,7 +214,7 @@ mod tests {
         Ok(())
     }
 
-    /// Allocation after allocation fails, of the caller and of the task that makes threads.
+    /// Fails one allocation after the other, of the caller and of the task that makes threads.
     fn walk(arm: impl Fn(u32)) -> Result<u32> {
         fault::setup()?;
         for nth in 1..100 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the suites need of C; declared once more where Rust uses it. */
+/* C functions of the suites; Rust declares them again where it calls them. */
 #ifndef KTCP_KUNIT_H
 #define KTCP_KUNIT_H
 

@@ -47,7 +47,7 @@ fn dropping_ends_idle_connections_and_the_handler(executor: Executor) -> Result 
 
     let begin = Instant::<Monotonic>::now();
     drop(server);
-    // Nobody has to be waited for.
+    // No peer delays the stop.
     assert!(begin.elapsed().as_millis() < 10_000);
     assert_eq!(record.closed(), 50);
     assert_eq!(record.last_reason(), Some(CloseReason::Stopped));
@@ -70,7 +70,7 @@ fn a_client_that_never_reads_delays_the_stop_until_the_deadline(executor: Execut
             .output_buffer(size),
     )?;
     let client = connect(addr)?;
-    // The server talks for ever, until nothing more fits anywhere.
+    // The server sends without end, until all buffers are full.
     client.write_all(&Command::Flood.message())?;
     let mut sent = u64::MAX;
     assert!(eventually(|| {
@@ -137,7 +137,7 @@ fn a_handler_may_drop_its_own_server(executor: Executor) -> Result {
     let (client, other) = (connect(addr)?, connect(addr)?);
     exchange(&other, b"hello")?;
     client.write_all(&Command::DropServer.message())?;
-    // What it answers is still sent, and everybody's connection ends.
+    // The answer is still sent, and the connections of all clients end.
     assert!(read_to_end(&client, 100)?[..] == Command::DropServer.message());
     assert_eq!(other.read(&mut [0; 4])?, 0);
     assert!(eventually(|| record.handlers_dropped.load(Relaxed) == 1));
@@ -152,7 +152,7 @@ fn a_handler_may_drop_another_server(executor: Executor) -> Result {
     record.victim.with(|slot| *slot = Some(victim));
     let drop_server = Command::DropServer.message();
     assert!(exchange(&connect(addr)?, &drop_server)?[..] == drop_server);
-    // A handler does not wait for it.
+    // The handler does not wait for the server that it drops.
     assert!(eventually(|| its_record.handlers_dropped.load(Relaxed) == 1));
     assert!(eventually(|| connect(its_addr).err() == Some(ECONNREFUSED)));
     Ok(())

@@ -49,7 +49,7 @@ extern "C" {
     fn ktcp_kunit_claim(port: u16, claimed: bool) -> c_int;
 }
 
-/// Has newcomers to that port claimed by somebody else, or no more.
+/// Has another user claim the sockets of newcomers to that port, or stops doing so.
 fn claim(addr: SocketAddr, claimed: bool) -> Result {
     // SAFETY: May be called from any task.
     to_result(unsafe { ktcp_kunit_claim(addr.port(), claimed) })
@@ -63,7 +63,7 @@ fn is_reset(client: &TcpStream) -> bool {
     client.read(&mut [0; 4]) == Err(ECONNRESET)
 }
 
-/// Whether a newcomer is reset, be it before it knows that it is connected.
+/// Returns true if a newcomer is reset, even before `connect` has returned.
 fn is_refused(addr: SocketAddr) -> bool {
     connect(addr).map_or_else(|error| error == ECONNRESET, |client| is_reset(&client))
 }
@@ -82,15 +82,15 @@ fn one_connection_too_many_is_reset(executor: Executor) -> Result {
     for client in &clients {
         exchange(client, b"still here")?;
     }
-    // What the peers see may be faster than what is counted.
+    // A peer may see the reset before it is counted.
     assert!(eventually(|| server.statistics().refused_by_limit == 2));
     let statistics = server.statistics();
     assert_eq!(statistics.accepted, 3);
     assert_eq!((statistics.open, statistics.most_open), (3, 3));
-    // Those that were refused are none of the handler's business.
+    // The handler does not learn of refused newcomers.
     assert_eq!(record.opened(), 3);
 
-    // Where one has left there is room for another.
+    // A connection that ends makes room for another.
     clients.pop();
     assert!(eventually(|| server.statistics().open == 2));
     exchange(&connect(addr)?, b"hello")?;
@@ -112,7 +112,7 @@ fn an_address_has_its_share_by_v4_and_v6_together(executor: Executor) -> Result 
     assert!(is_refused(mapped));
     assert!(eventually(|| server.statistics().refused_by_peer_limit == 2));
 
-    // Others have a share of their own.
+    // Another address has a share of its own.
     exchange(&connect(to(Ipv6Addr::LOCALHOST.into()))?, b"hello")?;
     let neighbour = TcpStream::options()
         .local_addr(SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)))
@@ -142,7 +142,7 @@ fn addresses_of_one_prefix_share(executor: Executor) -> Result {
     exchange(&from(2, 1)?, b"hello")?;
     assert!(eventually(|| server.statistics().refused_by_peer_limit == 1));
 
-    // The share that is given back is that of the prefix.
+    // The share goes back to the prefix.
     drop(first);
     assert!(eventually(|| {
         from(1, 3).is_ok_and(|client| exchange(&client, b"hello").is_ok())
@@ -161,7 +161,7 @@ fn a_socket_that_somebody_else_watches_is_left_alone(executor: Executor) -> Resu
     claim(addr, false)?;
     exchange(&connect(addr)?, b"hello")?;
     exchange(&bystander, b"still here")?;
-    // What the peers see may be faster than what is counted.
+    // A peer may see the reset before it is counted.
     assert!(eventually(|| server.statistics().refused_in_use == 3));
     assert_eq!(record.opened(), 2);
     Ok(())
@@ -193,17 +193,17 @@ fn an_idle_connection_is_closed(executor: Executor) -> Result {
 fn a_message_that_comes_in_drips_is_not_waited_for(executor: Executor) -> Result {
     let (server, record, addr) = start(builder(executor).receive_timeout(TIMEOUT))?;
     let (silent, slow) = (connect(addr)?, connect(addr)?);
-    // One who has begun no message may take all the time there is.
+    // A peer that has begun no message has no deadline.
     exchange(&silent, &Command::EMPTY_LINE)?;
     let watch = Stopwatch::start();
     let begin = Instant::<Monotonic>::now();
-    // An error is told once: here, if the reset comes before the handler is told.
+    // A socket reports an error once: to this write, if the reset comes during the loop.
     let mut reset = false;
     while record.closed() == 0 && begin.elapsed().as_millis() < 5000 {
         reset |= slow.write(&Command::Line.message()) == Err(ECONNRESET);
         fsleep(Delta::from_millis(20));
     }
-    // While drips came, not when they had ended.
+    // Closed while drips were still coming.
     assert_eq!(record.closed(), 1);
     assert!(watch.has_run(250));
     assert!(reset || is_reset(&slow));
@@ -232,7 +232,7 @@ fn a_peer_that_does_not_read_is_not_waited_for(executor: Executor) -> Result {
     let (server, record, addr) = start(builder(executor).send_timeout(TIMEOUT))?;
     let (good, bad) = (connect(addr)?, connect(addr)?);
     exchange(&good, b"hello")?;
-    // It may be reset before it can send no more.
+    // Fails if the reset comes before the buffers are full.
     let _ = fill(&bad);
     assert!(eventually(|| record.closed() == 1));
     assert_eq!(record.last_reason(), Some(CloseReason::SendTimeout));
@@ -258,7 +258,7 @@ fn who_is_not_read_from_is_not_received_from(executor: Executor) -> Result {
     client.set_read_timeout(Some(Delta::from_secs(30)))?;
     client.set_write_timeout(Some(Delta::from_millis(100)))?;
 
-    // All that is between the two is four buffers of the kernel and two of the server.
+    // Only four buffers of the kernel and two of the server lie between client and handler.
     let data = pattern(256 << 10)?;
     let (mut sent, mut refused) = (0, 0);
     while refused < 5 {
@@ -270,10 +270,10 @@ fn who_is_not_read_from_is_not_received_from(executor: Executor) -> Result {
     }
     assert!(sent < 200 << 10);
     assert!((server.statistics().bytes_in as usize) < sent);
-    // Others are served meanwhile.
+    // Other clients are served meanwhile.
     exchange(&connect(addr)?, b"hello")?;
 
-    // And nothing is lost.
+    // No byte is lost.
     let mut answer = KVVec::from_elem(0, sent, GFP_KERNEL)?;
     client.read_exact(&mut answer)?;
     assert!(answer[..] == data[..sent]);
@@ -283,7 +283,7 @@ fn who_is_not_read_from_is_not_received_from(executor: Executor) -> Result {
 }
 
 fn mptcp_peers_may_take_their_time(executor: Executor) -> Result {
-    // Where the kernel chooses, megabytes fit.
+    // Buffers of the kernel's choice would take megabytes.
     let size = 64 << 10;
     let (_server, _record, addr) = start(
         builder(executor)
@@ -297,7 +297,7 @@ fn mptcp_peers_may_take_their_time(executor: Executor) -> Result {
         .receive_buffer_size(size)
         .connect(&namespace()?, addr)?;
     client.set_read_timeout(Some(Delta::from_secs(10)))?;
-    // Until the server can send nothing more, and receives nothing more.
+    // Fills all buffers: the server neither sends nor receives any more.
     let sent = fill(&client)?;
     assert!(sent > 64 << 10);
     // It goes on when there is room again.
@@ -326,7 +326,7 @@ fn a_hundred_at_once_are_all_served(executor: Executor) -> Result {
         }
     }
     assert_eq!(server.statistics().open, COUNT as u64);
-    // Counted after all polls of a batch, and a client may be faster than that.
+    // The counters follow after all polls of a batch; the client may have its answer before.
     assert!(eventually(|| {
         let statistics = server.statistics();
         (statistics.bytes_in, statistics.bytes_out) == (3 * 4 * COUNT as u64, 3 * 4 * COUNT as u64)
@@ -350,15 +350,15 @@ suites! {
     a_hundred_at_once_are_all_served,
 }
 
-/// Handlers that sleep for long, where they may.
+/// Handlers that sleep for long, on the executors on which they may.
 #[kunit_tests(ktcp_sleepers)]
 mod sleepers {
     use super::*;
 
-    /// More than a workqueue of the kernel runs at once, where suites run.
+    /// More handlers than one workqueue runs at once in the kernels of the suites.
     const MANY: usize = 150;
 
-    /// So many handlers sleep at the same time; meanwhile another client has its answers.
+    /// Puts [`MANY`] handlers to sleep at the same time; another client is served meanwhile.
     fn others_are_served(executor: Executor) -> Result {
         let (server, record, addr) = start(builder(executor))?;
         let mut sleepers = KVec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What `ss -K` and BPF programs do to a listener. */
+/* Closes a listener under its owner, as `ss -K` and BPF programs do. */
 
 #include <linux/errno.h>
 #include <linux/in.h>

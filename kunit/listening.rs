@@ -41,7 +41,7 @@ fn abort_listener(addr: SocketAddr) -> Result {
     to_result(unsafe { ktcp_kunit_abort_listener(addr.port()) })
 }
 
-/// How many lines of the log say `before`, the address and `after`.
+/// Returns the number of log lines that consist of `before`, the address and `after`.
 fn lines(before: &str, addr: SocketAddr, after: &str) -> Result<c_uint> {
     let text = CString::try_from_fmt(fmt!("{before} {addr:?} {after}"))?;
     // SAFETY: A string, which C only reads.
@@ -73,12 +73,12 @@ fn a_listener_that_is_closed_by_another_is_renewed(executor: Executor) -> Result
 fn a_listener_that_cannot_be_renewed_is_tried_again(executor: Executor) -> Result {
     fault::setup()?;
     let (server, _record, addr) = start(builder(executor))?;
-    // It waits for the next, all that it needs for that is there.
+    // The accepting thread waits for the next connection, and has allocated all that it needs for it.
     exchange(&connect(addr)?, b"hello")?;
     assert!(eventually(|| server.statistics().open == 0));
     fsleep(Delta::from_millis(50));
 
-    // The first that it needs for a new one.
+    // Fails its first allocation for a new listener.
     assert_eq!(fault::arm_tasks(c"probe/accept", 1), 1);
     let aborted = abort_listener(addr);
     let renewed = eventually(|| server.statistics().listener_restarts == 1);

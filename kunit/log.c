@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What dmesg shows. */
+/* The log of the kernel, as dmesg shows it. */
 
 #include <linux/kmsg_dump.h>
 #include <linux/string.h>
 
 #include "kunit.h"
 
-/* How many lines of the log have that text in them. */
+/* Returns the number of log lines that contain the text. */
 unsigned int ktcp_kunit_log_lines(const char *text)
 {
 	struct kmsg_dump_iter log;

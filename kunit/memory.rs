@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! No memory at any single point of starting, accepting and conversing, on every executor.
+//! Failures of each single allocation in starting, accepting and echoing, on every executor.
 //!
-//! Each test lets the first allocation fail, then the second, and so on until what it does succeeds
-//! without as many allocations.
+//! Each test fails the first allocation, then the second, and so on until the operation succeeds with
+//! fewer allocations than that.
 
 use crate::{
     fault,
@@ -51,15 +51,14 @@ fn free_addr() -> Result<SocketAddr> {
     TcpListener::bind(&namespace()?, any_port())?.local_addr()
 }
 
-/// Whether it is one of the errors by which C says that there is no memory: `ENFILE` for a socket,
-/// `ENOBUFS` for the state of TCP, `EADDRINUSE` for the note that a port is in use, `EAGAIN` for a
-/// thread.
+/// Returns true if C reports a lack of memory by this error: `ENFILE` for a socket, `ENOBUFS` for the
+/// state of TCP, `EADDRINUSE` for the record of a port in use, `EAGAIN` for a thread.
 fn is_shortage(error: Error) -> bool {
     [ENOMEM, ENFILE, ENOBUFS, EADDRINUSE, EAGAIN].contains(&error)
 }
 
-/// Starts servers while the allocations fail that `arm` arms, until none does. Says how many have
-/// failed.
+/// Starts servers while the allocations fail that `arm` arms, until none fails. Returns the number of
+/// allocations that have failed.
 fn walk_start(executor: Executor, arm: impl Fn(u32)) -> Result<u32> {
     fault::setup()?;
     let addr = free_addr()?;
@@ -77,7 +76,7 @@ fn walk_start(executor: Executor, arm: impl Fn(u32)) -> Result<u32> {
         let failed = fault::disarm();
         match started {
             Ok(server) => {
-                // Also if the kernel has found another way.
+                // It may succeed in spite of a failed allocation, if the kernel has found another way.
                 assert!(exchange(&connect(addr)?, b"hello")?[..] == b"hello"[..]);
                 drop(server);
                 if !failed {
@@ -92,11 +91,11 @@ fn walk_start(executor: Executor, arm: impl Fn(u32)) -> Result<u32> {
         }
         assert_eq!(record.handlers_dropped.load(Relaxed), 1);
         assert_eq!(fault::tasks(c"probe/"), 0);
-        // With which one could send to the connections, whose server has the listening socket.
+        // Its senders keep the server's data, and with that the listening socket.
         drop(record);
-        // The client's own goes when it has seen the end of the connection.
+        // The client's socket is freed once it has seen the end of the connection.
         assert!(eventually(|| fault::sockets() <= sockets));
-        // As may those of earlier tests.
+        // Sockets of earlier tests may have been freed meanwhile, too.
         sockets = fault::sockets();
         // And the port is free.
         drop(TcpListener::bind(&namespace()?, addr)?);
@@ -111,7 +110,7 @@ fn start_survives_each_failure(executor: Executor) -> Result {
     Ok(())
 }
 
-/// It is another task that makes the threads.
+/// Fails allocations of kthreadd, the task that makes the threads.
 fn start_survives_failures_in_making_threads(executor: Executor) -> Result {
     let failures = walk_start(executor, fault::arm_thread_maker)?;
     pr_info!("start: {failures} allocations of kthreadd have failed\n");
@@ -124,7 +123,7 @@ fn start_probe(executor: Executor) -> Result<(KernelTcpServer, Arc<Record>, Sock
     crate::probe::start(builder(executor))
 }
 
-/// Whether a client is served.
+/// Returns true if a new client is served.
 fn is_served(addr: SocketAddr) -> bool {
     connect(addr)
         .and_then(|client| exchange(&client, b"hello"))
@@ -138,7 +137,7 @@ fn accepting_survives_each_failure(executor: Executor) -> Result {
 
     for nth in 1..TOO_MANY {
         assert_eq!(fault::arm_tasks(c"probe/accept", nth), 1);
-        // It may wait for the first already: what it needs for that, it allocates for the second.
+        // The thread may have allocated for the first client before; it allocates for the second.
         let served = is_served(addr) && is_served(addr);
         let failed = fault::disarm();
         if !failed {
@@ -146,11 +145,11 @@ fn accepting_survives_each_failure(executor: Executor) -> Result {
             let statistics = server.statistics();
             pr_info!("accept: {} allocations have failed\n", nth - 1);
             assert!(nth > 3);
-            // Some of TCP's own are made up for by TCP.
+            // TCP recovers from some of its own failures.
             assert!(statistics.out_of_memory + statistics.accept_errors >= 2);
             return Ok(());
         }
-        // After a pause it goes on, and who was connected has noticed nothing.
+        // Accepting goes on after a pause; the bystander has noticed nothing.
         assert!(is_served(addr));
         exchange(&bystander, b"hello")?;
     }
@@ -159,17 +158,17 @@ fn accepting_survives_each_failure(executor: Executor) -> Result {
 
 fn conversing_survives_each_failure(executor: Executor) -> Result {
     for nth in 1..TOO_MANY {
-        // No buffers are left of another connection.
+        // A new server has no buffers left over from another connection.
         let (server, record, addr) = start_probe(executor)?;
         record.fail_nth.store(nth, Relaxed);
         let client = connect(addr)?;
         client.write_all(b"hello")?;
-        // The task whose allocation is to fail finds what was sent.
+        // When the gate opens, the task whose allocation is to fail finds the bytes in the socket.
         fsleep(Delta::from_millis(20));
         record.gate.store(1, Relaxed);
         let served = client.read(&mut [0; 5]) == Ok(5);
         assert_eq!(record.fail_nth.load(Relaxed), 0);
-        // As long as there is the task: who is served keeps it.
+        // Before the client goes: a connection's thread ends with it.
         let failed = fault::disarm();
         drop(client);
         if !failed {
@@ -197,7 +196,7 @@ suites! {
     conversing_survives_each_failure,
 }
 
-/// A server with a thread for each connection starts two, one with loops three, at the least.
+/// Servers with a thread for each connection start at least two threads, servers with loops three.
 #[kunit_tests(ktcp_memory_threads)]
 mod threads {
     use super::*;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the types cannot forbid, on every executor; more of dropping is in `lifecycle`.
+//! Misuse that the types cannot forbid, on every executor; more about dropping is in `lifecycle`.
 
 use crate::{
     command::Command,
@@ -66,7 +66,7 @@ fn stopping_waits_for_a_handler_that_does_not_return(executor: Executor) -> Resu
     stuck.write_all(&Command::Block.message())?;
     assert!(eventually(|| record.stuck.load(Relaxed) == 1));
     if executor != Executor::EventLoop {
-        // There, others may share its loop.
+        // Not on the event loop, where the idle connection may share the loop of the stuck one.
         exchange(&idle, b"hello")?;
     }
 
@@ -75,7 +75,7 @@ fn stopping_waits_for_a_handler_that_does_not_return(executor: Executor) -> Resu
     })?;
     fsleep(Delta::from_millis(1000));
     let waits = !stop.is_finished();
-    // It listens no more all the same.
+    // The server has stopped listening all the same.
     let refused = connect(addr).err();
     drop(opening);
     stop.join()?;
@@ -97,7 +97,7 @@ fn a_handler_may_start_a_server(executor: Executor) -> Result {
     let inside = connect(inner_addr)?;
     exchange(&inside, b"hello")?;
 
-    // Each lives as long as the value that stands for it.
+    // Each server lives as long as its `KernelTcpServer`.
     drop(outer);
     assert_eq!(connect(addr).err(), Some(ECONNREFUSED));
     exchange(&inside, b"hello")?;
@@ -135,10 +135,10 @@ struct Blank {
     _memory: [u8; 8192],
 }
 
-/// No code is within a module without memory.
+/// A `struct module` of zeros: it has no memory, so no code lies within it.
 static BLANK: Blank = Blank { _memory: [0; 8192] };
 
-// SAFETY: What is looked at of it is where its memory is.
+// SAFETY: The library reads only the fields that say where the module's memory is.
 static STRANGER: ThisModule = unsafe { ThisModule::from_ptr((&raw const BLANK).cast_mut().cast()) };
 
 /// A work item of this module.
@@ -207,7 +207,7 @@ fn another_module_cannot_be_named(executor: Executor) -> Result {
         kthread::spawn(&STRANGER, c"ktcp-lost", |_| ()).err(),
         Some(EINVAL)
     );
-    // A queue may be: it does not run what is not its module's.
+    // A queue can be made for another module, but runs no code of this one.
     let queue = OwnedQueue::new(&STRANGER, c"ktcp-lost")?;
     assert_eq!(queue.spawn(|| ()).err(), Some(EINVAL));
     assert!(queue.enqueue(Item::new()?).is_err());
@@ -224,7 +224,7 @@ fn handlers_may_drop_each_others_servers(executor: Executor) -> Result {
     let drop_together = Command::DropServerTogether.message();
     clients.0.write_all(&drop_together)?;
     clients.1.write_all(&drop_together)?;
-    // Neither waits for the other.
+    // Neither handler waits for the server of the other.
     for record in [&one_record, &other_record] {
         assert!(eventually(|| record.handlers_dropped.load(Relaxed) == 1));
         assert_eq!(record.closed(), 1);
@@ -246,7 +246,7 @@ extern "C" {
     fn ktcp_kunit_log_lines(text: *const c_char) -> c_uint;
 }
 
-/// How many lines of the log say that.
+/// Returns the number of log lines that contain `text`.
 fn complaints(text: &CStr) -> u32 {
     // SAFETY: May be called from any task, and the text ends with a NUL.
     unsafe { ktcp_kunit_log_lines(text.as_char_ptr()) }
@@ -255,7 +255,7 @@ fn complaints(text: &CStr) -> u32 {
 fn the_log_tells_of_what_does_not_return() -> Result {
     let of_handler = || complaints(c"probe: waiting for a handler that does not return");
     let of_thread = || complaints(c"ktcp-deaf: waiting for a thread that does not end");
-    // Each of the three executors waits in the same way.
+    // One executor is enough: all three share the code that waits.
     let (server, record, addr) = start(builder(Executor::Workqueue))?;
     let opening = Opening(record.clone());
     let stuck = connect(addr)?;
@@ -277,7 +277,7 @@ fn the_log_tells_of_what_does_not_return() -> Result {
     let ask = kthread::spawn(&THIS_MODULE, c"ktcp-ask", move |_| deaf.stop())?;
     let mut seen = [None; 2];
     for (number, at) in (before + 1..).zip(&mut seen) {
-        // Not `eventually`: to read the log takes time.
+        // `eventually` would read the log too often, which takes time.
         while at.is_none() && begin.elapsed().as_millis() < 60_000 {
             fsleep(Delta::from_millis(500));
             if of_handler() >= number {
@@ -291,7 +291,7 @@ fn the_log_tells_of_what_does_not_return() -> Result {
     ask.join()??;
     let after = of_handler();
 
-    // Ten seconds after the deadline, and ten seconds later; neither at once nor all the time.
+    // A line ten seconds after the deadline, and another ten seconds later.
     let [Some(first), Some(second)] = seen else {
         return Err(ETIMEDOUT);
     };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sockets on their own.
+//! Sockets without a server.
 
 use kernel::prelude::*;
 
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(client.try_read(&mut [0; 4]), Err(EAGAIN));
         assert_eq!(listener.try_accept().err(), Some(EAGAIN));
 
-        // A peer that does not read: sooner or later there is no more room.
+        // The peer does not read: the buffers fill up.
         let block = pattern(64 << 10)?;
         let mut sent = 0;
         while sent < 256 << 20 {
@@ -162,14 +162,14 @@ mod tests {
         let (_listener, client, server) = pair()?;
         let timeout = Delta::from_millis(50);
         client.set_write_timeout(Some(timeout))?;
-        // Who waits for ever is woken, and then it was not the timeout.
+        // Ends a write that ignores its timeout, so that the test fails instead of hanging.
         let client = Arc::new(client, GFP_KERNEL)?;
         let guard = kthread::spawn(&THIS_MODULE, c"ktcp-guard", {
             let client = client.clone();
             move |stop| stop.wait(Delta::from_secs(60)) || client.shutdown(Shutdown::Both).is_err()
         })?;
         let data = pattern(64 << 10)?;
-        // A peer that does not read. What finds some room is sent as far as it goes.
+        // The peer does not read. A write that finds some room sends a part.
         let mut sent = 0;
         loop {
             let watch = Stopwatch::start();
@@ -187,7 +187,7 @@ mod tests {
             }
         }
 
-        // All that was said to be sent comes, and in its order; then it goes on.
+        // All bytes that were reported as sent arrive in order; then writing works again.
         let mut block = KVVec::from_elem(0, data.len(), GFP_KERNEL)?;
         let mut received = 0;
         while received < sent {
@@ -203,7 +203,7 @@ mod tests {
         server.read_exact(&mut rest)?;
         assert_eq!(&rest, b"there is room again");
 
-        // So much the less can it all be sent.
+        // `write_all` of more than fits times out, too.
         let mut result = Ok(());
         for _ in 0..(256 << 20) / data.len() {
             result = result.and_then(|()| client.write_all(&data));
@@ -222,7 +222,7 @@ mod tests {
 
         listener.shutdown();
         assert_eq!(listener.accept().err(), Some(EINVAL));
-        // In spite of the connection that is still open.
+        // The open connection does not keep the address busy.
         let _again = TcpListener::bind(&namespace()?, addr)?;
         client.shutdown(Shutdown::Both)?;
         Ok(())

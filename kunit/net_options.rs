@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the options of sockets do.
+//! Effects of the options of sockets.
 
 use kernel::prelude::*;
 
@@ -53,7 +53,7 @@ mod tests {
         Ok((client, server))
     }
 
-    /// How many bytes can be sent to a peer that does not read.
+    /// Returns the number of bytes that can be sent to a peer that does not read.
     fn capacity(stream: &TcpStream) -> Result<usize> {
         let block = pattern(4 << 10)?;
         let mut sent = 0;
@@ -207,7 +207,7 @@ mod tests {
         let third = TcpListener::bind(&namespace()?, addr);
         assert_eq!(third.err(), Some(EADDRINUSE));
 
-        // Who comes is with either of the two, and both get some.
+        // Each client is given to one of the two listeners, and both get some.
         let mut clients = KVec::new();
         for _ in 0..64 {
             clients.push(connect(addr)?, GFP_KERNEL)?;
@@ -270,7 +270,7 @@ mod tests {
         TcpStream::options()
             .device(lo)
             .connect(&namespace()?, addr)?;
-        // Another address space for ports: the port is free for who is bound to no device.
+        // Ports are counted for each device: the port is free for a socket that is bound to none.
         listener.accept()?;
         Ok(())
     }
@@ -306,7 +306,7 @@ mod tests {
         // More than both sides keep for a peer that does not read
         const SIZE: usize = 256 << 10;
 
-        // What one who waits to be accepted leaves no room for is not answered.
+        // One connection waits to be accepted and fills the backlog: a further one gets no answer.
         let listener = TcpListener::options()
             .backlog(0)
             .receive_buffer_size(8 << 10)
@@ -324,7 +324,8 @@ mod tests {
         assert!(watch.has_run(200));
         assert!(begin.elapsed().as_millis() < 5000);
 
-        // In time, it leaves no timeout behind: to write takes as long as the peer does not read.
+        // A connection that is made in time keeps no timeout: a write waits as long as the peer does not
+        // read.
         listener.accept()?;
         let client = client.connect(&namespace()?, addr)?;
         let (server, _) = listener.accept()?;
@@ -357,7 +358,7 @@ mod tests {
                 .connect(&namespace()?, addr)?;
             let (server, peer) = listener.accept()?;
             assert_eq!(peer, client.local_addr()?);
-            // It has no way to read these back, which tells it apart.
+            // MPTCP cannot read these options back, which tells it apart.
             let missing = mptcp.then_some(EOPNOTSUPP);
             for stream in [&server, &client] {
                 assert_eq!(stream.nodelay().err(), missing);
@@ -369,7 +370,7 @@ mod tests {
             }
             assert_eq!(server.send_buffer_size()?, 100_000);
             assert!(client.receive_buffer_size()? > 0);
-            // Nor to be given a user timeout, but for what it is beneath when the peer has none.
+            // Nor does it take a user timeout, unless it fell back to TCP because the peer has no MPTCP.
             let timeout = server.set_user_timeout(Some(Delta::from_secs(9)));
             assert_eq!(timeout.err(), mptcp.then_some(ENOPROTOOPT));
             assert!(transfer(&client, &server, &data)?[..] == data[..]);

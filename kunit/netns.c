@@ -10,15 +10,15 @@
 
 #include "kunit.h"
 
-/* The current task's. */
+/* Returns the network namespace of the current task. */
 static struct net *ktcp_kunit_net(void)
 {
 	return current->nsproxy->net_ns;
 }
 
 /*
- * Moves the current task into a new namespace, whose loopback device is up. Stores what
- * tells it from others.
+ * Moves the current task into a new namespace, whose loopback device is up. Stores the
+ * cookie of the namespace.
  */
 int ktcp_kunit_unshare_net(u64 *cookie)
 {
@@ -30,7 +30,7 @@ int ktcp_kunit_unshare_net(u64 *cookie)
 	return ktcp_kunit_net_up(*cookie, true);
 }
 
-/* Whether there is that namespace still. */
+/* Returns whether the namespace still exists. */
 bool ktcp_kunit_net_exists(u64 cookie)
 {
 	struct net *net;
@@ -43,7 +43,7 @@ bool ktcp_kunit_net_exists(u64 cookie)
 	return found;
 }
 
-/* Brings its loopback device up, or down: then nothing arrives there any more. */
+/* Brings its loopback device up, or down, so that nothing arrives there any more. */
 int ktcp_kunit_net_up(u64 cookie, bool up)
 {
 	struct net_device *dev;

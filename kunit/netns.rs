@@ -51,7 +51,7 @@ extern "C" {
     fn ktcp_kunit_net_up(cookie: u64, up: bool) -> c_int;
 }
 
-/// A namespace without a reference on it.
+/// A namespace on which the test holds no reference.
 #[derive(Clone, Copy)]
 struct Nameless(u64);
 
@@ -61,7 +61,7 @@ impl Nameless {
         unsafe { ktcp_kunit_net_exists(self.0) }
     }
 
-    /// Cuts all connections within it: what is sent from now on does not arrive.
+    /// Cuts all connections within it: nothing that is sent from now on arrives.
     fn cut(self) -> Result {
         // SAFETY: May be called from any task that can sleep.
         to_result(unsafe { ktcp_kunit_net_up(self.0, false) })
@@ -92,7 +92,7 @@ struct Inside {
 
 fn inside(builder: Builder) -> Result<Inside> {
     let ((server, record, addr, client), namespace) = in_new_namespace(move || {
-        // The builder takes that of the task which starts the server.
+        // The builder uses the namespace of the task that starts the server.
         let (server, record, addr) = start(builder)?;
         let client = TcpStream::connect(&Namespace::current()?, addr)?;
         client.set_read_timeout(Some(Delta::from_secs(10)))?;
@@ -116,19 +116,19 @@ fn a_namespace_stays_as_long_as_its_server(executor: Executor) -> Result {
         namespace,
         record,
     } = inside(builder(executor))?;
-    // No task is there any more, and nobody has a handle of the namespace.
+    // No task is in the namespace any more, and only the sockets hold references on it.
     fsleep(Delta::from_millis(50));
     assert!(namespace.exists());
     for _ in 0..10 {
         assert!(exchange(&client, b"hello")?[..] == b"hello"[..]);
     }
-    // Neither is the server to be seen from outside, nor is its port taken there.
+    // The server cannot be reached from outside, and its port is free there.
     assert_eq!(connect(addr).err(), Some(ECONNREFUSED));
     let (outer, _, _) = start(builder(executor).listen(addr))?;
     exchange(&connect(addr)?, b"hello")?;
     drop(outer);
 
-    // The client's end is the last socket there.
+    // The client has the last socket in the namespace.
     drop(server);
     assert_eq!(record.closed(), 1);
     assert_eq!(client.read(&mut [0; 4])?, 0);
@@ -139,7 +139,7 @@ fn a_namespace_stays_as_long_as_its_server(executor: Executor) -> Result {
 }
 
 fn a_namespace_goes_after_its_server(executor: Executor) -> Result {
-    // In this order the server has the last word, and says it in its namespace.
+    // In this order the server's socket is the last one in the namespace.
     let inside = inside(builder(executor))?;
     drop(inside.client);
     assert!(inside.namespace.exists());
@@ -179,7 +179,7 @@ fn a_user_timeout_ends_a_cut_connection(executor: Executor) -> Result {
 
 fn keepalive_ends_a_cut_connection(executor: Executor) -> Result {
     let inside = inside(builder(executor).keepalive(Keepalive::new(1, 1, 1)?))?;
-    // Nothing is sent: only the kernel asks.
+    // Neither end sends anything: only the kernel's probes find out.
     let watch = Stopwatch::start();
     inside.namespace.cut()?;
     assert!(eventually(|| inside.record.closed() == 1));
@@ -188,12 +188,12 @@ fn keepalive_ends_a_cut_connection(executor: Executor) -> Result {
 }
 
 fn without_either_a_cut_connection_stays(executor: Executor) -> Result {
-    // What the two above are compared with: TCP itself takes minutes.
+    // The control of the two tests above: TCP alone takes minutes to give up.
     let inside = inside(builder(executor))?;
     inside.namespace.cut()?;
     fsleep(Delta::from_millis(3000));
     assert_eq!(inside.record.closed(), 0);
-    // Stopping does not wait for it either.
+    // Stopping does not wait for the peer either.
     let begin = Instant::<Monotonic>::now();
     drop(inside.server);
     assert!(begin.elapsed().as_millis() < 10_000);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Peers that do what they should not: each has its result, is counted, and disturbs nobody.
+//! Misbehaving peers: each is closed for its reason, is counted, and disturbs no other.
 
 use crate::{
     command::Command,
@@ -35,7 +35,7 @@ use ktcp_server::{
     Executor, //
 };
 
-/// Whether a bystander is served still.
+/// Returns true if a bystander is still served.
 fn is_undisturbed(client: &TcpStream) -> bool {
     exchange(client, b"hello").is_ok_and(|answer| answer[..] == *b"hello")
 }
@@ -53,7 +53,7 @@ fn one_that_never_says_anything_is_closed_as_idle(executor: Executor) -> Result 
         }
         assert_eq!(silent.read(&mut [0; 4])?, 0);
         assert_eq!(record.last_reason(), Some(CloseReason::Idle));
-        // The peer may be faster than what is counted.
+        // The peer may see the end before it is counted.
         assert!(eventually(|| server.statistics().open == 1));
         assert_eq!(server.statistics().closed_idle, 1);
         Ok(())
@@ -72,7 +72,7 @@ fn one_that_sends_a_byte_now_and_then_is_served(executor: Executor) -> Result {
             pace.beat();
             fsleep(Delta::from_millis(50));
         }
-        // Longer than the timeout: what moves is not idle.
+        // Longer than the timeout: a connection that moves bytes is not idle.
         assert_eq!(server.statistics().closed_idle, 0);
         Ok(())
     })
@@ -120,7 +120,7 @@ fn those_that_reset_are_counted(executor: Executor) -> Result {
         || server.statistics().closed_broken as usize == COUNT
     ));
 
-    // Before it is accepted, it may never have been there.
+    // A connection that is reset before it is accepted may never be seen.
     for _ in 0..COUNT {
         connect(addr)?.abort();
         assert!(is_undisturbed(&bystander));
@@ -134,8 +134,8 @@ fn those_that_reset_are_counted(executor: Executor) -> Result {
 
 fn one_that_sends_two_gibibytes_is_received_from(executor: Executor) -> Result {
     const BLOCK: usize = 1 << 20;
-    // As a module it runs on a debug kernel, where so much takes minutes: less is enough to see
-    // mistakes of another kind.
+    // As a module it runs on a debug kernel, where so much takes minutes: less is enough for the
+    // mistakes that only that kernel finds.
     const BLOCKS: usize = if cfg!(MODULE) { 32 } else { 2 << 10 };
     let (server, record, addr) = start(builder(executor))?;
     let (bystander, client) = (connect(addr)?, connect(addr)?);
@@ -155,7 +155,7 @@ fn one_that_sends_two_gibibytes_is_received_from(executor: Executor) -> Result {
     let millis = begin.elapsed().as_millis().max(1);
     pr_info!("{BLOCKS} MiB in {millis} ms\n");
     assert!(eventually(|| record.closed() == 1));
-    // More than 32 bits count, with the sign.
+    // More bytes than a signed number of 32 bits can count.
     let said = 1 + BLOCKS as u64 * BLOCK as u64;
     let bystanders = 5 * (BLOCKS as u64).div_ceil(128);
     assert!(eventually(

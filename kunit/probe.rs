@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A handler that does what it is told and tells what it saw, and servers with it.
+//! A handler that carries out commands and records its calls, and servers with it.
 
 use crate::{
     command::Command,
@@ -41,7 +41,7 @@ use ktcp_server::{
     Sender, //
 };
 
-/// What a [`Probe`] has seen.
+/// The record that a [`Probe`] keeps of its calls.
 #[pin_data]
 pub(crate) struct Record {
     pub(crate) opened: Atomic<i32>,
@@ -49,19 +49,18 @@ pub(crate) struct Record {
     pub(crate) sessions_dropped: Atomic<i32>,
     #[pin]
     reasons: Locked<KVec<CloseReason>>,
-    /// Those with which one can send to the peers, in the order in which they came.
+    /// A sender for each peer, in the order in which the peers came.
     #[pin]
     pub(crate) senders: Locked<KVec<Sender>>,
-    /// How many handlers sleep, and whether they are to wake up.
+    /// Number of handlers that sleep; they wake up when `wake` is set.
     pub(crate) asleep: Atomic<i32>,
     pub(crate) wake: Atomic<bool>,
-    /// Which allocation is to fail after the handler has opened a session and has waited for the gate;
-    /// 0 is none.
+    /// Number of the allocation that fails after `open` has waited for the gate; 0 is none.
     pub(crate) fail_nth: Atomic<u32>,
-    /// How often a [`Trying`] was asked, and how often it left the rest for where it may sleep.
+    /// Number of calls of `try_receive` of a [`Trying`], and of those that left the rest to `receive`.
     pub(crate) tried: Atomic<i32>,
     pub(crate) left: Atomic<i32>,
-    /// How many methods wait for the gate.
+    /// Number of methods that wait for the gate.
     pub(crate) stuck: Atomic<i32>,
     /// Opened with 1.
     pub(crate) gate: Atomic<i32>,
@@ -71,11 +70,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// For how many connections there is room from the beginning.
+    /// Number of connections for which there is room from the beginning.
     const FEW: usize = 16;
 
     pub(crate) fn new() -> Result<Arc<Self>> {
-        // None is missed where memory fails.
+        // Allocated ahead, so that none is missed when allocations fail.
         let reasons = KVec::with_capacity(Self::FEW, GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
@@ -133,7 +132,7 @@ impl Record {
 /// A handler that carries out the [`Command`] that a message begins with, and keeps a record. Once a
 /// message has begun with none, the session is a plain echo.
 ///
-/// What it shares with tests is so that it can do without sleeping, unless it is told to sleep.
+/// It never sleeps, unless a command says so: all that it shares with tests is fit for softirqs.
 pub(crate) struct Probe<const MAY_SLEEP: bool> {
     pub(crate) record: Arc<Record>,
 }
@@ -142,7 +141,7 @@ pub(crate) struct Session {
     record: Arc<Record>,
     echo: bool,
     deaf: bool,
-    /// Whether the last word is said.
+    /// True once the last word was written.
     parted: bool,
 }
 
@@ -262,7 +261,7 @@ impl<const MAY_SLEEP: bool> Probe<MAY_SLEEP> {
     }
 }
 
-/// Writes more than there is room for, and says whether that was refused.
+/// Writes more than there is room for, and answers `no` if that was refused.
 fn overfill(input: &mut Input<'_>, output: &mut Output<'_>) -> Result {
     let count = input.len();
     let room = output.room();
@@ -354,8 +353,8 @@ impl<const MAY_SLEEP: bool> Handler for Probe<MAY_SLEEP> {
     }
 }
 
-/// A [`Probe`] that tries to do without sleeping: it leaves what would sleep, and now and then the
-/// rest of what would not.
+/// A [`Probe`] with `try_receive`, which leaves commands that sleep to `receive`, and every third of
+/// the others, too.
 pub(crate) struct Trying(Probe<true>);
 
 impl Handler for Trying {
@@ -378,7 +377,7 @@ impl Handler for Trying {
         let sleeps = session.command(input).is_some_and(Command::sleeps);
         if sleeps || count % 3 == 2 {
             if session.echo && !session.deaf && output.room() > 0 {
-                // What is done stays done.
+                // Consumed and written before the rest is left: `receive` must not see it again.
                 let first = input.first().copied();
                 output.write(first.as_slice())?;
                 input.consume(1);
@@ -424,10 +423,10 @@ pub(crate) fn builder(executor: Executor) -> Builder {
         .drain(Delta::from_millis(200))
 }
 
-/// How many handlers are about to drop each other's servers.
+/// Number of handlers that are about to drop each other's servers.
 pub(crate) static MUTUAL: Atomic<u32> = Atomic::new(0);
 
-/// Which probes those of now are.
+/// The kind of probe with which [`start`] makes servers.
 static KIND: Atomic<u32> = Atomic::new(SLEEPING);
 const SLEEPING: u32 = 0;
 const AWAKE: u32 = 1;
@@ -464,8 +463,8 @@ pub(crate) fn start(builder: Builder) -> Result<(KernelTcpServer, Arc<Record>, S
     Ok((server, record, addr))
 }
 
-/// Sends and does not read, until the server is stuck in sending and takes no more. Says how much it
-/// has sent.
+/// Sends and does not read, until the server is stuck in sending and receives no more. Returns the
+/// number of bytes sent.
 pub(crate) fn fill(client: &TcpStream) -> Result<usize> {
     let block = pattern(64 << 10)?;
     client.set_write_timeout(Some(Delta::from_millis(100)))?;

@@ -48,7 +48,7 @@ use ktcp_server::{
     Sender, //
 };
 
-/// A client whose connection is open, and with which one sends to it.
+/// A client with an open connection, and a sender to it.
 fn client(record: &Record, addr: SocketAddr) -> Result<(TcpStream, Sender)> {
     let before = record.senders.with(|senders| senders.len());
     let client = connect(addr)?;
@@ -64,7 +64,7 @@ fn what_is_pushed_arrives_in_order(executor: Executor) -> Result {
     let (client, sender) = client(&record, addr)?;
     assert_eq!(sender.peer_addr(), client.local_addr()?);
 
-    // To a peer that has said nothing, and to one that speaks meanwhile.
+    // To a peer that has sent nothing, and to one that sends meanwhile.
     sender.send(b"news ")?;
     sender.send(b"")?;
     sender.send(b"travels ")?;
@@ -92,7 +92,7 @@ fn what_does_not_fit_is_refused_whole(executor: Executor) -> Result {
     client.read_exact(&mut pushed)?;
     assert_eq!(pushed, [2; SIZE]);
 
-    // A peer that does not read has what the buffers hold, and the pusher hears of it at once.
+    // The peer does not read: once the buffers are full, the pusher gets an error at once.
     fill(&client)?;
     let mut taken = 0;
     let refused = loop {
@@ -101,7 +101,7 @@ fn what_does_not_fit_is_refused_whole(executor: Executor) -> Result {
             result => break result,
         }
     };
-    // Then what waits may go on to the output, once, and there is room again.
+    // The inbox may have moved to the output once, which makes room for a second time.
     assert!(taken <= 2 * SIZE);
     assert_eq!(refused, Err(ENOBUFS));
     Ok(())
@@ -121,7 +121,7 @@ fn after_the_end_there_is_nobody_to_send_to(executor: Executor) -> Result {
     assert_eq!(sender.send(b"x"), Err(ENOTCONN));
     assert_eq!(to_gone.clone().send(b"x"), Err(ENOTCONN));
 
-    // What is kept for those who still want to send holds no socket.
+    // The data that a sender keeps alive holds no socket.
     drop(client);
     assert!(eventually(|| fault::sockets() <= sockets));
     Ok(())
@@ -137,7 +137,7 @@ fn a_sender_may_be_dropped_where_nobody_may_sleep(executor: Executor) -> Result 
     drop((client, server));
     assert_eq!(record.handlers_dropped.load(Relaxed), 1);
     drop(record);
-    // With it goes what the tasks of the server have shared, a queue or pollers among that.
+    // The last reference on the data that the server's tasks have shared, its queue or pollers included.
     without_softirqs(|| drop(sender));
     Ok(())
 }
@@ -159,7 +159,7 @@ fn many_may_push_at_once(executor: Executor) -> Result {
         })?;
     }
 
-    // Whole messages, and those of each pusher in their order.
+    // Messages arrive whole, and those of each pusher in order.
     let mut next = [0; PUSHERS as usize];
     for count in 0..usize::from(PUSHERS) * usize::from(MESSAGES) {
         let mut message = [0; 4];
@@ -181,8 +181,8 @@ fn many_may_push_at_once(executor: Executor) -> Result {
 fn a_tireless_sender_does_not_delay_the_stop(executor: Executor) -> Result {
     let (server, record, addr) = start(builder(executor))?;
     let (client, sender) = client(&record, addr)?;
-    // One who pushes without a pause, little by little: there is always something more when a poll
-    // has sent what there was. And a peer who reads as fast as it can.
+    // The pusher sends small pieces without a pause, so each poll finds more to send; the peer reads as
+    // fast as it can.
     let pusher = kthread::spawn(&THIS_MODULE, c"ktcp-pusher", move |_| loop {
         match sender.send(&[7; 16]) {
             Ok(()) => {}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a module leaves behind ends with it.
+//! Threads, queues and servers that a module leaves behind end with it.
 //!
-//! Built-in code has no module, and so is never unloaded: here it is said to be.
+//! Built-in code has no module and is never unloaded; the suites pretend that it is.
 
 use kernel::prelude::*;
 
@@ -62,7 +62,7 @@ mod tests {
                 stopped.fetch_add(1, Relaxed);
             })?);
         }
-        // One that has ended already, and one that runs on by itself.
+        // A thread that has ended already, and a detached one.
         let ended = kthread::spawn(&THIS_MODULE, NAME, |_| ())?;
         assert!(eventually(|| ended.is_finished()));
         forget(ended);
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_each_other_ends() -> Result {
-        // A thread that waits for another, which has a server, which a queue's item uses.
+        // A thread waits for another thread, which owns a server, which an item of a queue uses.
         let (server, record, addr) = start(builder(Executor::EventLoop))?;
         let client = connect(addr)?;
         exchange(&client, b"hello")?;

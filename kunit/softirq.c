@@ -14,13 +14,13 @@ static void ktcp_kunit_count_softirq(struct tasklet_struct *tasklet)
 
 static DECLARE_TASKLET(ktcp_kunit_tasklet, ktcp_kunit_count_softirq);
 
-/* Has a softirq run on this CPU as soon as one may. */
+/* Raises a softirq on this CPU, which runs as soon as softirqs may. */
 void ktcp_kunit_raise_softirq(void)
 {
 	tasklet_schedule(&ktcp_kunit_tasklet);
 }
 
-/* The number of those that have run. */
+/* Returns the number of these softirqs that have run. */
 unsigned int ktcp_kunit_softirqs_run(void)
 {
 	return READ_ONCE(ktcp_kunit_softirqs);

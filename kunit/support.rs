@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What several suites need.
+//! Helpers of several suites.
 
 use core::net::{
     Ipv4Addr,
@@ -32,7 +32,7 @@ extern "C" {
     fn ktcp_softirqs_on();
 }
 
-/// What a test shares with a handler that may run in softirq context.
+/// A value that a test shares with a handler that may run in softirq context.
 #[pin_data]
 pub(crate) struct Locked<T> {
     #[pin]
@@ -46,7 +46,7 @@ impl<T: Unpin> Locked<T> {
 
     /// Calls `f`, which must not sleep, with the value.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        // A softirq would wait for the lock that it has interrupted.
+        // A softirq would spin on the lock that the interrupted task holds.
         without_softirqs(|| f(&mut self.inner.lock()))
     }
 }
@@ -94,7 +94,7 @@ impl Stopwatch {
         Self { start: jiffies() }
     }
 
-    /// Whether it has run for `millis` at least.
+    /// Returns true if at least `millis` have passed.
     pub(crate) fn has_run(&self, millis: Msecs) -> bool {
         jiffies().wrapping_sub(self.start) >= msecs_to_jiffies(millis)
     }
@@ -105,22 +105,22 @@ fn jiffies() -> Jiffies {
     unsafe { (&raw const bindings::jiffies).read_volatile() }
 }
 
-/// How regularly a test does something.
+/// The beat of a test that does something regularly, and the longest pause in it.
 pub(crate) struct Pace {
     last: Instant<Monotonic>,
     longest: i64,
 }
 
 impl Pace {
-    /// It is done once more.
+    /// Notes that the test has done it once more.
     pub(crate) fn beat(&mut self) {
         self.longest = self.longest.max(self.last.elapsed().as_millis());
         self.last = Instant::now();
     }
 }
 
-/// Runs `attempt`, and again if it fails after a beat that was late by more than `millis`: a machine
-/// that stands still for longer than a timeout tells nothing of what keeps the timeout.
+/// Runs `attempt`, and again if it fails after a pause of `millis` or more between two beats: on a machine
+/// that stood still for longer than a timeout, a failure says nothing about the code.
 pub(crate) fn at_pace(millis: i64, attempt: impl Fn(&mut Pace) -> Result) -> Result {
     const AT_MOST: usize = 10;
 
@@ -190,7 +190,7 @@ pub(crate) fn exchange(stream: &TcpStream, data: &[u8]) -> Result<KVVec<u8>> {
     Ok(answer)
 }
 
-/// Sends `data` from one end of a connection to the other, and says what arrived.
+/// Sends `data` from one end of a connection to the other, and returns the bytes that arrived.
 pub(crate) fn transfer(from: &TcpStream, to: &TcpStream, data: &[u8]) -> Result<KVVec<u8>> {
     let mut received = KVVec::from_elem(0, data.len(), GFP_KERNEL)?;
     let (mut sent, mut filled) = (0, 0);

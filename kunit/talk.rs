@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a handler is shown and what its peer gets, on every executor.
+//! Input that a handler is shown, and output that its peer gets, on every executor.
 
 use crate::{
     command::Command,
@@ -86,13 +86,13 @@ fn what_is_not_consumed_is_shown_again(executor: Executor) -> Result {
     client.read_exact(&mut line)?;
     assert_eq!(line, [first, b'i', b'n', b'e', b'\n']);
 
-    // And at the end of the stream, once more.
+    // Shown once more at the end of the stream.
     client.shutdown(Shutdown::Write)?;
     assert!(read_to_end(&client, 100)?[..] == [b'|', first]);
     Ok(())
 }
 
-/// Much at once comes in pages, which a handler that looks sees as one slice all the same.
+/// Sends so much at once that it is received in pages; the handler still sees one slice.
 fn a_handler_that_looks_at_much_sees_all_of_it(executor: Executor) -> Result {
     let (_server, _record, addr) = start(builder(executor))?;
     let client = connect(addr)?;
@@ -231,7 +231,7 @@ fn a_refused_peer_is_reset_and_has_no_session(executor: Executor) -> Result {
     assert_eq!(read, Err(ECONNRESET));
     assert_eq!(record.closed(), 0);
     assert_eq!(record.sessions_dropped.load(Relaxed), 0);
-    // The next is served.
+    // The next client is served.
     exchange(&connect(addr)?, b"hello")?;
     Ok(())
 }
@@ -285,7 +285,7 @@ mod on_trying_only {
                 assert!(exchange(&client, &data)?[..] == data[..]);
             }
             let (tried, left) = (record.tried.load(Relaxed), record.left.load(Relaxed));
-            // Where the first bytes arrive before the session is there, nobody tries.
+            // Bytes that arrive before the session is open go to `receive` without a try.
             assert!(tried >= 50);
             assert!(left >= tried / 3 - 1 && left < tried);
             Ok(())
@@ -297,7 +297,7 @@ mod on_trying_only {
         trying(|| {
             let (_server, record, addr) = start(builder(Executor::EventLoop))?;
             let client = connect(addr)?;
-            // What arrives before the session is there is not tried.
+            // Bytes that arrive before the session is open go to `receive` without a try.
             assert!(eventually(|| {
                 exchange(&client, &Command::EMPTY_LINE).is_ok() && record.tried.load(Relaxed) > 0
             }));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A socket whose callbacks are called by who has looked at them some time ago, as the
- * kernel does when a watch is taken off meanwhile.
+ * A socket whose callbacks are called after they were read some time ago, as the kernel
+ * does when a watch is taken off meanwhile.
  */
 
 #include <linux/bottom_half.h>
@@ -28,12 +28,12 @@ static void ktcp_kunit_call(const struct ktcp_kunit_callbacks *seen, struct sock
 {
 	seen->data_ready(sk);
 	seen->state_change(sk);
-	/* Somebody waits for room, or else this is nothing to tell. */
+	/* Without a writer that waits for room, the callback would report nothing. */
 	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 	seen->write_space(sk);
 }
 
-/* Once where the backlog of a socket is worked off, once as in a softirq. */
+/* Calls back once as when a socket's backlog is processed, once as in a softirq. */
 static void ktcp_kunit_call_all(const struct ktcp_kunit_callbacks *seen, struct sock *sk)
 {
 	ktcp_kunit_call(seen, sk);
@@ -50,9 +50,9 @@ static void ktcp_kunit_set_user_data(struct sock *sk, void *data)
 }
 
 /*
- * How often those are told of something whose pointers are in the socket, when the
- * callbacks of a watch are called: that watch; nobody, once it is taken off; and somebody
- * else, who has claimed the socket since.
+ * Counts the events that each user of the socket gets when the callbacks of a watch are
+ * called: the watch itself; none, once it is taken off; and another user, who has claimed
+ * the socket since.
  */
 int ktcp_kunit_late_events(struct ktcp_kunit_told *told)
 {
@@ -60,7 +60,7 @@ int ktcp_kunit_late_events(struct ktcp_kunit_told *told)
 		.event = ktcp_kunit_count,
 		.data = &told->watcher,
 	};
-	/* What it is nobody knows. If it is taken for a watch, it shows. */
+	/* A pointer of unknown type: the count shows if it is taken for a watch. */
 	struct ktcp_watch stranger = {
 		.event = ktcp_kunit_count,
 		.data = &told->stranger,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The callbacks of a socket, called by one who has looked at them before they were changed.
+//! Callbacks of a socket that are called after they were replaced, by code that read them before.
 
 use kernel::prelude::*;
 
@@ -27,11 +27,11 @@ mod tests {
         let mut told = Told::default();
         // SAFETY: `told` is valid for a write, and tests may sleep.
         to_result(unsafe { ktcp_kunit_late_events(&raw mut told) })?;
-        // Each of the three callbacks, with softirqs on and off.
+        // Three callbacks, each with softirqs on and off.
         assert_eq!(told.watched, 6);
-        // None of those that were under way when the watch was taken off.
+        // No more calls reach the watch once it is taken off.
         assert_eq!(told.watcher, 6);
-        // Nor to who has claimed the socket since.
+        // Nor do they reach the user who has claimed the socket since.
         assert_eq!(told.stranger, 0);
         Ok(())
     }

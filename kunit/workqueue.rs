@@ -197,7 +197,7 @@ mod tests {
         let item = Tireless::new(queue.clone(), runs.clone(), refused.clone())?;
         assert!(matches!(queue.enqueue(item), Ok(Ok(()))));
         assert!(eventually(|| runs.load(Relaxed) > 20));
-        // It has its queue: nobody else can end it but the end of the module.
+        // The item owns its queue: only the end of the module ends it.
         drop(queue);
         assert_eq!(refused.load(Relaxed), 0);
         crate::module_going();
