@@ -11,10 +11,10 @@ pub mod cell {
 
     pub use ::core::cell::*;
 
-    /// A cell each use of which has to be ordered after all that came before.
+    /// A cell that panics unless each use is ordered after all earlier ones.
     ///
-    /// Whatever the caller does with the pointer, it counts as a write at the time of the call: the
-    /// library takes a pointer for a single access, by one that owns the content.
+    /// Each pointer counts as a write at the time of the call: the library takes a pointer for one
+    /// access, in a task that owns the content.
     pub struct UnsafeCell<T> {
         value: ::core::cell::UnsafeCell<T>,
         used: loom::cell::UnsafeCell<()>,

@@ -58,7 +58,7 @@ pub unsafe fn init_completion(x: *mut completion) {
 
 /// # Safety
 ///
-/// `x` was initialised by `init_completion`. That it was not freed is what the model looks for.
+/// `x` was initialised by `init_completion`. The model checks that it was not freed.
 pub unsafe fn complete_all(x: *mut completion) {
     // SAFETY: By this function's contract; the model frees no memory.
     let x = unsafe { &*x };
@@ -66,7 +66,7 @@ pub unsafe fn complete_all(x: *mut completion) {
     let lock = x.lock.lock().unwrap();
     x.done.store(true, Ordering::Relaxed);
     x.waiters.notify_all();
-    // The unlocking is the last access: what frees the struct has to be ordered after that.
+    // Unlocking is the last access: the task that frees the struct must be ordered after it.
     x.memory.with(|_| ());
     drop(lock);
 }
@@ -85,8 +85,8 @@ pub unsafe fn completion_done(x: *mut completion) -> bool {
     true
 }
 
-/// Returns 0 at once if there is no time, and otherwise when the completion is done, for which a
-/// model always has time.
+/// Returns 0 at once if the timeout is 0. Otherwise waits until the completion is done: in a model,
+/// no time passes.
 ///
 /// # Safety
 ///

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Initialisers, which are the values themselves here.
+//! Initialisers; in the stand-in an initialiser is the value itself.
 
-/// What makes a `T`.
+/// An initialiser of a `T`.
 pub trait PinInit<T> {
-    /// Makes it.
+    /// Makes the value.
     fn make(self) -> T;
 }
 

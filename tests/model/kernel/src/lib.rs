@@ -2,7 +2,7 @@
 
 //! A stand-in for the kernel crate, as far as the library's lock-free parts use it.
 //!
-//! It is made of what the model checker `loom` watches. What sleeps here sleeps as in the kernel: a
+//! It is made of primitives that the model checker `loom` watches. Tasks sleep as in the kernel: a
 //! wake-up that comes before the task has set its state is lost, and `loom` reports the deadlock.
 //!
 //! Two things are weaker in the kernel than here. `loom` knows no loads that are delayed beyond
@@ -15,7 +15,7 @@ pub mod task;
 pub mod time;
 
 pub mod prelude {
-    //! What `kernel::prelude` brings of it.
+    //! The items of the stand-in that `kernel::prelude` brings.
 
     pub use crate::{
         current,
@@ -26,15 +26,15 @@ pub mod prelude {
 }
 
 pub mod types {
-    //! Values of C.
+    //! Values that C initialises.
 
     use std::{
         cell::UnsafeCell,
         mem::MaybeUninit, //
     };
 
-    /// A value that C has initialised. Unlike the kernel's it is dropped, which is how a model sees
-    /// that it was freed too early.
+    /// A value that C has initialised. Unlike the kernel's it is dropped, so that a model notices when
+    /// it is freed too early.
     pub struct Opaque<T>(UnsafeCell<T>);
 
     impl<T> Opaque<T> {

@@ -12,11 +12,11 @@ use self::atomic::{
 };
 use loom::cell::UnsafeCell;
 
-// It tells of what is never freed.
+// `loom`'s `Arc` reports values that are never freed.
 pub use loom::sync::Arc;
 
 pub mod aref {
-    //! References to what counts them itself.
+    //! References to values that count them themselves.
 
     use std::ops::Deref;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tasks, and how they sleep.
+//! Tasks that sleep and are woken as in the kernel.
 //!
 //! See `set_current_state()` in `include/linux/sched.h` and `try_to_wake_up()` in
-//! `kernel/sched/core.c`. A wake-up leaves nothing behind: it changes the state of a task that has
-//! said that it will sleep, and is lost on any other.
+//! `kernel/sched/core.c`. A wake-up leaves nothing behind: it changes the state of a task that is
+//! about to sleep or sleeps, and is lost on any other.
 
 use loom::sync::{
     atomic::{
@@ -22,7 +22,7 @@ use std::{
 };
 
 struct Inner {
-    /// Whether its state is `TASK_IDLE`, and not `TASK_RUNNING`.
+    /// True if the state is `TASK_IDLE`, false if it is `TASK_RUNNING`.
     idle: AtomicBool,
     /// Stands for the locks of the task and of its run queue.
     lock: Mutex<()>,
@@ -34,7 +34,7 @@ struct Inner {
 pub struct Task(Arc<Inner>);
 
 impl Task {
-    /// A task that a thread is going to [be](Self::run_here).
+    /// Makes a task, which a thread takes on by [`run_here`](Self::run_here).
     #[expect(clippy::new_without_default, reason = "a task is no value")]
     pub fn new() -> Self {
         Self(Arc::new(Inner {
@@ -44,12 +44,12 @@ impl Task {
         }))
     }
 
-    /// Makes it the one that this thread is, from now on.
+    /// Makes it the current task of this thread.
     pub fn run_here(&self) {
         CURRENT.with(|current| *current.borrow_mut() = self.clone());
     }
 
-    /// Has it run, if it sleeps or is about to.
+    /// Wakes the task if it sleeps or is about to.
     pub fn wake_up(&self) {
         let lock = self.0.lock.lock().unwrap();
         // smp_mb__after_spinlock()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Spans of time. Nothing here takes any.
+//! Spans of time; in a model, no time passes.
 
 /// Milliseconds of C.
 pub type Msecs = u32;

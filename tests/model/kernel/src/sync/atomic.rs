@@ -14,14 +14,14 @@ use std::marker::PhantomData;
 
 /// No ordering.
 pub struct Relaxed;
-/// Orders what follows.
+/// Orders later accesses.
 pub struct Acquire;
-/// Orders what came before.
+/// Orders earlier accesses.
 pub struct Release;
-/// Orders all that came before and all that follows.
+/// Orders all earlier and all later accesses.
 pub struct Full;
 
-/// How an operation is ordered.
+/// The ordering of an operation.
 pub trait Ordering {
     /// For a load, or the load of an exchange that succeeds.
     const LOAD: Std = Std::Relaxed;
@@ -29,7 +29,7 @@ pub trait Ordering {
     const STORE: Std = Std::Relaxed;
     /// For an exchange.
     const EXCHANGE: Std = Std::Relaxed;
-    /// Whether a full barrier stands before and after an exchange.
+    /// True if a full barrier stands before and after an exchange.
     const FULL: bool = false;
 }
 
@@ -99,7 +99,7 @@ impl<T> Word for *const T {
     }
 }
 
-/// Puts a full barrier, if that is the ordering.
+/// Issues a full barrier if `O` is [`Full`].
 fn barrier<O: Ordering>() {
     if O::FULL {
         fence(Std::SeqCst);
@@ -112,14 +112,14 @@ pub struct Atomic<T> {
     value: PhantomData<T>,
 }
 
-// SAFETY: All that is done to the value is atomic.
+// SAFETY: Each access to the value is atomic.
 unsafe impl<T> Sync for Atomic<T> {}
 
-// SAFETY: As above: what a pointer points to is the affair of the one that uses it.
+// SAFETY: As above; the user of a pointer answers for its target.
 unsafe impl<T> Send for Atomic<T> {}
 
 impl<T: Word> Atomic<T> {
-    /// An atomic with this value.
+    /// Makes an atomic with this value.
     pub fn new(value: T) -> Self {
         Self {
             word: AtomicUsize::new(value.into_word()),
