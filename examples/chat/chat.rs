@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A chat for people with `telnet` or `nc`: what one says, all the others hear.
+//! A chat for people with `telnet` or `nc`: each line that a member types goes to all the others.
 //!
-//! It shows what an echo server has no use for: a session for each connection, messages that are
-//! lines, and sending to connections other than the one that speaks. Who does not read holds up
-//! nobody, and costs no more than the buffer that the library has for it: when that is full, that one
-//! misses something, and is told so later.
+//! It shows what an echo server does not: a session for each connection, messages that are lines, and
+//! sending to other connections. A member that does not read delays no other, and costs no more than
+//! its buffers: when these are full, the member misses lines, and is told their number later.
 
 mod telnet;
 
@@ -48,7 +47,7 @@ module! {
 }
 
 ktcp_server::parameters! {
-    /// What the operator can set.
+    /// The parameters of `insmod`.
     struct Parameters {
         /// Address to listen on; 0.0.0.0 is every IPv4 address, :: every IPv6 and IPv4 address
         addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -61,9 +60,9 @@ ktcp_server::parameters! {
 
 /// Bytes of the longest line, without its end and what telnet says in between.
 const LONGEST: usize = 1023;
-/// Received bytes are looked at one by one, and not kept.
+/// Size of the input buffer. Received bytes are looked at one by one, and not kept.
 const INPUT: BufferSize = BufferSize::of::<1024>();
-/// What one may be behind with reading before one misses something, twice.
+/// Size of the output buffer. A member may be behind with twice as much before it misses lines.
 const BACKLOG: BufferSize = BufferSize::of::<{ 16 << 10 }>();
 /// So many names are listed at most; all of them together fit into the output.
 const LISTED: usize = 100;
@@ -78,16 +77,16 @@ const LETTERS: usize = 16;
 /// As many letters of UTF-8, which has up to four bytes for one.
 type Name = Text<{ 4 * LETTERS }>;
 
-/// Somebody who has a name, and hears what the others say.
+/// A guest with a name, who gets the lines of the others.
 struct Member {
     name: Name,
     sender: Sender,
-    /// Lines that did not fit any more.
+    /// Number of lines that did not fit.
     missed: usize,
 }
 
 impl Member {
-    /// Has a line sent; does not wait for that.
+    /// Queues a line without waiting.
     fn tell(&mut self, line: &[u8]) {
         if self.missed > 0 {
             match CString::try_from_fmt(fmt!("* lines that you have missed: {}\n", self.missed)) {
@@ -95,20 +94,20 @@ impl Member {
                 _ => {}
             }
         }
-        // Not out of its turn, nor to one whose connection is about to be closed.
+        // A line must not overtake the notice about missed ones.
         if self.missed > 0 || self.sender.send(line).is_err() {
             self.missed += 1;
         }
     }
 }
 
-/// The one room there is.
+/// The only room.
 struct Room {
     members: Pin<KBox<Mutex<KVec<Member>>>>,
 }
 
 impl Room {
-    /// Tells all but `speaker`.
+    /// Queues a line for all but `speaker`.
     fn tell(&self, speaker: &Name, line: &[u8]) {
         for member in self.members.lock().iter_mut() {
             if member.name != *speaker {
@@ -117,7 +116,7 @@ impl Room {
         }
     }
 
-    /// Takes in a guest who has said a name; false if somebody else has it.
+    /// Makes a guest a member under that name; returns false if another member has it.
     fn enter(&self, name: Name, sender: Sender) -> Result<bool> {
         let arrival = CString::try_from_fmt(fmt!("* {} has come\n", name.as_str()))?;
         let newcomer = Member {
@@ -135,7 +134,7 @@ impl Room {
         Ok(true)
     }
 
-    /// A line that names those who are there.
+    /// Returns a line with the names of the members.
     fn list(&self) -> Result<KVec<u8>> {
         let members = self.members.lock();
         let mut line = KVec::new();
@@ -151,9 +150,9 @@ impl Room {
         Ok(line)
     }
 
-    /// What becomes of a line that `guest` has said. With `ENOBUFS` it is as if it had not been said.
+    /// Carries out a line that `guest` has typed. With `ENOBUFS` it has done nothing, and can be repeated.
     fn hear(&self, guest: &mut Guest, line: &[u8], output: &mut Output<'_>) -> Result<Next> {
-        // Nobody is to play tricks with the terminals of the others.
+        // Control characters would reach the terminals of the others.
         let text = core::str::from_utf8(line).unwrap_or("\0").trim();
         if text.contains(char::is_control) {
             output.write(b"* that is no text\n")?;
@@ -175,7 +174,7 @@ impl Room {
         Ok(Next::Receive)
     }
 
-    /// The first line is a name.
+    /// Takes the first line of a guest as its name.
     fn introduce(&self, guest: &mut Guest, text: &str, output: &mut Output<'_>) -> Result<Next> {
         let name = match Name::try_from(text) {
             Ok(name)
@@ -190,8 +189,8 @@ impl Room {
             }
         };
         if output.room() < HELP.len() {
-            // One enters only once, so there has to be room for the answer. This fails, and has us
-            // called again when there is.
+            // A guest enters only once, so there must be room for the answer. Otherwise this write
+            // fails, and the handler is called again when there is room.
             output.write(HELP)?;
         }
         if self.enter(name, guest.sender.clone())? {
@@ -207,7 +206,7 @@ impl Room {
 /// One connection.
 struct Guest {
     sender: Sender,
-    /// Nothing until it is said.
+    /// `None` until the guest has typed it.
     name: Option<Name>,
     telnet: Telnet,
     /// The part of a line that has come; a buffer of its own, for telnet may come in between.
@@ -275,7 +274,7 @@ impl Handler for Room {
             return;
         };
         self.members.lock().retain(|member| member.name != name);
-        // Without memory, nobody hears of it.
+        // Without memory the others get no notice.
         if let Ok(line) = CString::try_from_fmt(fmt!("* {} has gone\n", name.as_str())) {
             self.tell(&name, line.to_bytes());
         }

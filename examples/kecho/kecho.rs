@@ -32,7 +32,7 @@ module! {
 }
 
 ktcp_server::parameters! {
-    /// What the operator can set.
+    /// The parameters of `insmod`.
     struct Parameters {
         /// Address to listen on; 0.0.0.0 is every IPv4 address, :: every IPv6 and IPv4 address
         addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -40,7 +40,7 @@ ktcp_server::parameters! {
         port: u16 = 12345,
         /// Connections that may wait to be accepted
         backlog: u16 [1..=65_535] = 128,
-        /// Who runs the connections: event_loop, workqueue or kthread
+        /// Executor of the connections: event_loop, workqueue or kthread
         executor: Executor = Executor::EventLoop,
         /// Connections that may be open at once
         max_connections: u32 [1..=16_777_216] = 10_000,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The smallest complete server: it greets whoever connects and closes on the first word.
+//! The smallest complete server: it answers a client's first bytes with a greeting, and closes.
 
 use core::net::Ipv4Addr;
 use kernel::prelude::*;
@@ -14,7 +14,7 @@ module! {
     license: "GPL",
 }
 
-/// The protocol: what to do with the bytes of one connection.
+/// The protocol.
 struct Greeter;
 
 impl Handler for Greeter {
@@ -31,7 +31,7 @@ impl Handler for Greeter {
     }
 }
 
-/// The module: it serves as long as it is loaded.
+/// The module, which serves as long as it is loaded.
 struct Minimal {
     _server: KernelTcpServer,
 }

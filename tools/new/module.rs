@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A TCP service that says everything back in capitals.
+//! A TCP service that echoes its input in capitals.
 
 use core::net::{
     IpAddr,
@@ -21,12 +21,12 @@ module! {
     type: Instance,
     name: "@NAME@",
     authors: ["@AUTHOR@"],
-    description: "A TCP service that says everything back in capitals",
+    description: "A TCP service that echoes its input in capitals",
     license: "GPL",
 }
 
 ktcp_server::parameters! {
-    /// What the operator can set: `insmod @NAME@.ko addr=0.0.0.0` serves other machines, too.
+    /// Parameters of `insmod`: `insmod @NAME@.ko addr=0.0.0.0` serves other machines, too.
     struct Parameters {
         /// Address to listen on
         addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -35,11 +35,11 @@ ktcp_server::parameters! {
     }
 }
 
-/// The protocol: what to do with the bytes of one connection.
+/// The protocol.
 struct Service;
 
 impl Handler for Service {
-    /// What belongs to one connection: nothing yet.
+    /// The state of one connection: none yet.
     type Session = ();
 
     fn open(&self, _peer: &Peer<'_>) -> Result {
@@ -58,7 +58,7 @@ impl Handler for Service {
             piece[..count].copy_from_slice(&input[..count]);
             piece.make_ascii_uppercase();
             if output.write(&piece[..count]).is_err() {
-                // No room: what is left in the input is shown again when there is.
+                // No room: the rest of the input is shown again when there is.
                 break;
             }
             input.consume(count);
