@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs the commands that come over a virtio-serial port, as the first process of the guest. What is
- * spoken there is told in tools/ktcp/control.py, the other end of it.
+ * Runs the commands that come over a virtio-serial port, as the first process of the guest.
+ * tools/ktcp/control.py, the other end, describes the protocol.
  *
- * To start a program takes 10 ms and more where the processor is emulated, and tests run thousands of
- * commands: each of them costs no program but the shell.
+ * Starting a program takes 10 ms and more on an emulated processor, and tests run thousands of
+ * commands: each costs no program but the shell.
  */
 
 #define _GNU_SOURCE
@@ -40,7 +40,7 @@ struct job {
 static struct job *jobs;
 static int port;
 
-/* What was received and is not used up yet */
+/* Bytes that were received and not consumed yet */
 static struct {
 	char *bytes;
 	size_t length, room;
@@ -81,7 +81,7 @@ static void answer(unsigned long id, int status, int output)
 
 	send_bytes(chunk, snprintf(chunk, sizeof(chunk), "%lu %d %lld\n", id, status,
 				   (long long)length));
-	/* Who was left in the background may still write: what the line says is what is sent. */
+	/* A background process may still write: exactly the length that the line says is sent. */
 	while (offset < length) {
 		size_t left = length - offset;
 		ssize_t got = pread(output, chunk, left < sizeof(chunk) ? left : sizeof(chunk),
@@ -215,7 +215,7 @@ static void reap(void)
 	}
 }
 
-/* Kills what has taken too long; whether there is more to limit, and how long that has time. */
+/* Kills commands past their limits. Returns whether any is left, and the time until the next limit. */
 static bool enforce_limits(struct timespec *left)
 {
 	long long time = now();

@@ -41,7 +41,7 @@ def choose(kernel: Kernel) -> str:
 
 
 def _complaint(kernel: Kernel) -> str:
-    """What is wrong with KVM on this machine; empty if a guest ran."""
+    """Returns the reason why KVM runs no guest on this machine; empty if a guest ran."""
     if not DEVICE.exists():
         return f"there is no {DEVICE}"
     # Until the machine starts again, nothing is likely to change what KVM can do.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the library has allocated in a guest, by the kernel's own account.
+"""Memory that the library has allocated in a guest, by the kernel's own account.
 
-The kernel tells of each allocation how much it took for it, and for whom. What code in Rust and the
-library have allocated while they were watched, and not freed, is there for what has happened since.
+A trace point of the kernel reports the size and the caller of each allocation. Memory that Rust code
+and the library have allocated since `watch`, and not freed, is in use by the connections made since.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BUFFER_KIB = 1 << 16
 
 ALLOCATED = re.compile(r" kmalloc: call_site=(\S+)(?: (\[\w+\]))? ptr=(\S+) .*bytes_alloc=(\d+)")
 FREED = re.compile(r" kfree: .*ptr=(\S+)")
-# Functions in Rust, the one in C by which Rust allocates, and whatever the library has in C
+# Functions in Rust, the one in C by which Rust allocates, and those of the library in C
 OURS = re.compile(r"_R|rust_helper_|k?v?k?realloc_node_align|ktcp_")
 MODULES = ("[ktcp_server]", "[kecho]")
 
@@ -30,7 +30,7 @@ def watch(guest: vm.Guest) -> None:
 
 
 def left(guest: vm.Guest) -> dict[str, int]:
-    """How many bytes each function of ours has allocated since `watch` that nobody has freed."""
+    """Returns the bytes that each function of ours has allocated since `watch` and that are not freed."""
     _record(guest, False)
     if lost := re.findall(r"overrun: [1-9]\d*", guest.must(f"cat {TRACING}/per_cpu/cpu*/stats")):
         raise ui.Fail(f"the guest's trace has lost allocations: {', '.join(lost)}")

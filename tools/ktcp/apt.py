@@ -71,7 +71,7 @@ def versions() -> dict[str, set[str]]:
 
 
 def _size(packages: list[str], folder: Path) -> int:
-    """How many bytes there are to fetch."""
+    """Returns the number of bytes to fetch."""
     result = subprocess.run(
         ["apt-get", "-qq", "--print-uris", "download", *packages],
         cwd=folder,

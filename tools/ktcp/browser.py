@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A browser in the build root, for the tests that look at pages: not there until they are run."""
+"""A browser in the build root, for the tests of pages; installed when they first run."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Work that is done once: directories that are either complete or thrown away.
+"""Directories that are made once, and are either complete or thrown away.
 
 A directory counts only with a completion stamp that holds the key of everything that it depends
 on. The stamp is the last thing written, so that whatever ends a run early (Ctrl-C, an error, a
@@ -34,7 +34,7 @@ def root() -> Path:
 
 
 def log(name: str) -> Path:
-    """Where the output of the step `name` goes; outside the stamped directories, to outlive them."""
+    """Returns the log file of the step `name`, outside the stamped directories, which it outlives."""
     return root() / "log" / f"{name}.log"
 
 
@@ -136,7 +136,7 @@ def once(directory: Path, key: str) -> Iterator[bool]:
 
 
 def prune() -> None:
-    """Removes what nobody used for a while: the archive has a new kernel every few days."""
+    """Removes directories that were not used for a while: the archive has a new kernel every few days."""
     oldest = time.time() - UNUSED_DAYS * 24 * 3600
     for stamp in [*root().glob(f"*/*/{STAMP}"), *root().glob(f"*/*/*/{STAMP}")]:
         # The build roots look after themselves.

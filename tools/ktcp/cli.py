@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The command line: which module of this package does what.
+"""The command line, and the modules of this package that provide its commands.
 
 Each of those modules has a function `register(subparsers)` that adds its commands, with
 `set_defaults(call=…)` naming a function that takes the parsed arguments and returns the exit status.

@@ -58,12 +58,12 @@ class Console:
         return self.path.read_bytes().decode(errors="replace").replace("\r", "")
 
     def expect_shortages(self) -> None:
-        """That an allocation fails is no complaint from now on."""
+        """Takes failed allocations for no complaint from now on."""
         self.check()
         self._lacks_memory = True
 
     def complaint(self) -> str:
-        """What the kernel complains about first, or nothing."""
+        """Returns the first complaint of the kernel, or nothing."""
         text = self.text()
         return splat.find(splat.without_shortages(text) if self._lacks_memory else text)
 

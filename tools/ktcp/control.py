@@ -27,7 +27,7 @@ class Lost(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended: its exit status, and what it wrote to either output."""
+    """The end of a command: its exit status, and its output to both streams."""
 
     status: int
     raw: bytes

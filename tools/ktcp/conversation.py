@@ -79,7 +79,7 @@ def exchange(address: Address, payload: bytes) -> bytes:
 
 
 def exchange_through(command: list[str], payload: bytes) -> bytes:
-    """What a client program prints that has `payload` as its standard input."""
+    """Returns the output of a client program that has `payload` as its standard input."""
     try:
         return subprocess.run(
             command, input=payload, stdout=subprocess.PIPE, timeout=CLIENT_SECONDS, check=True
@@ -104,7 +104,7 @@ def netcat(address: Address) -> list[str]:
 
 
 def answers(address: Address, timeout: float) -> bool:
-    """Whether a byte comes back; a connection alone proves nothing, as QEMU itself accepts it."""
+    """Returns true if a byte comes back; a connection alone proves nothing, as QEMU itself accepts it."""
     try:
         with socket.create_connection(address, timeout) as connection:
             connection.settimeout(timeout)
@@ -126,7 +126,7 @@ def _part(title: str, payload: bytes, talk: Callable[[bytes], bytes]) -> Part:
 
 
 def difference(sent: bytes, received: bytes) -> str:
-    """Where the echo differs from what was sent, in one sentence."""
+    """Says in one sentence where the echo differs from the bytes sent."""
     pairs = zip(sent, received)
     first = next((at for at, (one, other) in enumerate(pairs) if one != other), None)
     if first is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How many tests passed, and the table that closes a run."""
+"""Counts of passed and failed tests, and the table that closes a run."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def point_at_kernel(output: Path, prepared: kernel.Kernel) -> list[str]:
 
 
 def complaints(prepared: kernel.Kernel) -> str:
-    """What is wrong with the documentation, that of private items included."""
+    """Returns rustdoc's complaints about the documentation, that of private items included."""
     folder = module.build(prepared, quiet=True)
     with tempfile.TemporaryDirectory() as scratch:
         # Links from public to private items are only complained about where those are left out.

@@ -111,7 +111,7 @@ class Example:
 
 
 def _is_rust(info: str, bare: bool, place: str) -> tuple[bool, bool]:
-    """Whether a block with that info string is an example, and whether it is run."""
+    """Tells from the info string whether a block is an example, and whether it is run."""
     words = [word for word in info.split(",") if word]
     if not words:
         return bare, True

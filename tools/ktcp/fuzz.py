@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make fuzz`: libFuzzer against what of khttpd is not of the kernel, for FUZZ_SECONDS (default: 600).
+"""`make fuzz`: libFuzzer against khttpd's code that needs no kernel, for FUZZ_SECONDS (default: 600).
 
-What it finds interesting goes to the corpus beside it, which the tests replay: a line for each input.
+Inputs that it finds interesting go to the corpus, a line each, which the tests replay.
 """
 
 from __future__ import annotations

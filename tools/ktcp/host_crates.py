@@ -14,8 +14,8 @@ from .kernel import Kernel
 def lend(
     lender: Kernel, source: Path, build: Path, make: Sequence[str], progress: ui.Progress
 ) -> None:
-    """Spares another build of the same version the crates that run in the compiler (syn and what it
-    needs): they are the same whatever the configuration.
+    """Copies the crates that run in the compiler (syn and its dependencies) into another build of the same
+    version: they do not depend on the configuration.
 
     `make` is the command for that build, which is configured and has not begun.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which kernel to take: what the package index has, and what was asked for.
+"""The choice of a kernel from the package index.
 
-The archive keeps the newest version of a package only, and drops a series after a while. So
+The archive keeps only the newest version of a package, and drops a series after a while. So
 versions are looked up in the index when they are needed, and never written down.
 """
 

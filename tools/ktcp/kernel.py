@@ -13,8 +13,8 @@ from pathlib import Path
 
 from . import cache, index, kconfig, ui
 
-# What has a kernel built sooner, and the same. To look for what it warns of is a tenth of the time that
-# clang takes, and of the distribution's source it is not for us.
+# Builds the same kernel sooner: warnings take a tenth of clang's time, and those about the distribution's
+# source are not for us.
 QUICK = ("KCFLAGS=-w",)
 
 
@@ -43,13 +43,13 @@ class Kernel:
         return run_make(self.build, *chosen, *arguments)
 
     def has(self, option: str) -> bool:
-        """Whether the option is built in."""
+        """Returns true if the option is built in."""
         return kconfig.read(self.build / ".config").get(option) == "y"
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the parts of a kernel lie in the cache."""
+    """The paths of the parts of a kernel in the cache."""
 
     source: Path
     packages: Path

@@ -41,7 +41,7 @@ class Result:
 
 
 def _folder(prepared: kernel.Kernel) -> Path:
-    """Where the kernels with this checkout's configuration are built.
+    """Returns the folder in which the kernels with this checkout's configuration are built.
 
     Another configuration has its own, for changing to it and back rebuilds the kernel twice.
     """
@@ -78,7 +78,7 @@ def _kunit_py(action: str, tree: Path, build: Path, *arguments: str) -> list[str
     config = Path.cwd() / "kunit" / ".kunitconfig"
     return [
         sys.executable,
-        # It shows each test when that has ended, to whomever.
+        # Otherwise kunit.py would hold back its output until the end.
         "-u",
         str(tree / "tools/testing/kunit/kunit.py"),
         action,
@@ -165,7 +165,7 @@ def _repeat(tree: Path, build: Path, case: str | None, times: int) -> Iterator[R
             for ended in as_completed(running):
                 yield ended.result()
         finally:
-            # Whoever has seen enough does not wait for those that have not begun.
+            # The caller may stop early: runs that have not begun are dropped.
             pool.shutdown(cancel_futures=True)
 
 

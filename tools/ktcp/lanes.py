@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs commands beside each other: in a few lanes, each of which takes the next when it is free.
 
-What a command says on its way (standard error) is shown at once, with its name before it; its results
+A command's progress (standard error) is shown at once, with its name before it; its results
 (standard output) are shown in one piece when it has ended.
 """
 
@@ -48,7 +48,7 @@ def yielding(command: Sequence[str], niceness: int = NICE) -> list[str]:
 
 
 class _Lanes:
-    """What all lanes share: standard output and error, and the commands that are running."""
+    """The state that all lanes share: standard output and error, and the running commands."""
 
     def __init__(self, width: int) -> None:
         self._lock = threading.Lock()

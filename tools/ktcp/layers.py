@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# From the bottom of the house to its roof: each may use those before it.
+# From the lowest layer to the highest: each may use those before it.
 LAYERS = (
     "shim",
     "util",

@@ -30,7 +30,7 @@ def hand_over(path: Path, where: Path = CHECKOUT) -> None:
 
 
 def run(command: list[str]) -> None:
-    """Shows what the kernel's build system says: a compiler's errors are for the author to read."""
+    """Runs a command and shows its output: a compiler's errors are for the author to read."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2) as child:
         status = child.wait()
     if status != 0:
@@ -80,7 +80,7 @@ def build(prepared: kernel.Kernel, quiet: bool = False) -> Path:
 
 
 def clippy(prepared: kernel.Kernel) -> subprocess.CompletedProcess[str]:
-    """Builds the modules with the kernel's lints and no mercy, in a folder of their own."""
+    """Builds the modules with the kernel's lints and no warnings allowed, in a folder of their own."""
     with _output(f"{prepared.release}.clippy") as folder:
         return subprocess.run(
             external(prepared, folder, "-s", "CLIPPY=1", *STRICT, "modules"),

@@ -404,7 +404,7 @@ def apply(mutation: Mutation, tree: Path) -> str:
 
 
 def verdict(status: int, output: str) -> str:
-    """What noticed the mutation, according to the output of `kunit`; empty if nothing did."""
+    """Returns the tests that noticed the mutation, by the output of `kunit`; empty if none did."""
     output = COLOUR.sub("", output)
     if status == 0:
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the packages of the distribution's kernel hold, and where it lies in them."""
+"""The contents of the packages of the distribution's kernel."""
 
 from __future__ import annotations
 

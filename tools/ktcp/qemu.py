@@ -38,20 +38,20 @@ CMDLINE = (
     # The watchdog of clock sources has one CPU spin for the other, with interrupts off and until a
     # clock says that it is late. Early in a boot that clock is counted by those very interrupts.
     "tsc=nowatchdog",
-    # To try each cipher is a fourth of the boot of a kernel that has many.
+    # Testing each cipher is a fourth of the boot time of a kernel that has many.
     "cryptomgr.notests",
 )
 
 
 def _cpu_cmdline(accel: str) -> list[str]:
-    """What a kernel is told about the usual CPU."""
+    """Returns the kernel's command line for the usual CPU."""
     if accel != "tcg":
         return []
     return [
         # An emulated processor speculates about nothing, and the detours of retpolines take it long.
         "mitigations=off",
-        # It has the counter of this machine. Who compares that with another clock is wrong if he has to
-        # wait for a processor meanwhile.
+        # The guest has the counter of this machine. Calibrating it against another clock goes wrong if the
+        # guest has to wait for a processor meanwhile.
         f"tsc_early_khz={tsc.kilohertz()}",
     ]
 

@@ -61,7 +61,7 @@ def _model(case: str) -> Counts:
 
 
 def _works(series: str, command: str, **settings: str) -> bool:
-    """Whether a command of ours succeeds with the newest kernel of that series."""
+    """Returns true if a command of ours succeeds with the newest kernel of that series."""
     ui.say(f"{series}: {command}")
     result = subprocess.run(
         [sys.executable, "-m", "ktcp", command],

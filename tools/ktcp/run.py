@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make run`: kecho on the unmodified distribution kernel, and someone who talks to it."""
+"""`make run`: kecho on the unmodified distribution kernel, and a user or a test that talks to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REACHABLE: Mapping[str, int | str] = {"addr": "0.0.0.0"}
 
 
 class Times:
-    """How long each stage took on the way to the first echo."""
+    """The durations of the stages up to the first echo."""
 
     def __init__(self) -> None:
         self._stages: list[tuple[str, float]] = []
@@ -75,7 +75,7 @@ def unload(guest: vm.Guest) -> None:
 
 
 def talk(guest: vm.Guest, address: Address) -> None:
-    """A person types, if there is one; otherwise the tools hold the conversation themselves."""
+    """Connects a user who types, if there is one; otherwise the tools hold the conversation."""
     if sys.stdin.isatty():
         terminal.converse(guest, address)
     else:

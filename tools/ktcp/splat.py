@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Finds in a kernel log what a healthy kernel never writes."""
+"""Finds the lines of a kernel log that a healthy kernel never writes."""
 
 from __future__ import annotations
 

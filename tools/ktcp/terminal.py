@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The person at the terminal talks to kecho over a connection of their own.
+"""A connection between the user at the terminal and kecho.
 
 By termios: libraries that draw, such as python3-rich, leave the keyboard alone.
 """
@@ -70,7 +70,7 @@ class Log:
 
 
 def _read(fd: int) -> tuple[bytes, bool]:
-    """What was typed, and whether the person is done."""
+    """Reads the typed bytes, and whether the user is done."""
     try:
         typed = os.read(fd, 4096)
     except OSError:
@@ -100,7 +100,7 @@ def _hold(log: Log, connection: socket.socket, keyboard: int) -> None:
 
 
 def converse(guest: vm.Guest, address: Address) -> None:
-    """Sends what is typed and shows what comes back, until Ctrl-C or Ctrl-D."""
+    """Sends the typed lines and shows the echoes, until Ctrl-C or Ctrl-D."""
     keyboard = sys.stdin.fileno()
     log = Log(guest)
     with ctrl_c_as_input(keyboard), conversation.connect(address) as connection:

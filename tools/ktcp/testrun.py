@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make test`: runs the tests, ring by ring, and counts them.
 
-`make test` runs rings beside each other, for each waits as often as it computes. What is built then
+`make test` runs rings beside each other, for each waits as often as it computes. A build beside them
 yields to the tests, whose time is limited.
 """
 

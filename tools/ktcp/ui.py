@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the person at the terminal sees: steps with their time, and errors that say what to do.
+"""Output at the terminal: steps with their time, and errors that say what to do.
 
 Progress goes to standard error, so that standard output carries results only.
 
@@ -48,7 +48,7 @@ def is_terminal() -> bool:
 
 
 def colour(code: str, text: str) -> str:
-    """`text` in an ANSI colour, if whoever reads it can see colours."""
+    """Returns `text` in an ANSI colour if the terminal shows colours."""
     if is_terminal() and "NO_COLOR" not in os.environ:
         return f"\033[{code}m{text}\033[0m"
     return text
@@ -91,9 +91,9 @@ class Progress:
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def detail(self, text: str | Callable[[], str]) -> None:
-        """How far the step is, such as `1204 lines`: a text, or what makes one when it is drawn.
+        """Sets the progress of the step, such as `1204 lines`. Cheap enough to call for every line.
 
-        Cheap enough to call for every line.
+        `text` may be a function, which is called when the progress is drawn.
         """
         self._detail = text
 

@@ -41,7 +41,7 @@ PUSH_BYTES = 65536
 
 
 class Aborted(ui.Fail):
-    """A boot that went wrong, for no reason of what is booted."""
+    """A boot that failed for a reason outside of the guest."""
 
 
 class Guest:
@@ -213,7 +213,7 @@ class Guest:
         return self.must("dmesg")
 
     def expect_shortages(self) -> None:
-        """Allocations will be made to fail: that the kernel reports it is no complaint from now on."""
+        """Takes reports of failed allocations for no complaint from now on: a test will cause some."""
         self._console.expect_shortages()
 
     def check(self) -> None:
@@ -236,7 +236,7 @@ class Guest:
             raise self._console.failure(str(lost)) from lost
 
     def run(self, command: str, timeout: float = 30.0) -> Outcome:
-        """Runs a shell command in the guest; its exit status is the caller's business."""
+        """Runs a shell command in the guest; the caller judges its exit status."""
         return self.finish(self.start(command, timeout))
 
     def must(self, command: str, timeout: float = 30.0) -> str:

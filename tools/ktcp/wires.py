@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What connects a guest with this machine: forwarded ports of the loopback device, and a tap device."""
+"""Connections of a guest with this machine: forwarded ports of the loopback device, and a tap device."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check_port(port: int) -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on at this moment."""
+    """Returns a port of the loopback address that is free at this moment."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((LOCALHOST, 0))
         port: int = probe.getsockname()[1]

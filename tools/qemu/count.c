@@ -9,7 +9,7 @@
  * its number of instructions, and how often it has run. The file is there once
  * it is complete.
  *
- * Debian ships no header for plugins; what is used of the interface is declared
+ * Debian ships no header for plugins; the used part of the interface is declared
  * here as docs/devel/tcg-plugins.rst of QEMU describes it.
  */
 

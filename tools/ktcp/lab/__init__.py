@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The laboratory: how fast servers are, ours and others, on the unmodified distribution kernel.
+"""The laboratory: measures our servers and others on the unmodified distribution kernel.
 
 Load generator and servers run in the same guest. Two kinds of figure are taken:
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is asked of the servers."""
+"""The loads with which the servers are measured."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def size_of(size: int) -> str:
 
 
 def rounds(connections: int, size: int) -> int:
-    """How many requests of so many bytes tell what one costs."""
+    """Returns the number of requests of `size` bytes that a measurement needs."""
     # The estimate need not be good: it only says for how long to look.
     estimate = 30_000 + 3 * size
     times = max(COUNTED_ROUNDS, COUNTED_INSTRUCTIONS // (estimate * connections))

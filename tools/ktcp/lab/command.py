@@ -62,7 +62,7 @@ def _put_counts(result: Result, counts: Counts) -> None:
 
 
 def _run(report: Report) -> dict[str, float]:
-    """What is kept of a report."""
+    """Returns the part of a report that is kept."""
     times, busy = guests.answers(report)["times_ns"], report["busy"]
     kept = {f"{name}_ns": times[name] for name in ("mean", "p50", "p90", "p99", "p99_9", "max")}
     sides = {"load": busy["load"], "server": busy["watched"], "machine": busy["machine"]}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What has moved between two results."""
+"""Figures that differ between two results."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ Pair = tuple[str, str, str, Sequence[float], Sequence[float]]
 
 
 def _pairs(before: Result, after: Result) -> Iterator[Pair]:
-    """What both results have."""
+    """Yields the figures that both results have."""
     for figure in KINDS:
         for case, servers in after.get(figure, {}).items():
             for server, values in servers.items():

@@ -30,7 +30,7 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True)
 class Laboratory:
-    """What the guests are made of."""
+    """The kernel, modules and programs of the guests."""
 
     kernel: kernel.Kernel
     modules: tuple[Path, ...]
@@ -51,7 +51,7 @@ class Laboratory:
         icount: bool = False,
         options: Sequence[str] = (),
     ) -> Iterator[vm.Guest]:
-        """A guest that is set up as one sets up a server."""
+        """Boots a guest with the settings of a machine that is a server."""
         guest = vm.Guest(
             self.kernel,
             self.modules,
@@ -103,6 +103,6 @@ def load(guest: vm.Guest, server: Server, arguments: str, *, strict: bool = True
 
 
 def answers(report: Report) -> dict[str, Any]:
-    """What a report says of the answers, whatever was asked."""
+    """Returns the part of a report about the answers, whatever the protocol."""
     found: dict[str, Any] = report["http" if "http" in report else "echo"]
     return found

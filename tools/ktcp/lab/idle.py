@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What connections cost that do nothing: memory, the time to end them, and how many there can be.
+"""Costs of idle connections: memory, the time to end them, and their greatest number.
 
 The library's part of the memory is the sum of its allocations, of which the kernel tells. What the
 guest has less for each connection, both ends of it included, is said beside that.
@@ -42,7 +42,7 @@ Figures = dict[str, dict[str, list[float]]]
 
 
 def used_bytes(meminfo: str) -> int:
-    """What is not free, by the text of /proc/meminfo."""
+    """Returns the bytes that are not free, from the text of /proc/meminfo."""
     kib = {name: int(value) for name, value in re.findall(r"^(\w+):\s+(\d+) kB", meminfo, re.M)}
     return (kib["MemTotal"] - kib["MemFree"]) << 10
 
@@ -53,7 +53,7 @@ def _used(guest: vm.Guest) -> int:
 
 
 def _sockets(guest: vm.Guest) -> int:
-    """How many TCP sockets are in use."""
+    """Returns the number of TCP sockets in use."""
     return int(guest.must("grep ^TCP: /proc/net/sockstat").split()[2])
 
 
@@ -89,7 +89,7 @@ def _held(guest: vm.Guest, server: Server, count: int) -> Iterator[None]:
 
 
 def _taken(guest: vm.Guest, server: Server) -> int:
-    """What the idle connections of a server take from the guest, client included."""
+    """Returns the memory that the idle connections of a server take from the guest, client included."""
     with _held(guest, server, IDLE):
         # The first that there are leave caches and tables behind, which are not theirs.
         pass
@@ -130,7 +130,7 @@ def stop(guest: vm.Guest, tell: Callable[[str], None]) -> Figures:
 
 
 def open_connections(guest: vm.Guest) -> Figures:
-    """How many of a hundred thousand connections, all open at once, were answered."""
+    """Opens a hundred thousand connections at once; returns the number that were answered."""
     server = servers.KECHO
     report = load(
         guest,

@@ -34,7 +34,7 @@ Reports = dict[str, dict[str, list[Report]]]
 
 
 def instructions(guest: vm.Guest, server: Server, case: Case) -> float:
-    """How many instructions a request costs, the client's part included."""
+    """Returns the instructions of a request, the client's part included."""
     times = f"--requests {case.requests} --warm-up {COUNT_WARM_UP} --threads 1"
     report = load(guest, server, f"{case.arguments} {times}")
     # A nanosecond is an instruction, and the CPU is never idle under load.
@@ -140,7 +140,7 @@ def rate_all(lab: Laboratory, chosen: Sequence[Server], cases: Sequence[Case]) -
             for number, case in enumerate(cases, 1):
                 speaking = servers.that_speak(case.protocol, chosen)
                 for run in range(case.runs):
-                    # There and back: nobody is always the one who comes after another.
+                    # There and back, so that no server always runs after the same other one.
                     for server in speaking if run % 2 == 0 else reversed(speaking):
                         progress.detail(
                             f"{number} of {len(cases)}: {case.name}, run {run + 1} of {case.runs}"

@@ -50,7 +50,7 @@ SERVERS = {
 
 @dataclass(frozen=True)
 class Point:
-    """What N clients saw, the mean of the repeats; times in seconds."""
+    """The measurements of N clients, the mean of the repeats; times in seconds."""
 
     clients: int
     mean: float

@@ -2,8 +2,8 @@
 """The command `profile`: where the instructions of an echo, or of an HTTP request, go.
 
 A plugin of QEMU (tools/qemu/count.c) counts how often each block of code runs in a guest that
-counts instructions. What a load of some echoes has cost is taken off what one of twice as many has
-cost, so that all that does not belong to the echoes cancels out.
+counts instructions. The cost of a load is subtracted from the cost of a load with twice as many
+requests, so that everything else cancels out.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ GROUPS = (
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked of a server."""
+    """A load on a server."""
 
     connections: int
     size: int
@@ -85,7 +85,7 @@ class Load:
 
     @property
     def one(self) -> str:
-        """What a request is called."""
+        """The word for one request."""
         return "a request" if self.protocol == "http" else "an echo"
 
     def repeated(self, times: int) -> Load:
@@ -116,7 +116,7 @@ class Symbols:
 
 
 def group(function: str) -> str:
-    """Where a function belongs."""
+    """Returns the group of a function."""
     return next(name for name, pattern in GROUPS if re.search(pattern, function))
 
 
@@ -190,7 +190,7 @@ def _guest(lab: Laboratory) -> Iterator[tuple[vm.Guest, Counting]]:
 
 
 def _cost(guest: vm.Guest, counting: Counting, server: Server, wanted: Load) -> Counter[int]:
-    """What a load costs, with all that does not depend on how many requests it has."""
+    """Counts the instructions of a load, including those that do not depend on the number of requests."""
     before = counting.now()
     load(guest, server, f"{wanted.arguments} --requests {wanted.requests} --warm-up 0 --threads 1")
     after = counting.now()
@@ -215,7 +215,7 @@ Profile = dict[str, dict[str, float]]
 
 
 def by_group(functions: Mapping[str, float]) -> dict[str, float]:
-    """What each group costs, of what its functions do."""
+    """Sums the instructions of the functions of each group."""
     found = {name: 0.0 for name, _ in GROUPS}
     for function, value in functions.items():
         found[group(function)] += value

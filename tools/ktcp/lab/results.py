@@ -29,7 +29,7 @@ Result = dict[str, Any]
 
 
 def ratio(figure: str, ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """How many times theirs ours is.
+    """Returns our figure divided by theirs.
 
     A machine can be twice as fast in one minute as in the next. So what was measured in turns is
     compared turn by turn, and the median of that counts.
@@ -40,7 +40,7 @@ def ratio(figure: str, ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def folder() -> Path:
-    """Where results are kept; shared by all checkouts, for one wants to compare them."""
+    """Returns the folder of the results; all checkouts share it, so that results can be compared."""
     return cache.root() / "results"
 
 
@@ -63,7 +63,7 @@ def _qemu() -> str:
 
 
 def machine(prepared: kernel.Kernel) -> dict[str, Any]:
-    """What this machine is, as far as figures depend on it."""
+    """Describes this machine, as far as figures depend on it."""
     return {
         "processor": _processor(),
         "cpus": os.cpu_count(),

@@ -71,7 +71,7 @@ def kecho(name: str = "kecho", colour: int = 0, executor: str = "event_loop") ->
     )
 
 
-# A process that nobody waits for stays as a zombie; until then it has sockets.
+# A process without a waiting parent stays as a zombie; until it is one, it has sockets.
 KILL_PEERS = (
     "pids=$(pidof ktcp-peer); kill -KILL $pids; for pid in $pids; do "
     "while grep -qs '^State:.[^Z]' /proc/$pid/task/*/status; do :; done; done"

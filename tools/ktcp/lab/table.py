@@ -12,7 +12,7 @@ from .results import Result, ratio
 # The servers that others are compared with, each where it is among them
 BASELINES = ("epoll", "nginx")
 
-# A side that leaves less than that of the CPUs it may use idle is at its limit.
+# A side that uses this share of its CPUs, or more, is at its limit.
 SATURATED = 0.93
 
 
@@ -105,7 +105,7 @@ def rates(result: Result) -> str:
 
 
 def idle(result: Result) -> str:
-    """What connections cost that do nothing."""
+    """The costs of idle connections."""
     rows = [["idle connections", "", "", "±"]]
     for figure, form, unit in (
         ("memory", ",.0f", "B"),

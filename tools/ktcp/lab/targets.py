@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the library is to reach, and whether a result shows that it does."""
+"""The targets of the library, and whether a result meets them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Target:
         return f"{name}, to {self.to}" if self.to else name
 
     def value(self, result: Result) -> float | None:
-        """What was measured, if it was."""
+        """The measured value, if there is one."""
         found: dict[str, list[float]] = result.get(self.figure, {}).get(self.case, {})
         if self.ours not in found or (self.to and self.to not in found):
             return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""HTTP: khttpd, nginx as those tune it who use it, and the files that both give out."""
+"""HTTP: khttpd, a tuned nginx, and the files that both serve."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ SERVERS = (KHTTPD, NGINX)
 
 
 def files() -> dict[str, bytes]:
-    """What the servers need in a guest, beside the modules."""
+    """Returns the files that the servers need in a guest, beside the modules."""
     content = random.Random(1)
     found = {f"{ROOT}/{name}": content.randbytes(size) for name, size in FILES.items()}
     found[f"{ROOT}/index.html"] = INDEX
