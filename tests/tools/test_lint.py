@@ -123,3 +123,58 @@ pub fn thing() {
         (4, "A thing."),
         (11, "How it is made."),
     ]
+
+
+def test_first_lines_of_python_are_those_of_docstrings() -> None:
+    source = '''# No documentation.
+"""What is tested.
+
+More of that.
+"""
+
+class Thing:
+    """A thing."""
+
+    async def wait(self) -> None:
+        "How it waits."
+        """Nor this."""
+
+def plain() -> str:
+    return """Whether it is so."""
+'''
+    assert sorted(lint.docstrings(source)) == [
+        (2, "What is tested."),
+        (8, "A thing."),
+        (11, "How it waits."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("lib/one.rs", "/// Whether it is so.\n"),
+        ("kunit/two.rs", "//! What it does.\n"),
+        ("tools/three.py", '"""How it is made."""\n'),
+    ],
+)
+def test_a_first_line_that_asks_fails_the_lint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setattr(lint, "CHECKOUT", tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir()
+    path.write_text(text)
+    monkeypatch.setattr(lint, "files", lambda: [path])
+    (prose,) = lint.chosen("prose")
+    assert f"{name}:1: " in prose.check()
+
+
+def test_a_question_outside_of_the_documented_folders_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lint, "CHECKOUT", tmp_path)
+    path = tmp_path / "tests.py"
+    path.write_text('"""What is tested."""\n')
+    monkeypatch.setattr(lint, "files", lambda: [path])
+    (prose,) = lint.chosen("prose")
+    assert not prose.check()

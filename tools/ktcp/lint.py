@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import functools
 import os
 import re
@@ -23,6 +24,16 @@ COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 # With literals, which may look like the start of one another
 TEXT = re.compile(COMMENT.pattern + r"""|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])'""", re.DOTALL)
 USE = re.compile(r"\buse\s[^;]*;")
+# The folders whose documentation the lint `prose` reads
+DOCUMENTED = (
+    "lib",
+    "examples/chat",
+    "examples/kecho",
+    "examples/minimal",
+    "kunit",
+    "tests/model",
+    "tools",
+)
 # The folders whose Rust code is built for each series of the kernel
 BUILT_FOR_ALL = ("lib", "examples", "tests", "tools")
 # The folders without `unsafe`, and what their programs are
@@ -51,8 +62,8 @@ class Lint:
 
 
 def files() -> list[Path]:
-    """What git tracks, and what it would track after `git add`."""
-    # The checkout may belong to somebody else than root.
+    """Returns the files that git tracks, and those that it would track after `git add`."""
+    # The checkout may belong to a user other than root.
     command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others"]
     result = subprocess.run(
         [*command, "--exclude-standard"], cwd=CHECKOUT, capture_output=True, check=False
@@ -79,13 +90,13 @@ def _shell_scripts() -> list[Path]:
 
 
 def _output(command: list[str], paths: Iterable[Path]) -> str:
-    """What a checker says about the files; nothing if it is content."""
+    """Returns a checker's output about the files; nothing if it is content."""
     names = [str(path.relative_to(CHECKOUT)) for path in paths]
     return _said([*command, *names], CHECKOUT) if names else ""
 
 
 def _said(command: list[str], folder: Path) -> str:
-    """What a command says that fails; nothing if it succeeds."""
+    """Returns the output of a command if it fails; nothing if it succeeds."""
     result = subprocess.run(
         command,
         cwd=folder,
@@ -161,7 +172,7 @@ def _safe_examples() -> str:
 
 
 def first_lines(source: str) -> list[tuple[int, str]]:
-    """The first line of each piece of documentation in Rust code, with its number."""
+    """Returns the first line of each piece of documentation in Rust code, with its number."""
     lines = ["", *(line.lstrip() for line in source.splitlines())]
     return [
         (number, line[4:])
@@ -170,13 +181,24 @@ def first_lines(source: str) -> list[tuple[int, str]]:
     ]
 
 
+def docstrings(source: str) -> list[tuple[int, str]]:
+    """Returns the first line of each docstring in Python code, with its number."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [
+        (node.body[0].lineno, text.splitlines()[0])
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, documented) and (text := ast.get_docstring(node))
+    ]
+
+
 def _prose() -> str:
     # A noun phrase or a verb says at once what is documented.
     found = [
         (path.relative_to(CHECKOUT), number, line)
-        for path in _suffix(".rs")
-        if path.is_relative_to(CHECKOUT / "lib")
-        for number, line in first_lines(path.read_text())
+        for suffix, read in ((".rs", first_lines), (".py", docstrings))
+        for path in _suffix(suffix)
+        if any(path.is_relative_to(CHECKOUT / folder) for folder in DOCUMENTED)
+        for number, line in read(path.read_text())
     ]
     questions = [place for place in found if QUESTION.match(place[2])]
     if len(questions) * 100 <= len(found):
