@@ -153,7 +153,7 @@ impl Report {
         }
         if answers.unsent > 0 {
             let text = format!(
-                "{} messages that were due: every connection was waiting for an answer",
+                "{} messages that were due: no connection was free, or the run was over",
                 number(answers.unsent)
             );
             row(f, "unsent", &text)?;
