@@ -44,11 +44,13 @@ mod stats;
 
 use self::{
     cache::Cache,
-    http::conversation::{
-        Conversation,
-        Limits,
-        Site,
-        Step, //
+    http::{
+        conversation::{
+            Conversation,
+            Limits,
+            Step, //
+        },
+        site::Site, //
     },
     site::{
         AtHand,

@@ -13,12 +13,6 @@ use crate::{
             Tag,
             Validators, //
         },
-        conversation::{
-            Broken,
-            Content,
-            Sink,
-            Site, //
-        },
         media,
         path::Path,
         range::{
@@ -33,6 +27,12 @@ use crate::{
         response::{
             Head,
             Reply, //
+        },
+        site::{
+            Broken,
+            Content,
+            Sink,
+            Site, //
         },
         status::Status, //
     },

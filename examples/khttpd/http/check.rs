@@ -8,12 +8,8 @@ use super::{
         Validators, //
     },
     conversation::{
-        Broken,
-        Content,
         Conversation,
         Limits,
-        Sink,
-        Site,
         Step,
         MIN_ROOM, //
     },
@@ -27,6 +23,12 @@ use super::{
         Target, //
     },
     response::Reply,
+    site::{
+        Broken,
+        Content,
+        Sink,
+        Site, //
+    },
     status::Status, //
 };
 use std::{cell::Cell, time::Duration};

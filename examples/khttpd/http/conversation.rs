@@ -21,70 +21,18 @@ use super::{
         Start,
         MAX_HEAD, //
     },
+    site::{
+        Broken,
+        Content,
+        Sink,
+        Site, //
+    },
     status::Status, //
 };
 use core::{
     convert::Infallible,
     time::Duration, //
 };
-
-/// Where responses go. It takes what there is room for.
-pub trait Sink {
-    /// How many more bytes it takes now.
-    fn room(&self) -> usize;
-    /// Takes `data`, for which there is room.
-    fn write(&mut self, data: &[u8]);
-    /// Notes that we go on when there is room again.
-    fn wait_for_room(&mut self);
-}
-
-/// The content of a response.
-pub trait Content<S> {
-    /// Puts the next bytes into `sink`; says whether these were the last. If not, it has
-    /// [waited for room](Sink::wait_for_room).
-    ///
-    /// An error is one that the client must not take for the end.
-    fn send(&mut self, sink: &mut S) -> Result<bool, Broken>;
-
-    /// The path of a directory, of which this is only the place.
-    fn location(&self) -> Option<&[u8]> {
-        None
-    }
-}
-
-/// The content of a response is not to be had to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken;
-
-/// What there is to be had.
-pub trait Site {
-    /// The content of a response.
-    type Content;
-
-    /// The date, in seconds since 1970: for what is shown, and for what is compared with dates. It
-    /// can be set.
-    fn now(&self) -> i64;
-
-    /// How long the site has been there, by a clock that cannot be set: for time that passes.
-    fn uptime(&self) -> Duration;
-
-    /// What answers a [plain](Request::is_plain) request behind [`Start`]: the rest of the head,
-    /// the empty line and the content. Nothing if that is not at hand.
-    fn ready(&self, _request: &Request<'_>) -> Option<Self::Content> {
-        None
-    }
-
-    /// The reply to a request; nothing if it is to be [asked for elsewhere](Step::Elsewhere).
-    fn reply(&self, request: &Request<'_>) -> Option<Reply<Self::Content>>;
-
-    /// Whether a content can be sent here, or only [elsewhere](Step::Elsewhere).
-    fn can_send(&self, _content: &Self::Content) -> bool {
-        true
-    }
-
-    /// A response is under way.
-    fn note(&self, _status: Status) {}
-}
 
 /// How long what a request brings may be, and how long it may take.
 #[derive(Clone, Copy, Debug)]

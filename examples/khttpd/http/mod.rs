@@ -17,6 +17,7 @@ pub mod path;
 pub mod range;
 pub mod request;
 pub mod response;
+pub mod site;
 pub mod status;
 
 #[cfg(test)]
