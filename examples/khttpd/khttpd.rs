@@ -163,7 +163,7 @@ impl Handler for Http {
         output: &mut Output<'_>,
         _reason: CloseReason,
     ) {
-        session.time_out(&self.tree, !input.is_empty(), &mut Out(output));
+        session.time_out(&self.tree, input, &mut Out(output));
     }
 
     fn close(&self, _session: Self::Session, _reason: CloseReason) {

@@ -72,8 +72,10 @@ def test_every_setting_of_the_builder_is_named() -> None:
 
 def test_the_tests_that_show_what_khttpd_does_exist() -> None:
     rows = Path("Documentation/khttpd.md").read_text().split("## What shows it")[1]
-    there = Path("tests/e2e/test_http.py").read_text()
-    on_host = {path.stem: path.read_text() for path in Path("examples/khttpd/http").glob("*.rs")}
+    there = "".join(path.read_text() for path in Path("tests/e2e").glob("test_http*.py"))
+    folder = Path("examples/khttpd/http")
+    on_host = {path.stem: path.read_text() for path in folder.glob("*.rs")}
+    on_host["tests"] += "".join(path.read_text() for path in folder.glob("tests/*.rs"))
     named = re.findall(r"`(test_\w+)`", rows)
     assert len(named) > 30
     for name in named:

@@ -180,12 +180,13 @@ impl<C> Conversation<C> {
                     }
                     let (count, done) = match receiver.take(rest) {
                         _ if site.uptime().saturating_sub(since) > limits.time => {
-                            self.state = State::Replying(last(Status::REQUEST_TIMEOUT));
+                            let status = Status::REQUEST_TIMEOUT;
+                            self.state = State::Replying(last(status, pending.head_only));
                             continue;
                         }
                         Ok(taken) => taken,
                         Err(status) => {
-                            self.state = State::Replying(last(status));
+                            self.state = State::Replying(last(status, pending.head_only));
                             continue;
                         }
                     };
@@ -266,7 +267,7 @@ impl<C> Conversation<C> {
                 return Err(Step::Wait);
             }
             Err(status) => {
-                self.state = State::Replying(last(status));
+                self.state = State::Replying(last(status, request::is_head(input)));
                 return Ok(0);
             }
         };
@@ -306,29 +307,30 @@ impl<C> Conversation<C> {
         Ok(())
     }
 
-    /// The client has taken too long; `has_input` is whether it has begun a request. What is
-    /// put into `sink` is the last that it hears.
-    pub fn time_out<T, S>(&mut self, site: &T, has_input: bool, sink: &mut S)
+    /// The client has taken too long, with `input` not consumed. What is put into `sink` is the
+    /// last that it hears.
+    pub fn time_out<T, S>(&mut self, site: &T, input: &[u8], sink: &mut S)
     where
         T: Site<Content = C>,
         S: Sink,
         C: Content<S>,
     {
-        let waits = match self.state {
-            State::Ready { .. } => has_input,
-            State::Receiving { .. } => true,
-            _ => false,
+        let head_only = match &self.state {
+            State::Ready { .. } if !input.is_empty() => Some(request::is_head(input)),
+            State::Receiving { pending, .. } => Some(pending.head_only),
+            _ => None,
         };
-        if waits && sink.room() >= HEAD_ROOM {
+        if let Some(head_only) = head_only.filter(|_| sink.room() >= HEAD_ROOM) {
             site.note(Status::REQUEST_TIMEOUT);
-            write_head(last::<C>(Status::REQUEST_TIMEOUT), site.now(), sink);
+            let reply = last::<C>(Status::REQUEST_TIMEOUT, head_only);
+            write_head(reply, site.now(), sink);
         }
         self.state = State::Closing;
     }
 }
 
-/// The last reply of a connection.
-fn last<C>(status: Status) -> Pending<C> {
+/// The last reply of a connection; without its content if the request was for the head only.
+fn last<C>(status: Status, head_only: bool) -> Pending<C> {
     Pending {
         reply: Reply::of(status),
         persistence: Persistence::Close,
@@ -338,7 +340,7 @@ fn last<C>(status: Status) -> Pending<C> {
         } else {
             Then::Drain
         },
-        head_only: false,
+        head_only,
     }
 }
 
@@ -371,9 +373,10 @@ fn is_worth_a_look(input: &[u8], seen: usize) -> bool {
 /// What follows the head of a request; nothing if the site has no reply here.
 #[inline(never)]
 fn begin<T: Site>(site: &T, limits: &Limits, request: &Request<'_>) -> Option<State<T::Content>> {
+    let head_only = request.method == Method::Head;
     let receiver = match Receiver::new(request.framing, limits.content) {
         Ok(receiver) => receiver,
-        Err(status) => return Some(State::Replying(last(status))),
+        Err(status) => return Some(State::Replying(last(status, head_only))),
     };
     let reply = match request.method {
         Method::NotAllowed => Reply::of(Status::METHOD_NOT_ALLOWED),
@@ -396,7 +399,7 @@ fn begin<T: Site>(site: &T, limits: &Limits, request: &Request<'_>) -> Option<St
             Persistence::Close => Then::Close,
             Persistence::Keep | Persistence::KeepHttp10 => Then::Next,
         },
-        head_only: request.method == Method::Head,
+        head_only,
     };
     Some(if request.framing == Framing::None || is_refused {
         State::Replying(pending)

@@ -126,6 +126,23 @@ pub fn parse(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
     Ok(Some((understand(&raw)?, skipped + length)))
 }
 
+/// Returns true if the request at the start of `input` is one for the head only, as far as can be told
+/// of one that is not complete, or not valid: its response must not have a content either.
+pub fn is_head(input: &[u8]) -> bool {
+    let head = &input[leading_empty_lines(input).min(input.len())..];
+    match head.strip_prefix(b"HEAD") {
+        // A longer method begins with it.
+        Some([next, ..]) => !is_token(*next),
+        Some([]) => true,
+        None => false,
+    }
+}
+
+/// Returns true for the bytes of methods and of the names of fields (RFC 9110, section 5.6.2).
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// Empty lines that clients are known to send before a request (RFC 9112, section 2.2).
 fn leading_empty_lines(input: &[u8]) -> usize {
     2 * input

@@ -9,6 +9,8 @@ use super::{
 };
 use std::{cell::Cell, fs, time::Duration};
 
+mod head;
+
 /// What comes back, as text; the same wherever it is answered.
 fn talk(said: &[u8], piece: usize, room: usize) -> (String, Step) {
     let (text, step) = check::talk(said, piece, room, false);
@@ -343,7 +345,7 @@ fn slow_clients_are_told() {
             conversation.advance(&site, &LIMITS, input, &mut out),
             (0, Step::Wait)
         );
-        conversation.time_out(&site, !input.is_empty(), &mut out);
+        conversation.time_out(&site, input, &mut out);
         assert_eq!(
             code(&out).first().map(|response| response.0),
             told.then_some(408)
