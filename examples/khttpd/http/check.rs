@@ -175,7 +175,10 @@ impl OneFile {
         {
             return Reply::of(status);
         }
-        let part = match request.range.map(|value| range::select(value, 10)) {
+        let wanted = request
+            .range
+            .filter(|_| request.conditions.range_is_of(&state, self.now()));
+        let part = match wanted.map(|value| range::select(value, 10)) {
             Some(Selection::Part(part)) => part,
             Some(Selection::Unsatisfiable) => return Reply::of(Status::RANGE_NOT_SATISFIABLE),
             _ => 0..10,

@@ -4,6 +4,7 @@
 
 use super::{
     date,
+    field::Lines,
     request::Method,
     status::Status, //
 };
@@ -61,19 +62,19 @@ impl Tag {
     }
 
     /// Whether it is in a list of tags. `weak` also takes those that only mean the same content.
-    fn is_in(&self, list: &[u8], weak: bool) -> bool {
-        if list == b"*" {
-            return true;
-        }
+    fn is_in(&self, list: Lines<'_>, weak: bool) -> bool {
         // No tag of ours has a comma in it.
-        list.split(|&byte| byte == b',').any(|tag| {
-            let tag = tag.trim_ascii();
-            match tag.strip_prefix(b"W/") {
-                Some(tag) => weak && tag == self.as_bytes(),
-                None => tag == self.as_bytes(),
-            }
+        list.members().any(|tag| match tag.strip_prefix(b"W/") {
+            Some(tag) => weak && tag == self.as_bytes(),
+            None => tag == self.as_bytes(),
         })
     }
+}
+
+/// Whether the list is `*`: whatever there is.
+fn is_anything(list: Lines<'_>) -> bool {
+    let mut members = list.members();
+    members.next() == Some(b"*") && members.next().is_none()
 }
 
 /// What tells one state of a content from another.
@@ -89,15 +90,15 @@ pub struct Validators {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Conditions<'a> {
     /// Do it only for one of these.
-    pub if_match: Option<&'a [u8]>,
+    pub if_match: Option<Lines<'a>>,
     /// Do it only for others than these.
-    pub if_none_match: Option<&'a [u8]>,
+    pub if_none_match: Option<Lines<'a>>,
     /// Do it only if it was changed after that.
-    pub if_modified_since: Option<&'a [u8]>,
+    pub if_modified_since: Option<Lines<'a>>,
     /// Do it only if it was not changed after that.
-    pub if_unmodified_since: Option<&'a [u8]>,
+    pub if_unmodified_since: Option<Lines<'a>>,
     /// Give a part of it only if it is still this one, or all of it.
-    pub if_range: Option<&'a [u8]>,
+    pub if_range: Option<Lines<'a>>,
 }
 
 impl Conditions<'_> {
@@ -112,9 +113,10 @@ impl Conditions<'_> {
 
     /// The status that the conditions demand, in the order of section 13.2.2.
     pub fn evaluate(&self, state: &Validators, method: Method, now: i64) -> Result<(), Status> {
-        let date = |text: Option<&[u8]>| date::parse(text?, now);
+        let date = |field: Option<Lines<'_>>| date::parse(field?.single()?, now);
+        let has = |tags, weak| is_anything(tags) || state.tag.is_in(tags, weak);
         match (self.if_match, date(self.if_unmodified_since)) {
-            (Some(tags), _) if !state.tag.is_in(tags, false) => {
+            (Some(tags), _) if !has(tags, false) => {
                 return Err(Status::PRECONDITION_FAILED);
             }
             (None, Some(date)) if state.modified > date => {
@@ -124,7 +126,7 @@ impl Conditions<'_> {
         }
         let is_read = matches!(method, Method::Get | Method::Head);
         match (self.if_none_match, date(self.if_modified_since)) {
-            (Some(tags), _) if state.tag.is_in(tags, true) => Err(if is_read {
+            (Some(tags), _) if has(tags, true) => Err(if is_read {
                 Status::NOT_MODIFIED
             } else {
                 Status::PRECONDITION_FAILED
@@ -136,8 +138,11 @@ impl Conditions<'_> {
 
     /// Whether the part that is wanted is one of this content.
     pub fn range_is_of(&self, state: &Validators, now: i64) -> bool {
-        match self.if_range {
-            None => true,
+        let Some(lines) = self.if_range else {
+            return true;
+        };
+        match lines.single() {
+            None => false,
             Some(tag @ [b'"' | b'W', ..]) if tag.ends_with(b"\"") => state.tag.as_bytes() == tag,
             Some(text) => date::parse(text, now) == Some(state.modified),
         }
@@ -149,8 +154,11 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_000_000_000;
-    const BEFORE: &[u8] = b"Sun, 09 Sep 2001 01:46:39 GMT";
-    const AT: &[u8] = b"Sun, 09 Sep 2001 01:46:40 GMT";
+    // As lines of a field called so, whichever it is.
+    const BEFORE: &[u8] = b"Date: Sun, 09 Sep 2001 01:46:39 GMT";
+    const AT: &[u8] = b"Date: Sun, 09 Sep 2001 01:46:40 GMT";
+    const TWICE: &[u8] = b"Date: Sun, 09 Sep 2001 01:46:39 GMT\r\n\
+        Date: Sun, 09 Sep 2001 01:46:40 GMT";
 
     fn state() -> Validators {
         Validators {
@@ -169,18 +177,24 @@ mod tests {
     #[test]
     fn none_match() {
         for (tags, matches) in [
-            (&b"*"[..], true),
-            (b"\"3b9aca00.abc-10\"", true),
-            (b"W/\"3b9aca00.abc-10\"", true),
-            (b"\"x\" , \"3b9aca00.abc-10\"", true),
-            (b"\"3b9aca00.abc-1\"", false),
-            (b"3b9aca00.abc-10", false),
-            (b"", false),
+            ("*", true),
+            ("\"3b9aca00.abc-10\"", true),
+            ("W/\"3b9aca00.abc-10\"", true),
+            ("\"x\" , \"3b9aca00.abc-10\"", true),
+            ("\"3b9aca00.abc-10\"\r\nIf-None-Match: \"x\"", true),
+            ("\"x\"\r\nif-none-match: W/\"3b9aca00.abc-10\"", true),
+            ("\r\nIf-None-Match: *,", true),
+            ("*\r\nIf-None-Match: \"x\"", false),
+            ("\"x\"\r\nIf-None-Match: \"y\"", false),
+            ("\"3b9aca00.abc-1\"", false),
+            ("3b9aca00.abc-10", false),
+            ("", false),
         ] {
+            let text = format!("If-None-Match: {tags}\r\n");
             let conditions = Conditions {
-                if_none_match: Some(tags),
+                if_none_match: Some(Lines::new("If-None-Match", text.as_bytes())),
                 // Not looked at beside the other.
-                if_modified_since: Some(AT),
+                if_modified_since: Some(Lines::new("Date", AT)),
                 ..Default::default()
             };
             let wanted = |status| if matches { Err(status) } else { Ok(()) };
@@ -196,10 +210,11 @@ mod tests {
         for (date, result) in [
             (BEFORE, Ok(())),
             (AT, Err(Status::NOT_MODIFIED)),
-            (&b"yesterday"[..], Ok(())),
+            (b"Date: yesterday", Ok(())),
+            (TWICE, Ok(())),
         ] {
             let conditions = Conditions {
-                if_modified_since: Some(date),
+                if_modified_since: Some(Lines::new("Date", date)),
                 ..Default::default()
             };
             assert_eq!(conditions.evaluate(&state(), Method::Head, NOW), result);
@@ -210,15 +225,21 @@ mod tests {
     fn preconditions() {
         let failed = Err(Status::PRECONDITION_FAILED);
         for (tags, date, result) in [
-            (Some(&b"*"[..]), None, Ok(())),
-            (Some(b"\"3b9aca00.abc-10\""), Some(BEFORE), Ok(())),
-            (Some(b"W/\"3b9aca00.abc-10\""), None, failed),
+            (Some("*"), None, Ok(())),
+            (Some("\"3b9aca00.abc-10\""), Some(BEFORE), Ok(())),
+            (Some("\"x\"\r\nIf-Match: \"3b9aca00.abc-10\""), None, Ok(())),
+            (Some("\"3b9aca00.abc-10\"\r\nIf-Match: \"x\""), None, Ok(())),
+            (Some("\"x\"\r\nIf-Match: \"y\""), None, failed),
+            (Some("W/\"3b9aca00.abc-10\""), None, failed),
+            (Some(""), None, failed),
+            (None, Some(TWICE), Ok(())),
             (None, Some(BEFORE), failed),
             (None, Some(AT), Ok(())),
         ] {
+            let text = format!("If-Match: {}\r\n", tags.unwrap_or_default());
             let conditions = Conditions {
-                if_match: tags,
-                if_unmodified_since: date,
+                if_match: tags.map(|_| Lines::new("If-Match", text.as_bytes())),
+                if_unmodified_since: date.map(|date| Lines::new("Date", date)),
                 ..Default::default()
             };
             assert_eq!(conditions.evaluate(&state(), Method::Get, NOW), result);
@@ -228,14 +249,19 @@ mod tests {
     #[test]
     fn ranges_of() {
         for (value, is_of) in [
-            (&b"\"3b9aca00.abc-10\""[..], true),
-            (b"W/\"3b9aca00.abc-10\"", false),
-            (b"\"other\"", false),
+            (&b"Date: \"3b9aca00.abc-10\""[..], true),
+            (b"Date: W/\"3b9aca00.abc-10\"", false),
+            (b"Date: \"other\"", false),
+            (
+                b"Date: \"3b9aca00.abc-10\"\r\nDate: \"3b9aca00.abc-10\"",
+                false,
+            ),
             (AT, true),
             (BEFORE, false),
+            (TWICE, false),
         ] {
             let conditions = Conditions {
-                if_range: Some(value),
+                if_range: Some(Lines::new("Date", value)),
                 ..Default::default()
             };
             assert_eq!(conditions.range_is_of(&state(), NOW), is_of);

@@ -11,6 +11,7 @@ pub mod check;
 pub mod conditions;
 pub mod conversation;
 pub mod date;
+pub mod field;
 pub mod html;
 pub mod media;
 pub mod path;

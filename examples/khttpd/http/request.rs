@@ -8,6 +8,10 @@
 use super::{
     body::Framing,
     conditions::Conditions,
+    field::{
+        members,
+        Lines, //
+    },
     status::Status, //
 };
 use core::mem::MaybeUninit;
@@ -123,7 +127,7 @@ pub fn parse(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
     if has_bare_line_feed(&head[..length]) {
         return Err(Status::BAD_REQUEST);
     }
-    Ok(Some((understand(&raw)?, skipped + length)))
+    Ok(Some((understand(&raw, &head[..length])?, skipped + length)))
 }
 
 /// Returns true if the request at the start of `input` is one for the head only, as far as can be told
@@ -173,13 +177,13 @@ fn unsupported_version(head: &[u8]) -> Status {
     }
 }
 
-fn understand<'a>(raw: &httparse::Request<'_, 'a>) -> Result<Request<'a>, Status> {
+fn understand<'a>(raw: &httparse::Request<'_, 'a>, head: &'a [u8]) -> Result<Request<'a>, Status> {
     let (Some(method), Some(target), Some(version)) = (raw.method, raw.path, raw.version) else {
         return Err(Status::BAD_REQUEST);
     };
     let method = Method::of(method);
     let is_http10 = version == 0;
-    let fields = Fields::gather(raw.headers)?;
+    let fields = Fields::gather(raw.headers, head)?;
     if fields.host.is_none() && !is_http10 {
         return Err(Status::BAD_REQUEST);
     }
@@ -191,7 +195,7 @@ fn understand<'a>(raw: &httparse::Request<'_, 'a>) -> Result<Request<'a>, Status
         framing: fields.framing(is_http10)?,
         expects_continue: fields.expects_continue && !is_http10,
         conditions: fields.conditions,
-        range: fields.range,
+        range: fields.range.and_then(Lines::single),
     })
 }
 
@@ -240,58 +244,78 @@ fn is_host(value: &[u8]) -> bool {
 struct Fields<'a> {
     host: Option<&'a [u8]>,
     content_length: Option<u64>,
-    transfer_encoding: Option<&'a [u8]>,
+    codings: Option<Codings>,
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
     conditions: Conditions<'a>,
-    range: Option<&'a [u8]>,
+    range: Option<Lines<'a>>,
 }
 
 impl<'a> Fields<'a> {
-    fn gather(raw: &[httparse::Header<'a>]) -> Result<Self, Status> {
+    /// Of `raw`, which was parsed from `head`.
+    fn gather(raw: &[httparse::Header<'a>], head: &'a [u8]) -> Result<Self, Status> {
         let mut fields = Self::default();
         for field in raw {
-            fields.take(field.name.as_bytes(), field.value.trim_ascii())?;
+            let start = field.name.as_ptr() as usize - head.as_ptr() as usize;
+            let from_here = head.get(start..).ok_or(Status::BAD_REQUEST)?;
+            fields.take(field.name.as_bytes(), field.value.trim_ascii(), from_here)?;
         }
         Ok(fields)
     }
 
-    fn take(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Status> {
+    /// Takes a field; `from_here` is its line and those behind.
+    fn take(&mut self, name: &[u8], value: &'a [u8], from_here: &'a [u8]) -> Result<(), Status> {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        // By length, so that most fields are compared with one name at most.
-        match name.len() {
+        let conditions = &mut self.conditions;
+        let lines = match name.len() {
+            // By length, so that most fields are compared with one name at most.
             4 if is("host") => {
                 if !is_host(value) {
                     return Err(Status::BAD_REQUEST);
                 }
-                once(&mut self.host, value)?;
+                return once(&mut self.host, value);
             }
-            5 if is("range") => self.range = Some(value),
-            6 if is("expect") => self.expect(value)?,
-            8 if is("if-match") => self.conditions.if_match = Some(value),
-            8 if is("if-range") => self.conditions.if_range = Some(value),
-            10 if is("connection") => self.connection(value),
-            13 if is("if-none-match") => self.conditions.if_none_match = Some(value),
-            14 if is("content-length") => once(&mut self.content_length, decimal(value)?)?,
-            17 if is("if-modified-since") => self.conditions.if_modified_since = Some(value),
-            17 if is("transfer-encoding") => once(&mut self.transfer_encoding, value)?,
-            19 if is("if-unmodified-since") => self.conditions.if_unmodified_since = Some(value),
-            _ => {}
-        }
+            6 if is("expect") => return self.expect(value),
+            10 if is("connection") => {
+                self.connection(value);
+                return Ok(());
+            }
+            14 if is("content-length") => return once(&mut self.content_length, decimal(value)?),
+            17 if is("transfer-encoding") => {
+                self.codings.get_or_insert_default().take(value);
+                return Ok(());
+            }
+            // These are looked at when it is known what the request is about.
+            5 if is("range") => ("range", &mut self.range),
+            8 if is("if-match") => ("if-match", &mut conditions.if_match),
+            8 if is("if-range") => ("if-range", &mut conditions.if_range),
+            13 if is("if-none-match") => ("if-none-match", &mut conditions.if_none_match),
+            17 if is("if-modified-since") => {
+                ("if-modified-since", &mut conditions.if_modified_since)
+            }
+            19 if is("if-unmodified-since") => {
+                ("if-unmodified-since", &mut conditions.if_unmodified_since)
+            }
+            _ => return Ok(()),
+        };
+        let (name, lines) = lines;
+        lines.get_or_insert(Lines::new(name, from_here));
         Ok(())
     }
 
     fn expect(&mut self, value: &[u8]) -> Result<(), Status> {
-        if !value.eq_ignore_ascii_case(b"100-continue") {
-            return Err(Status::EXPECTATION_FAILED);
+        for member in members(value) {
+            if !member.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Status::EXPECTATION_FAILED);
+            }
+            self.expects_continue = true;
         }
-        self.expects_continue = true;
         Ok(())
     }
 
     fn connection(&mut self, value: &[u8]) {
-        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+        for option in members(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
@@ -299,13 +323,43 @@ impl<'a> Fields<'a> {
 
     /// RFC 9112, section 6.3, and of its choices those that leave nothing to guess.
     fn framing(&self, is_http10: bool) -> Result<Framing, Status> {
-        match (self.transfer_encoding, self.content_length) {
+        match (&self.codings, self.content_length) {
             (None, None | Some(0)) => Ok(Framing::None),
             (None, Some(length)) => Ok(Framing::Fixed(length)),
             // Each is a way to have two recipients see different requests.
             (Some(_), Some(_)) => Err(Status::BAD_REQUEST),
             (Some(_), None) if is_http10 => Err(Status::BAD_REQUEST),
-            (Some(codings), None) => transfer_coding(codings),
+            (Some(codings), None) => codings.framing(),
+        }
+    }
+}
+
+/// The transfer codings of a content, from all lines that name some.
+#[derive(Default)]
+struct Codings {
+    /// How often there is `chunked`.
+    chunked: u8,
+    /// There is another.
+    unknown: bool,
+}
+
+impl Codings {
+    fn take(&mut self, value: &[u8]) {
+        for coding in members(value) {
+            if coding.eq_ignore_ascii_case(b"chunked") {
+                self.chunked = self.chunked.saturating_add(1);
+            } else {
+                self.unknown = true;
+            }
+        }
+    }
+
+    /// 501 for codings that we do not know, 400 for `chunked` twice or not at all.
+    fn framing(&self) -> Result<Framing, Status> {
+        match (self.unknown, self.chunked) {
+            (true, _) => Err(Status::NOT_IMPLEMENTED),
+            (false, 1) => Ok(Framing::Chunked),
+            (false, _) => Err(Status::BAD_REQUEST),
         }
     }
 }
@@ -334,17 +388,4 @@ fn decimal(value: &[u8]) -> Result<u64, Status> {
             .ok_or(Status::CONTENT_TOO_LARGE)?;
     }
     Ok(number)
-}
-
-/// 501 for codings that we do not know, 400 for `chunked` in a wrong place.
-fn transfer_coding(codings: &[u8]) -> Result<Framing, Status> {
-    if codings.eq_ignore_ascii_case(b"chunked") {
-        return Ok(Framing::Chunked);
-    }
-    let mut codings = codings.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    if codings.all(|coding| coding.eq_ignore_ascii_case(b"chunked") || coding.is_empty()) {
-        Err(Status::BAD_REQUEST)
-    } else {
-        Err(Status::NOT_IMPLEMENTED)
-    }
 }

@@ -10,6 +10,7 @@ use super::{
 use std::{cell::Cell, fs, time::Duration};
 
 mod head;
+mod lists;
 
 /// What comes back, as text; the same wherever it is answered.
 fn talk(said: &[u8], piece: usize, room: usize) -> (String, Step) {
@@ -196,7 +197,18 @@ fn what_two_servers_could_read_in_two_ways() {
         // Codings in disguise
         (with(&format!("{chunked}\r\n{chunked}")) + empty, 400),
         (with(&format!("{chunked}, chunked")) + empty, 400),
-        (with(&format!("{chunked},")) + empty, 400),
+        (with("Transfer-Encoding:") + empty, 400),
+        (with("Transfer-Encoding: ,") + empty, 400),
+        (with("Transfer-Encoding: \"chunked\"") + empty, 501),
+        (with("Transfer-Encoding: chunked;a=b") + empty, 501),
+        (
+            with("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked") + empty,
+            501,
+        ),
+        (
+            with("Transfer-Encoding: chunked\r\nA: b\r\ntransfer-encoding: chunked") + empty,
+            400,
+        ),
         (with("Transfer-Encoding: \x0bchunked") + empty, 400),
         (with("Transfer-Encoding : chunked") + empty, 400),
         (with("Transfer-Encoding:\r\n chunked") + empty, 400),
