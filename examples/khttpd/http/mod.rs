@@ -5,6 +5,7 @@
 //! Nothing here is of the kernel, and nothing allocates: cargo compiles it as well, for its tests
 //! and for fuzzing.
 
+pub mod authority;
 pub mod body;
 #[cfg(any(test, feature = "check"))]
 pub mod check;

@@ -6,6 +6,7 @@
 //! line feed ends a line, and fields may contradict each other), so the rest is checked here.
 
 use super::{
+    authority::is_authority,
     body::Framing,
     conditions::Conditions,
     field::{
@@ -227,16 +228,10 @@ fn absolute_path(target: &[u8]) -> Result<&[u8], Status> {
         .ok_or(Status::BAD_REQUEST)?;
     let end = rest.iter().position(|&byte| byte == b'/');
     let authority = &rest[..end.unwrap_or(rest.len())];
-    if authority.is_empty() || !is_host(authority) {
+    if !is_authority(authority) {
         return Err(Status::BAD_REQUEST);
     }
     Ok(end.map_or(b"/", |end| &rest[end..]))
-}
-
-fn is_host(value: &[u8]) -> bool {
-    value
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte))
 }
 
 /// The fields that mean something to us.
@@ -271,7 +266,8 @@ impl<'a> Fields<'a> {
         let lines = match name.len() {
             // By length, so that most fields are compared with one name at most.
             4 if is("host") => {
-                if !is_host(value) {
+                // Empty where the target has no authority.
+                if !value.is_empty() && !is_authority(value) {
                     return Err(Status::BAD_REQUEST);
                 }
                 return once(&mut self.host, value);

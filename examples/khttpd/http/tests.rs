@@ -3,14 +3,16 @@
 //! What a client gets for what it sends.
 
 use super::{
-    check::{self, responses, OneFile, Out, Slice, LIMITS},
-    conversation::{Conversation, Step},
+    check::{self, responses, OneFile},
+    conversation::Step,
     request::{self, Method},
 };
-use std::{cell::Cell, fs, time::Duration};
+use std::cell::Cell;
 
+mod corpus;
 mod head;
 mod lists;
+mod slow;
 
 /// What comes back, as text; the same wherever it is answered.
 fn talk(said: &[u8], piece: usize, room: usize) -> (String, Step) {
@@ -122,6 +124,15 @@ fn targets() {
         ("HTTPS://host:1/file?q", 200),
         ("http://host", 404),
         ("http://host?q=/", 404),
+        ("http://[::1]:80/file", 200),
+        ("http://host:/file", 200),
+        ("http://:80/file", 400),
+        ("http://host:80:80/file", 400),
+        ("http://host:port/file", 400),
+        ("http://[::1/file", 400),
+        ("http://::1/file", 400),
+        ("http://h%zz/file", 400),
+        ("http://?q", 400),
         ("/folder", 301),
         ("/../file", 400),
         ("/%00", 400),
@@ -141,6 +152,14 @@ fn targets() {
 }
 
 #[test]
+fn hosts() {
+    for host in ["h", "", "h:", "h:80", "[::1]:80", "%7Eh", "127.0.0.1"] {
+        let said = GET.replace("Host: h", &format!("Host: {host}"));
+        assert_eq!(statuses(&said), (vec![200], Step::Wait), "{host}");
+    }
+}
+
+#[test]
 fn what_is_no_request() {
     for (said, status) in [
         ("GET /file\r\n\r\n", 400),
@@ -150,6 +169,17 @@ fn what_is_no_request() {
         ("GET /file HTTP/1.1\r\n\r\n", 400),
         ("GET /file HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", 400),
         ("GET /file HTTP/1.1\r\nHost: h/i\r\n\r\n", 400),
+        ("GET /file HTTP/1.1\r\nHost: h:80:80\r\n\r\n", 400),
+        ("GET /file HTTP/1.1\r\nHost: h:port\r\n\r\n", 400),
+        ("GET /file HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
+        ("GET /file HTTP/1.1\r\nHost: ::1\r\n\r\n", 400),
+        ("GET /file HTTP/1.1\r\nHost: h%zz\r\n\r\n", 400),
+        ("GET /file HTTP/1.1\r\nHost: :80\r\n\r\n", 400),
+        ("GET /file HTTP/1.1\r\nHost: u@h\r\n\r\n", 400),
+        ("GET /file HTTP/1.1\r\nHost: h, h\r\n\r\n", 400),
+        ("GET /file HTTP/1.0\r\nHost: ::1\r\n\r\n", 400),
+        // Before its host is ignored for that of the target
+        ("GET http://h/file HTTP/1.1\r\nHost: ::1\r\n\r\n", 400),
         ("GET /file HTTP/1.1\r\nHost : h\r\n\r\n", 400),
         ("GET /file HTTP/1.1\r\nHost\r\n\r\n", 400),
         ("GET /file http/1.1\r\nHost: h\r\n\r\n", 400),
@@ -326,152 +356,9 @@ fn site() -> OneFile {
     }
 }
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// Lets a second pass; meanwhile, the clock that tells dates is set forward or back.
-fn let_a_second_pass(site: &OneFile) {
-    let passed = site.uptime.get() + SECOND;
-    site.uptime.set(passed);
-    let set = if passed.as_secs() % 2 == 0 {
-        3600
-    } else {
-        -3600
-    };
-    site.now.set(site.now.get() + 2 * set);
-}
-
-#[test]
-fn slow_clients_are_told() {
-    let site = site();
-    let out = || Out {
-        bytes: Vec::new(),
-        room: 10_000,
-        waits: false,
-    };
-    let code = |out: &Out| responses(&out.bytes);
-
-    // In a head, and between requests
-    for (input, told) in [(&b"GET "[..], true), (b"", false)] {
-        let (mut conversation, mut out) = (Conversation::<Slice>::default(), out());
-        assert_eq!(
-            conversation.advance(&site, &LIMITS, input, &mut out),
-            (0, Step::Wait)
-        );
-        conversation.time_out(&site, input, &mut out);
-        assert_eq!(
-            code(&out).first().map(|response| response.0),
-            told.then_some(408)
-        );
-        assert_eq!(
-            conversation.advance(&site, &LIMITS, input, &mut out).1,
-            Step::Close
-        );
-    }
-
-    // One byte of content now and then
-    let (mut conversation, mut out) = (Conversation::<Slice>::default(), out());
-    let head = with("Content-Length: 50");
-    conversation.advance(&site, &LIMITS, head.as_bytes(), &mut out);
-    for _ in 1..=LIMITS.time.as_secs() {
-        let_a_second_pass(&site);
-        assert_eq!(
-            conversation.advance(&site, &LIMITS, b"x", &mut out),
-            (1, Step::Wait)
-        );
-    }
-    let_a_second_pass(&site);
-    assert_eq!(
-        conversation.advance(&site, &LIMITS, b"x", &mut out).1,
-        Step::Close
-    );
-    assert_eq!(code(&out)[0].0, 408);
-}
-
-#[test]
-fn an_upload_goes_on_after_its_refusal() {
-    let refused = || {
-        let site = site();
-        let mut conversation = Conversation::<Slice>::default();
-        let mut out = Out {
-            bytes: Vec::new(),
-            room: 10_000,
-            waits: false,
-        };
-        let head = with("Content-Length: 101") + "content";
-        assert_eq!(
-            conversation.advance(&site, &LIMITS, head.as_bytes(), &mut out),
-            (head.len(), Step::HalfClose)
-        );
-        assert_eq!(responses(&out.bytes)[0].0, 413);
-        (site, conversation, out)
-    };
-    let content = [b'x'; 1 << 16];
-
-    // For some time
-    let (site, mut conversation, mut out) = refused();
-    let told = out.bytes.len();
-    for _ in 1..=LIMITS.time.as_secs() {
-        let_a_second_pass(&site);
-        assert_eq!(
-            conversation.advance(&site, &LIMITS, &content, &mut out),
-            (content.len(), Step::Wait)
-        );
-    }
-    let_a_second_pass(&site);
-    let (_, step) = conversation.advance(&site, &LIMITS, &content, &mut out);
-    assert_eq!((step, out.bytes.len()), (Step::Close, told));
-
-    // And for some bytes
-    let (site, mut conversation, mut out) = refused();
-    let mut taken = 0;
-    while conversation.advance(&site, &LIMITS, &content, &mut out).1 == Step::Wait {
-        taken += content.len();
-    }
-    assert!((32 << 20..=64 << 20).contains(&taken));
-}
-
 #[test]
 fn unknown_methods_have_no_reply_from_the_site() {
     let (request, _) = request::parse(GET.as_bytes()).unwrap().unwrap();
     assert_eq!(request.method, Method::Get);
     assert!(request.keep_alive && !request.is_http10 && !request.expects_continue);
-}
-
-#[test]
-fn what_fuzzing_has_found_interesting() {
-    // As it is when the test runs: what was compiled may be shared by checkouts.
-    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
-    let corpus = fs::read_to_string(format!("{package}/fuzz/corpus.txt")).unwrap();
-    for line in corpus.lines() {
-        check::check(&unescaped(line));
-    }
-    assert!(corpus.lines().count() > 100);
-}
-
-/// An input of the fuzzer, of the line that `tools/ktcp/corpus.py` has made of it.
-fn unescaped(line: &str) -> Vec<u8> {
-    let mut bytes = line.bytes();
-    let mut input = Vec::new();
-    while let Some(byte) = bytes.next() {
-        input.push(match byte {
-            b'\\' => match bytes.next().unwrap() {
-                b'r' => b'\r',
-                b'n' => b'\n',
-                b't' => b'\t',
-                b'\\' => b'\\',
-                b'x' => {
-                    let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
-                    u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
-                }
-                other => panic!("an escape that is none: {other}"),
-            },
-            other => other,
-        });
-    }
-    input
-}
-
-#[test]
-fn a_line_of_the_corpus_is_an_input() {
-    assert_eq!(unescaped(r"a\\\r\n\t\x00\xff"), b"a\\\r\n\t\x00\xff");
 }
