@@ -2,6 +2,7 @@
 
 //! Ranges (RFC 9110, section 14).
 
+use super::field::members;
 use core::ops::Range;
 
 /// What of a content is to be given.
@@ -17,22 +18,42 @@ pub enum Selection {
 
 /// What the field `Range` wants of `size` bytes.
 ///
-/// One that cannot be understood is ignored, as is one with several parts: a server may answer any
-/// range with the whole.
+/// One that cannot be understood is ignored, as is one with several parts that are there: a server may
+/// answer any range with the whole. None is ever more than the whole, however many parts it names.
 pub fn select(value: &[u8], size: u64) -> Selection {
     parse(value, size).unwrap_or(Selection::Whole)
 }
 
 fn parse(value: &[u8], size: u64) -> Option<Selection> {
-    let (unit, spec) = value.split_at_checked(b"bytes=".len())?;
+    let (unit, set) = value.split_at_checked(b"bytes=".len())?;
     if !unit.eq_ignore_ascii_case(b"bytes=") {
         return None;
     }
-    let spec = spec.trim_ascii();
+    let mut selection = None;
+    for spec in members(set) {
+        selection = match (selection, part(spec, size)?) {
+            (None | Some(Selection::Unsatisfiable), one) => Some(one),
+            (Some(one), Selection::Unsatisfiable) => Some(one),
+            // Two would take a content with boundaries.
+            (Some(_), _) => Some(Selection::Whole),
+        };
+    }
+    selection
+}
+
+/// One part; nothing if that is no range.
+fn part(spec: &[u8], size: u64) -> Option<Selection> {
     let dash = spec.iter().position(|&byte| byte == b'-')?;
     let (first, last) = (&spec[..dash], &spec[dash + 1..]);
     let range = match (first, last) {
-        (b"", suffix) => size.saturating_sub(number(suffix)?)..size,
+        (b"", suffix) => {
+            let suffix = number(suffix)?;
+            // It is satisfiable whatever the size, and a 206 cannot tell of no bytes.
+            if size == 0 && suffix > 0 {
+                return Some(Selection::Whole);
+            }
+            size.saturating_sub(suffix)..size
+        }
         (first, b"") => number(first)?..size,
         (first, last) => {
             let (first, last) = (number(first)?, number(last)?);
@@ -83,6 +104,24 @@ mod tests {
             (b"bytes=-0", Unsatisfiable),
             (b"bytes=5-4", Whole),
             (b"bytes=0-1,3-4", Whole),
+            // Of several, those that are there count
+            (b"bytes=0-1,10-", Part(0..2)),
+            (b"bytes=20-30 , -0,2-3", Part(2..4)),
+            (b"bytes=10-,20-30", Unsatisfiable),
+            (b"bytes=10-, 0-1,20-,3-4", Whole),
+            // and one that is no range spoils them all.
+            (b"bytes=0-1,5-4", Whole),
+            (b"bytes=20-30,x", Whole),
+            (b"bytes=10-,1--2", Whole),
+            // Empty members are nothing.
+            (b"bytes=0-4,", Part(0..5)),
+            (b"bytes=,,0-4", Part(0..5)),
+            (b"bytes=,", Whole),
+            (b"bytes=0 - 4", Whole),
+            (b"bytes =0-4", Whole),
+            (b"bytes", Whole),
+            (b"0-4", Whole),
+            (b"bytes=0-4-5", Whole),
             (b"bytes=", Whole),
             (b"bytes=-", Whole),
             (b"bytes=a-b", Whole),
@@ -97,7 +136,27 @@ mod tests {
                 String::from_utf8_lossy(value)
             );
         }
-        assert_eq!(select(b"bytes=0-", 0), Unsatisfiable);
-        assert_eq!(select(b"bytes=-1", 0), Unsatisfiable);
+    }
+
+    #[test]
+    fn selections_of_nothing() {
+        for (value, selection) in [
+            (&b"bytes=0-"[..], Unsatisfiable),
+            (b"bytes=0-0", Unsatisfiable),
+            (b"bytes=-0", Unsatisfiable),
+            (b"bytes=1-,2-", Unsatisfiable),
+            // The last byte, and more than there are: all that is there
+            (b"bytes=-1", Whole),
+            (b"bytes=-99999999999999999999999", Whole),
+            (b"bytes=0-,-1", Whole),
+            (b"bytes=5-4", Whole),
+        ] {
+            assert_eq!(
+                select(value, 0),
+                selection,
+                "{:?}",
+                String::from_utf8_lossy(value)
+            );
+        }
     }
 }
