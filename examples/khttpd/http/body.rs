@@ -2,7 +2,10 @@
 
 //! Receiving the content of a request (RFC 9112, sections 6 and 7).
 
-use super::status::Status;
+use super::{
+    request::is_token,
+    status::Status, //
+};
 
 /// How long chunk extensions, or trailer fields, may be in all.
 const MAX_EXTRA: u32 = 4 << 10;
@@ -25,7 +28,9 @@ enum Place {
     Fixed(u64),
     /// In the length of a chunk, with so many digits read.
     Length(u8),
-    /// Behind the length of a chunk.
+    /// In the white space behind the length, which only an extension may follow.
+    BeforeExtension,
+    /// In an extension.
     Extension,
     /// At the line feed behind that.
     LengthEnd,
@@ -37,7 +42,9 @@ enum Place {
     DataEnd,
     /// At the start of a line behind the last chunk.
     TrailerStart,
-    /// In such a line.
+    /// In the name of a field there.
+    TrailerName,
+    /// In its value.
     Trailer,
     /// At its line feed.
     TrailerEnd,
@@ -115,7 +122,10 @@ impl Receiver {
         Ok(match (self.place, byte) {
             (Place::Length(digits), _) if byte.is_ascii_hexdigit() => self.digit(digits, byte)?,
             (Place::Length(1..) | Place::Extension, b'\r') => Place::LengthEnd,
-            (Place::Length(1..), b';') => Place::Extension,
+            (Place::Length(1..) | Place::BeforeExtension, b';') => Place::Extension,
+            (Place::Length(1..) | Place::BeforeExtension, b' ' | b'\t') => {
+                self.extra(Place::BeforeExtension, byte)?
+            }
             (Place::Extension, _) => self.extra(Place::Extension, byte)?,
             (Place::LengthEnd, b'\n') if self.length == 0 => Place::TrailerStart,
             (Place::LengthEnd, b'\n') => {
@@ -130,7 +140,11 @@ impl Receiver {
             (Place::DataEnd, b'\n') => Place::Length(0),
             (Place::TrailerStart, b'\r') => Place::LastEnd,
             (Place::Trailer, b'\r') => Place::TrailerEnd,
-            (Place::TrailerStart | Place::Trailer, _) => self.extra(Place::Trailer, byte)?,
+            (Place::TrailerName, b':') => Place::Trailer,
+            (Place::TrailerStart | Place::TrailerName, _) if is_token(byte) => {
+                self.extra(Place::TrailerName, byte)?
+            }
+            (Place::Trailer, _) => self.extra(Place::Trailer, byte)?,
             (Place::TrailerEnd, b'\n') => Place::TrailerStart,
             (Place::LastEnd, b'\n') => Place::Done,
             _ => return Err(Status::BAD_REQUEST),
@@ -218,6 +232,15 @@ mod tests {
             Ok((29, true))
         );
         assert_eq!(receive(b"3\r\nab", 10), Ok((5, false)));
+        // White space before the semicolon, and none of what follows means anything
+        for input in [
+            &b"1 ;a\r\nx\r\n0\r\n\r\n"[..],
+            b"1\t ; a = b\r\nx\r\n0 ;c\r\n\r\n",
+            b"1;a;b=\"c;d\"\r\nx\r\n0\r\n\r\n",
+            b"0\r\nT:\r\nU:v\r\nA-b_c: \xff\t x\r\n\r\n",
+        ] {
+            assert_eq!(receive(input, 10), Ok((input.len(), true)));
+        }
     }
 
     #[test]
@@ -229,6 +252,8 @@ mod tests {
         let mut endless = b"0\r\n".to_vec();
         endless.extend([b'a'; 5000]);
         assert_eq!(receive(&endless, 3), Err(Status::FIELDS_TOO_LARGE));
+        let blank = [b"3".to_vec(), vec![b' '; 5000]].concat();
+        assert_eq!(receive(&blank, 3), Err(Status::FIELDS_TOO_LARGE));
     }
 
     #[test]
@@ -252,6 +277,23 @@ mod tests {
             b"0\r\na: b\r\r\n",
             b"10000000000000000\r\n",
             b"g\r\n",
+            b"3 \t\r\nabc\r\n",
+            b"3 3\r\nabc\r\n",
+            b"3 a;b\r\nabc\r\n",
+            b";a\r\n",
+            b"3 \n",
+            // Trailers that are no fields
+            b"0\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            b"0\r\nnothing\r\n\r\n",
+            b"0\r\n: v\r\n\r\n",
+            b"0\r\nT : v\r\n\r\n",
+            b"0\r\n T: v\r\n\r\n",
+            b"0\r\nT: v\r\n folded\r\n\r\n",
+            b"0\r\nT: v\r\n\tfolded\r\n\r\n",
+            b"0\r\nT\0: v\r\n\r\n",
+            b"0\r\nT: \x7f\r\n\r\n",
+            b"0\r\n\xfc: v\r\n\r\n",
+            b"0\r\n\"T\": v\r\n\r\n",
         ] {
             let shown = String::from_utf8_lossy(input);
             assert_eq!(
