@@ -83,8 +83,13 @@ struct Pending<C> {
 /// What a connection is at.
 #[derive(Debug)]
 enum State<C> {
-    /// At the start of a request, of which so much has been looked at.
-    Ready { seen: usize },
+    /// At the start of a request.
+    Ready {
+        /// How much of it has been looked at.
+        seen: usize,
+        /// How many bytes of empty lines were before it.
+        skipped: usize,
+    },
     /// In the content of one, the reply to which is known.
     Receiving {
         receiver: Receiver,
@@ -109,6 +114,13 @@ enum State<C> {
     Closing,
 }
 
+impl<C> State<C> {
+    const READY: Self = Self::Ready {
+        seen: 0,
+        skipped: 0,
+    };
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Conversation<C> {
@@ -119,7 +131,7 @@ pub struct Conversation<C> {
 impl<C> Default for Conversation<C> {
     fn default() -> Self {
         Self {
-            state: State::Ready { seen: 0 },
+            state: State::READY,
             start: Start::new(),
         }
     }
@@ -152,8 +164,8 @@ impl<C> Conversation<C> {
         let mut consumed = 0;
         loop {
             let rest = &input[consumed..];
-            if let State::Ready { seen } = self.state {
-                match self.receive(site, limits, rest, seen, sink) {
+            if let State::Ready { seen, skipped } = self.state {
+                match self.receive(site, limits, rest, (seen, skipped), sink) {
                     Ok(count) => consumed += count,
                     Err(step) => return (consumed, step),
                 }
@@ -162,7 +174,7 @@ impl<C> Conversation<C> {
             // Replaced by what comes next; if that cannot be, nothing more is said.
             match core::mem::replace(&mut self.state, State::Closing) {
                 // Seen to above.
-                State::Ready { seen } => self.state = State::Ready { seen },
+                ready @ State::Ready { .. } => self.state = ready,
                 State::Receiving {
                     mut receiver,
                     since,
@@ -242,14 +254,14 @@ impl<C> Conversation<C> {
         }
     }
 
-    /// Goes on at the start of a request, of which `seen` bytes have been looked at. Returns how
-    /// many bytes of `input` it has consumed.
+    /// Goes on at the start of a request, of which `seen` bytes have been looked at, behind `skipped`
+    /// bytes of empty lines. Returns how many bytes of `input` it has consumed.
     fn receive<T, S>(
         &mut self,
         site: &T,
         limits: &Limits,
         input: &[u8],
-        seen: usize,
+        (seen, skipped): (usize, usize),
         sink: &mut S,
     ) -> Result<usize, Step>
     where
@@ -257,13 +269,25 @@ impl<C> Conversation<C> {
         S: Sink,
         C: Content<S>,
     {
+        // They are no part of the request: a client that sends no more has not begun one.
+        let empty = request::leading_empty_lines(input);
+        if empty > 0 {
+            let skipped = skipped + empty;
+            self.state = if skipped > request::MAX_HEAD {
+                State::Replying(last(Status::FIELDS_TOO_LARGE, false))
+            } else {
+                State::Ready { seen: 0, skipped }
+            };
+            return Ok(empty);
+        }
         if !is_worth_a_look(input, seen) {
             return Err(Step::Wait);
         }
         let (request, length) = match request::parse(input) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => {
-                self.state = State::Ready { seen: input.len() };
+                let seen = input.len();
+                self.state = State::Ready { seen, skipped };
                 return Err(Step::Wait);
             }
             Err(status) => {
@@ -280,7 +304,7 @@ impl<C> Conversation<C> {
         match begin(site, limits, &request) {
             Some(state) => self.state = state,
             None => {
-                self.state = State::Ready { seen: 0 };
+                self.state = State::Ready { seen: 0, skipped };
                 return Err(Step::Elsewhere);
             }
         }
@@ -297,7 +321,7 @@ impl<C> Conversation<C> {
         site.note(Status::OK);
         sink.write(self.start.at(site.now()));
         self.state = match content.send(sink) {
-            Ok(true) => State::Ready { seen: 0 },
+            Ok(true) => State::READY,
             Ok(false) => State::Sending {
                 content,
                 then: Then::Next,
@@ -316,7 +340,8 @@ impl<C> Conversation<C> {
         C: Content<S>,
     {
         let head_only = match &self.state {
-            State::Ready { .. } if !input.is_empty() => Some(request::is_head(input)),
+            // A carriage return is half of an empty line.
+            State::Ready { .. } if !matches!(input, b"" | b"\r") => Some(request::is_head(input)),
             State::Receiving { pending, .. } => Some(pending.head_only),
             _ => None,
         };
@@ -346,7 +371,7 @@ fn last<C>(status: Status, head_only: bool) -> Pending<C> {
 
 fn after<C>(then: Then) -> State<C> {
     match then {
-        Then::Next => State::Ready { seen: 0 },
+        Then::Next => State::READY,
         Then::Close => State::Closing,
         Then::Drain => State::Draining {
             left: MAX_DRAINED,

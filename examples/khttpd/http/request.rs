@@ -98,7 +98,7 @@ impl Request<'_> {
     }
 }
 
-/// Parses the head at the start of `input`.
+/// Parses the head at the start of `input`, before which there are no empty lines any more.
 ///
 /// Returns it and its length, or `None` if the end of it is still to come. An error cannot be
 /// recovered from: where the next request begins is not known.
@@ -106,9 +106,7 @@ impl Request<'_> {
 // when a file is read.
 #[inline(never)]
 pub fn parse(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
-    let skipped = leading_empty_lines(input);
-    let input = &input[..input.len().min(MAX_HEAD)];
-    let head = &input[skipped.min(input.len())..];
+    let head = &input[..input.len().min(MAX_HEAD)];
     // Of a line that is too long as much is looked at as is when it comes in pieces.
     let start = &head[..head.len().min(MAX_LINE)];
     let line_is_too_long = start.len() == MAX_LINE && !start.contains(&b'\n');
@@ -119,7 +117,7 @@ pub fn parse(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
     let length = match raw.parse_with_uninit_headers(head, &mut fields) {
         Ok(Complete(length)) => length,
         Ok(Partial) if line_is_too_long => return Err(Status::URI_TOO_LONG),
-        Ok(Partial) if input.len() == MAX_HEAD => return Err(Status::FIELDS_TOO_LARGE),
+        Ok(Partial) if head.len() == MAX_HEAD => return Err(Status::FIELDS_TOO_LARGE),
         Ok(Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(Status::FIELDS_TOO_LARGE),
         Err(httparse::Error::Version) => return Err(unsupported_version(head)),
@@ -128,14 +126,13 @@ pub fn parse(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
     if has_bare_line_feed(&head[..length]) {
         return Err(Status::BAD_REQUEST);
     }
-    Ok(Some((understand(&raw, &head[..length])?, skipped + length)))
+    Ok(Some((understand(&raw, &head[..length])?, length)))
 }
 
 /// Returns true if the request at the start of `input` is one for the head only, as far as can be told
 /// of one that is not complete, or not valid: its response must not have a content either.
 pub fn is_head(input: &[u8]) -> bool {
-    let head = &input[leading_empty_lines(input).min(input.len())..];
-    match head.strip_prefix(b"HEAD") {
+    match input.strip_prefix(b"HEAD") {
         // A longer method begins with it.
         Some([next, ..]) => !is_token(*next),
         Some([]) => true,
@@ -148,8 +145,9 @@ pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Empty lines that clients are known to send before a request (RFC 9112, section 2.2).
-fn leading_empty_lines(input: &[u8]) -> usize {
+/// How many bytes of empty lines `input` begins with: clients are known to send some behind the content
+/// of a request (RFC 9112, section 2.2).
+pub fn leading_empty_lines(input: &[u8]) -> usize {
     2 * input
         .chunks_exact(2)
         .take_while(|&line| line == b"\r\n")

@@ -34,12 +34,26 @@ fn slow_clients_are_told() {
     let code = |out: &Out| responses(&out.bytes);
 
     // In a head, and between requests
-    for (input, told) in [(&b"GET "[..], true), (b"", false)] {
+    let content = with("Content-Length: 5") + "12345";
+    let answered = |behind: &str| format!("{content}{behind}");
+    for (input, told) in [
+        ("GET ".to_owned(), true),
+        (String::new(), false),
+        // A line end behind a content is not the beginning of a request,
+        ("\r\n".to_owned(), false),
+        ("\r\n\r\n\r".to_owned(), false),
+        (answered("\r\n"), false),
+        (answered("\r"), false),
+        (answered("\r\n\r\n"), false),
+        // and one may follow.
+        (answered("\r\nG"), true),
+    ] {
         let (mut conversation, mut out) = (Conversation::<Slice>::default(), out());
-        assert_eq!(
-            conversation.advance(&site, &LIMITS, input, &mut out),
-            (0, Step::Wait)
-        );
+        let input = input.as_bytes();
+        let (consumed, step) = conversation.advance(&site, &LIMITS, input, &mut out);
+        assert_eq!(step, Step::Wait);
+        out.bytes.clear();
+        let input = &input[consumed..];
         conversation.time_out(&site, input, &mut out);
         assert_eq!(
             code(&out).first().map(|response| response.0),
