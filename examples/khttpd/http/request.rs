@@ -23,8 +23,8 @@ use httparse::Status::{
 
 /// How long a head may be: 431 beyond.
 pub const MAX_HEAD: usize = 16 << 10;
-/// How long the first line of it may be: 414 beyond.
-pub const MAX_LINE: usize = 4 << 10;
+/// How long the first line of it may be: 414 beyond. RFC 9112, section 3 wants at least 8000.
+pub const MAX_LINE: usize = 8 << 10;
 /// How many fields it may have: 431 beyond.
 pub const MAX_FIELDS: usize = 64;
 
@@ -44,12 +44,12 @@ pub enum Method {
 }
 
 impl Method {
-    fn of(name: &str) -> Self {
+    fn of(name: &[u8]) -> Self {
         match name {
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "OPTIONS" => Self::Options,
-            "POST" | "PUT" | "DELETE" | "CONNECT" | "TRACE" | "PATCH" => Self::NotAllowed,
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"OPTIONS" => Self::Options,
+            b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH" => Self::NotAllowed,
             _ => Self::Unknown,
         }
     }
@@ -102,9 +102,6 @@ impl Request<'_> {
 ///
 /// Returns it and its length, or `None` if the end of it is still to come. An error cannot be
 /// recovered from: where the next request begins is not known.
-// Its fields take 2 KiB of a stack that, in a kernel, has no more than 16: not to be there any more
-// when a file is read.
-#[inline(never)]
 pub fn parse(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
     let head = &input[..input.len().min(MAX_HEAD)];
     // Of a line that is too long as much is looked at as is when it comes in pieces.
@@ -112,21 +109,89 @@ pub fn parse(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
     let line_is_too_long = start.len() == MAX_LINE && !start.contains(&b'\n');
     let head = if line_is_too_long { start } else { head };
 
+    let parsed = match parse_known_version(head) {
+        Err(httparse::Error::Version) => parse_later_version(head)?,
+        parsed => parsed.map_err(status_of)?,
+    };
+    match parsed {
+        Complete((request, length)) => Ok(Some((request?, length))),
+        Partial if line_is_too_long => Err(Status::URI_TOO_LONG),
+        Partial if head.len() == MAX_HEAD => Err(Status::FIELDS_TOO_LARGE),
+        Partial => Ok(None),
+    }
+}
+
+/// A request, or why it is refused, and the length of its head; or too little of it.
+type Parsed<'a> = httparse::Status<(Result<Request<'a>, Status>, usize)>;
+
+fn status_of(error: httparse::Error) -> Status {
+    match error {
+        httparse::Error::TooManyHeaders => Status::FIELDS_TOO_LARGE,
+        _ => Status::BAD_REQUEST,
+    }
+}
+
+/// Parses a head of HTTP/1.0 or 1.1.
+// Its fields take 2 KiB of a stack that, in a kernel, has no more than 16: not to be there any more
+// when a file is read.
+#[inline(never)]
+fn parse_known_version(head: &[u8]) -> Result<Parsed<'_>, httparse::Error> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut raw = httparse::Request::new(&mut []);
-    let length = match raw.parse_with_uninit_headers(head, &mut fields) {
-        Ok(Complete(length)) => length,
-        Ok(Partial) if line_is_too_long => return Err(Status::URI_TOO_LONG),
-        Ok(Partial) if head.len() == MAX_HEAD => return Err(Status::FIELDS_TOO_LARGE),
-        Ok(Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(Status::FIELDS_TOO_LARGE),
-        Err(httparse::Error::Version) => return Err(unsupported_version(head)),
-        Err(_) => return Err(Status::BAD_REQUEST),
+    let Complete(length) = raw.parse_with_uninit_headers(head, &mut fields)? else {
+        return Ok(Partial);
     };
-    if has_bare_line_feed(&head[..length]) {
+    let (Some(method), Some(target), Some(version)) = (raw.method, raw.path, raw.version) else {
+        return Ok(Complete((Err(Status::BAD_REQUEST), length)));
+    };
+    let line = Line {
+        method: Method::of(method.as_bytes()),
+        target: target.as_bytes(),
+        is_http10: version == 0,
+    };
+    let request = understand(line, raw.headers, &head[..length]);
+    Ok(Complete((request, length)))
+}
+
+/// Parses a head of HTTP/1.2 to 1.9, which is read as one of 1.1 (RFC 9110, section 2.5); 505 for others.
+///
+/// `head` begins with what `httparse` takes for a request but for its version.
+// As above.
+#[inline(never)]
+fn parse_later_version(head: &[u8]) -> Result<Parsed<'_>, Status> {
+    let end = head.iter().position(|&byte| byte == b'\n');
+    let line = &head[..end.unwrap_or(head.len())];
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(Status::BAD_REQUEST);
+    };
+    match version.strip_prefix(b"HTTP/").unwrap_or_default() {
+        [b'1', b'.', b'2'..=b'9'] => {}
+        [b'0' | b'2'..=b'9', ..] => return Err(Status::VERSION_NOT_SUPPORTED),
+        _ => return Err(Status::BAD_REQUEST),
     }
-    Ok(Some((understand(&raw, &head[..length])?, length)))
+    let Some(end) = end else {
+        return Ok(Partial);
+    };
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let line = Line {
+        method: Method::of(method),
+        target,
+        is_http10: false,
+    };
+    Ok(
+        match httparse::parse_headers(&head[end + 1..], &mut fields).map_err(status_of)? {
+            Complete((length, fields)) => {
+                let length = end + 1 + length;
+                let request = understand(line, fields, &head[..length]);
+                Complete((request, length))
+            }
+            Partial => Partial,
+        },
+    )
 }
 
 /// Returns true if the request at the start of `input` is one for the head only, as far as can be told
@@ -163,32 +228,34 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
     lines.any(|line| line.last() != Some(&b'\r'))
 }
 
-/// 505 for a version of HTTP that is none of ours, 400 for something else.
-fn unsupported_version(head: &[u8]) -> Status {
-    let line = head.split(|&byte| byte == b'\r' || byte == b'\n').next();
-    // What stands third, as httparse sees it.
-    let version = line.and_then(|line| line.split(|&byte| byte == b' ').nth(2));
-    match version.and_then(|version| version.strip_prefix(b"HTTP/")) {
-        Some([b'1', b'.', b'2'..=b'9', ..] | [b'0' | b'2'..=b'9', ..]) => {
-            Status::VERSION_NOT_SUPPORTED
-        }
-        _ => Status::BAD_REQUEST,
-    }
+/// The first line of a head.
+struct Line<'a> {
+    method: Method,
+    target: &'a [u8],
+    is_http10: bool,
 }
 
-fn understand<'a>(raw: &httparse::Request<'_, 'a>, head: &'a [u8]) -> Result<Request<'a>, Status> {
-    let (Some(method), Some(target), Some(version)) = (raw.method, raw.path, raw.version) else {
+/// The request that `head` is, of which `line` and `fields` are the parts.
+fn understand<'a>(
+    line: Line<'a>,
+    fields: &[httparse::Header<'a>],
+    head: &'a [u8],
+) -> Result<Request<'a>, Status> {
+    let Line {
+        method,
+        target,
+        is_http10,
+    } = line;
+    if has_bare_line_feed(head) {
         return Err(Status::BAD_REQUEST);
-    };
-    let method = Method::of(method);
-    let is_http10 = version == 0;
-    let fields = Fields::gather(raw.headers, head)?;
+    }
+    let fields = Fields::gather(fields, head)?;
     if fields.host.is_none() && !is_http10 {
         return Err(Status::BAD_REQUEST);
     }
     Ok(Request {
         method,
-        target: target_of(target.as_bytes(), method)?,
+        target: target_of(target, method)?,
         is_http10,
         keep_alive: !fields.close && (!is_http10 || fields.keep_alive),
         framing: fields.framing(is_http10)?,

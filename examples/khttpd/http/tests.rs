@@ -152,6 +152,26 @@ fn targets() {
 }
 
 #[test]
+fn a_later_minor_version_is_read_as_the_last_known() {
+    for version in ["1.2", "1.9"] {
+        let said = |text: &str| text.replace("1.1", version);
+        let chunked = with("Transfer-Encoding: chunked") + "1\r\nx\r\n0\r\n\r\n";
+        let both = said(GET) + &said(&chunked) + GET;
+        assert_eq!(statuses(&both), (vec![200; 3], Step::Wait), "{version}");
+        assert_eq!(
+            talk(said(GET).as_bytes(), 9, 5000),
+            talk(GET.as_bytes(), 9, 5000)
+        );
+        let closed = said(&with("Connection: close"));
+        assert_eq!(statuses(&closed), (vec![200], Step::Close), "{version}");
+        let many = said(&with(&vec!["A: b"; request::MAX_FIELDS].join("\r\n")));
+        assert_eq!(statuses(&many), (vec![431], Step::Close), "{version}");
+        let long = said(&with(&format!("A: {}", "b".repeat(request::MAX_HEAD))));
+        assert_eq!(statuses(&long), (vec![431], Step::Close), "{version}");
+    }
+}
+
+#[test]
 fn hosts() {
     for host in ["h", "", "h:", "h:80", "[::1]:80", "%7Eh", "127.0.0.1"] {
         let said = GET.replace("Host: h", &format!("Host: {host}"));
@@ -185,7 +205,16 @@ fn what_is_no_request() {
         ("GET /file http/1.1\r\nHost: h\r\n\r\n", 400),
         ("GET /file HTTP/1.x\r\nHost: h\r\n\r\n", 400),
         ("GET /file HTTP/2.0\r\nHost: h\r\n\r\n", 505),
-        ("GET /file HTTP/1.2\r\nHost: h\r\n\r\n", 505),
+        ("GET /file HTTP/3.0\r\nHost: h\r\n\r\n", 505),
+        ("GET /file HTTP/1.2\r\n\r\n", 400),
+        ("GET /file HTTP/1.2\nHost: h\n\n", 400),
+        ("GET /file HTTP/1.2\r\nHost: h\n\r\n", 400),
+        ("GET /file HTTP/1.2\r\nHost : h\r\n\r\n", 400),
+        ("GET /file HTTP/1.2 \r\nHost: h\r\n\r\n", 400),
+        ("GET  /file HTTP/1.2\r\nHost: h\r\n\r\n", 400),
+        ("GET /file HTTP/1.10\r\nHost: h\r\n\r\n", 400),
+        ("GET /file HTTP/1.\r\nHost: h\r\n\r\n", 400),
+        ("GET /file HTTP/11\r\nHost: h\r\n\r\n", 400),
         ("GET /file HTTP/0.9\r\nHost: h\r\n\r\n", 505),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
         ("\x16\x03\x01\x02\0\x01\0\x01", 400),
@@ -325,6 +354,21 @@ fn limits_of_a_head() {
     assert_eq!(statuses(&line(900)).0, [404]);
     // Within the line, and longer than any path.
     assert_eq!(statuses(&line(2000)).0, [414]);
+    // RFC 9112 recommends to take 8000 octets.
+    for (target, version) in [
+        ("/file?", "1.1"),
+        ("/file?", "1.2"),
+        ("http://h/file?", "1.0"),
+    ] {
+        let rest = 8000 - "GET  HTTP/1.1".len() - target.len();
+        let query = "q".repeat(rest);
+        let said = GET.replace("/file", &format!("{target}{query}"));
+        assert_eq!(
+            statuses(&said.replace("1.1", version)).0,
+            [200],
+            "{version}"
+        );
+    }
     assert_eq!(statuses(&line(request::MAX_LINE)), (vec![414], Step::Close));
     assert_eq!(
         statuses(&"G".repeat(request::MAX_LINE)),
