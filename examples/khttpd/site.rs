@@ -14,7 +14,10 @@ use crate::{
             Validators, //
         },
         media,
-        path::Path,
+        path::{
+            self,
+            Path, //
+        },
         range::{
             self,
             Selection, //
@@ -22,9 +25,11 @@ use crate::{
         request::{
             Method,
             Request,
-            Target, //
+            Target,
+            MAX_LINE, //
         },
         response::{
+            write_location,
             Head,
             Reply, //
         },
@@ -37,6 +42,7 @@ use crate::{
         status::Status, //
     },
     listing,
+    page::Page,
     stats::{
         Counters,
         Form, //
@@ -71,6 +77,9 @@ use ktcp_server::{
 /// The file that stands for a directory.
 const INDEX: &[u8] = b"index.html";
 
+/// How long the place of a directory can be, every byte of it and of the query encoded.
+const LONGEST_LOCATION: usize = 3 * (MAX_LINE + path::MAX) + 32;
+
 /// A file that was changed longer ago than this changes its time with its content.
 const SETTLED_SECONDS: i64 = 2;
 
@@ -81,12 +90,10 @@ pub(crate) enum Body {
         entry: Arc<Entry>,
         range: Range<usize>,
     },
-    /// Of a page that was made for it.
+    /// Of a page that was made for it, or the end of a head.
     Made { page: KVVec<u8>, sent: usize },
     /// Of a large file.
     File { file: File, range: Range<u64> },
-    /// None: there is a directory, the path of which is this and a slash.
-    Moved(KVec<u8>),
 }
 
 /// Where responses go.
@@ -154,14 +161,6 @@ impl Content<Out<'_, '_>> for Body {
                 }
                 Ok(true)
             }
-            Self::Moved(_) => Ok(true),
-        }
-    }
-
-    fn location(&self) -> Option<&[u8]> {
-        match self {
-            Self::Moved(path) => Some(path),
-            _ => None,
         }
     }
 }
@@ -284,7 +283,9 @@ impl Tree {
         match state.kind {
             Kind::File if path.is_directory() => Err(ENOTDIR),
             Kind::File => self.file(&found, state, target, path, request),
-            Kind::Directory if !path.is_directory() => moved(path),
+            Kind::Directory if !path.is_directory() || !path.is_base() => {
+                moved(path, request.query)
+            }
             Kind::Directory => self.directory(&found, target, path, request),
             Kind::Other => Err(EACCES),
         }
@@ -435,11 +436,12 @@ impl Tree {
 }
 
 /// The reply that a directory is meant. May sleep.
-fn moved(path: &Path) -> Result<Reply<Body>> {
-    let mut copy = KVec::with_capacity(path.as_bytes().len(), GFP_KERNEL)?;
-    copy.extend_from_slice(path.as_bytes(), GFP_KERNEL)?;
+fn moved(path: &Path, query: &[u8]) -> Result<Reply<Body>> {
+    let mut page = Page::new(LONGEST_LOCATION);
+    write_location(path.as_bytes(), query, |piece| page.push(piece)).map_err(|_| ENOMEM)?;
+    let page = page.into_bytes();
     Ok(Reply {
-        content: Some(Body::Moved(copy)),
+        content: Some(Body::Made { page, sent: 0 }),
         ..Reply::of(Status::MOVED_PERMANENTLY)
     })
 }

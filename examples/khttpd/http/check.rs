@@ -22,7 +22,10 @@ use super::{
         Request,
         Target, //
     },
-    response::Reply,
+    response::{
+        write_location,
+        Reply, //
+    },
     site::{
         Broken,
         Content,
@@ -31,12 +34,15 @@ use super::{
     },
     status::Status, //
 };
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, convert::Infallible, time::Duration};
 
 /// Bytes of the one file that there is.
 pub const FILE: &[u8] = b"0123456789";
 
-/// What is ready for it: the same as is put together for each request.
+/// What is in the one folder.
+const LISTING: &[u8] = b"one\ntwo\n";
+
+/// What is ready for the file: the same as is put together for each request.
 const READY: &[u8] = b"Content-Length: 10\r\n\r\n0123456789";
 
 /// What a client gets.
@@ -66,29 +72,28 @@ impl Sink for Out {
 pub enum Slice {
     /// These bytes.
     Bytes(&'static [u8]),
-    /// The path of a directory.
-    Moved(Vec<u8>),
+    /// These bytes, from here on.
+    Made(Vec<u8>, usize),
 }
 
 impl Content<Out> for Slice {
     fn send(&mut self, sink: &mut Out) -> Result<bool, Broken> {
-        let Self::Bytes(bytes) = self else {
-            return Ok(true);
+        let rest = match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Made(bytes, sent) => &bytes[*sent..],
         };
-        let (now, later) = bytes.split_at(bytes.len().min(sink.room));
+        let (now, later) = rest.split_at(rest.len().min(sink.room));
         sink.write(now);
-        *bytes = later;
         if !later.is_empty() {
             sink.wait_for_room();
         }
-        Ok(later.is_empty())
-    }
-
-    fn location(&self) -> Option<&[u8]> {
+        let is_last = later.is_empty();
+        let count = now.len();
         match self {
-            Self::Moved(path) => Some(path),
-            Self::Bytes(_) => None,
+            Self::Bytes(bytes) => *bytes = &bytes[count..],
+            Self::Made(_, sent) => *sent += count,
         }
+        Ok(is_last)
     }
 }
 
@@ -157,9 +162,22 @@ impl OneFile {
         check_path(&path);
         match path.as_bytes() {
             b"file" => {}
-            b"folder" => {
+            b"folder" if path.is_directory() && path.is_base() => {
                 return Reply {
-                    content: Some(Slice::Moved(path.as_bytes().to_vec())),
+                    length: LISTING.len() as u64,
+                    content: Some(Slice::Bytes(LISTING)),
+                    ..Reply::of(Status::OK)
+                };
+            }
+            b"folder" => {
+                let mut location = Vec::new();
+                let _: Result<(), Infallible> =
+                    write_location(path.as_bytes(), request.query, |piece| {
+                        location.extend_from_slice(piece);
+                        Ok(())
+                    });
+                return Reply {
+                    content: Some(Slice::Made(location, 0)),
                     ..Reply::of(Status::MOVED_PERMANENTLY)
                 };
             }

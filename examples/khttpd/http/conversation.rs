@@ -7,8 +7,6 @@ use super::{
         Framing,
         Receiver, //
     },
-    html,
-    path,
     request::{
         self,
         Method,
@@ -29,10 +27,7 @@ use super::{
     },
     status::Status, //
 };
-use core::{
-    convert::Infallible,
-    time::Duration, //
-};
+use core::time::Duration;
 
 /// How long what a request brings may be, and how long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -141,8 +136,7 @@ impl<C> Default for Conversation<C> {
 const MAX_DRAINED: u64 = 64 << 20;
 
 /// How much of the sink a head takes, whatever is in it.
-const HEAD_ROOM: usize = MAX_HEAD + LOCATION_ROOM + 128;
-const LOCATION_ROOM: usize = 3 * path::MAX + 32;
+const HEAD_ROOM: usize = MAX_HEAD + 128;
 /// The smallest sink that a conversation gets along with.
 pub const MIN_ROOM: usize = HEAD_ROOM;
 
@@ -440,7 +434,7 @@ fn begin<T: Site>(site: &T, limits: &Limits, request: &Request<'_>) -> Option<St
 
 /// Writes the head of a reply, and all of one that says nothing but its status.
 #[inline(never)]
-fn write_head<C: Content<S>, S: Sink>(pending: Pending<C>, now: i64, sink: &mut S) -> State<C> {
+fn write_head<C, S: Sink>(pending: Pending<C>, now: i64, sink: &mut S) -> State<C> {
     let Pending {
         mut reply,
         persistence,
@@ -459,10 +453,11 @@ fn write_head<C: Content<S>, S: Sink>(pending: Pending<C>, now: i64, sink: &mut 
     }
     let head = Head::new(&reply, persistence, now);
     sink.write(head.as_bytes());
-    if let Some(path) = reply.content.as_ref().and_then(C::location) {
-        write_location(path, sink);
+    // The content of this one is the rest of its head.
+    let is_moved = status == Status::MOVED_PERMANENTLY && reply.content.is_some();
+    if !is_moved {
+        sink.write(b"\r\n");
     }
-    sink.write(b"\r\n");
     if explain && !head_only {
         let mut code = [0; 3];
         super::date::digits(&mut code, status.code.into());
@@ -472,16 +467,7 @@ fn write_head<C: Content<S>, S: Sink>(pending: Pending<C>, now: i64, sink: &mut 
         sink.write(b"\n");
     }
     match reply.content {
-        Some(content) if !head_only => State::Sending { content, then },
+        Some(content) if is_moved || !head_only => State::Sending { content, then },
         _ => after(then),
     }
-}
-
-fn write_location<S: Sink>(path: &[u8], sink: &mut S) {
-    sink.write(b"Location: /");
-    let _: Result<(), Infallible> = html::encode(path, |piece| {
-        sink.write(piece);
-        Ok(())
-    });
-    sink.write(b"/\r\n");
 }

@@ -15,6 +15,7 @@ pub struct Path {
     bytes: [u8; MAX + 1],
     length: usize,
     is_directory: bool,
+    is_base: bool,
 }
 
 impl Path {
@@ -24,6 +25,7 @@ impl Path {
             bytes: [0; MAX + 1],
             length: 0,
             is_directory: true,
+            is_base: true,
         }
     }
 
@@ -33,6 +35,7 @@ impl Path {
     /// means well with it.
     pub fn decode(&mut self, target: &[u8]) -> Result<(), Status> {
         self.length = 0;
+        self.is_base = target.ends_with(b"/");
         let mut start = 0;
         let mut rest = target.strip_prefix(b"/").ok_or(Status::BAD_REQUEST)?;
         while let Some((&byte, behind)) = rest.split_first() {
@@ -40,6 +43,10 @@ impl Path {
                 b'%' => percent(behind)?,
                 _ => (byte, behind),
             };
+            // What was encoded takes three bytes of the target.
+            if byte == b'/' && rest.len() - behind.len() > 1 {
+                self.is_base = false;
+            }
             rest = behind;
             match byte {
                 0 => return Err(Status::BAD_REQUEST),
@@ -72,6 +79,8 @@ impl Path {
         match &self.bytes[start..self.length] {
             b"" | b"." => self.length = start,
             b".." => {
+                // A client takes away the name before, which may have been empty.
+                self.is_base = false;
                 // The name before ends ahead of the slash before `start`.
                 let parent = start.checked_sub(1).ok_or(Status::BAD_REQUEST)?;
                 let slash = self.bytes[..parent].iter().rposition(|&byte| byte == b'/');
@@ -101,6 +110,12 @@ impl Path {
     /// Whether the target ended in a slash, or in what only a directory can be.
     pub fn is_directory(&self) -> bool {
         self.is_directory
+    }
+
+    /// Whether a reference that is relative to the target leads to what is in this directory: a client
+    /// resolves it without decoding anything.
+    pub fn is_base(&self) -> bool {
+        self.is_base
     }
 
     /// Goes to what has that name in this directory; returns where to [go back](Self::leave) to.
@@ -174,6 +189,28 @@ mod tests {
             let decoded = decode(target.as_bytes()).unwrap();
             assert_eq!(decoded.as_bytes(), path.as_bytes(), "{target}");
             assert_eq!(decoded.is_directory(), is_directory, "{target}");
+        }
+    }
+
+    #[test]
+    fn bases_of_relative_references() {
+        for (target, is_base) in [
+            ("/", true),
+            ("/a/", true),
+            ("/a//", true),
+            ("/./a/./", true),
+            ("/a%20b/%2e/", true),
+            ("/a", false),
+            ("/a/.", false),
+            ("/a%2F", false),
+            ("/a%2fb/", false),
+            ("/%2F", false),
+            ("/a/..", false),
+            ("/a/%2e%2e/", false),
+            ("/a//../b/", false),
+        ] {
+            let decoded = decode(target.as_bytes()).unwrap();
+            assert_eq!(decoded.is_base(), is_base, "{target}");
         }
     }
 

@@ -71,6 +71,8 @@ pub struct Request<'a> {
     pub method: Method,
     /// Of what.
     pub target: Target<'a>,
+    /// The query of the target, with its question mark, or nothing.
+    pub query: &'a [u8],
     /// Whether it is of HTTP/1.0, which has no persistent connections unless one asks for them.
     pub is_http10: bool,
     /// Whether the connection is to stay open after the response.
@@ -253,9 +255,11 @@ fn understand<'a>(
     if fields.host.is_none() && !is_http10 {
         return Err(Status::BAD_REQUEST);
     }
+    let query = target.iter().position(|&byte| byte == b'?');
     Ok(Request {
         method,
         target: target_of(target, method)?,
+        query: query.map_or(b"", |start| &target[start..]),
         is_http10,
         keep_alive: !fields.close && (!is_http10 || fields.keep_alive),
         framing: fields.framing(is_http10)?,

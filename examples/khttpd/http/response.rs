@@ -5,11 +5,12 @@
 use super::{
     conditions::Tag,
     date,
+    html,
     status::Status, //
 };
 use core::ops::Range;
 
-/// What a head is at most long, a `Location` apart.
+/// What a head is at most long, a [`Location`](write_location) apart.
 pub const MAX_HEAD: usize = 512;
 
 /// What is to be told to a client, apart from the content itself.
@@ -17,7 +18,8 @@ pub const MAX_HEAD: usize = 512;
 pub struct Reply<C> {
     /// The status.
     pub status: Status,
-    /// The content, or what there is of it in this part.
+    /// The content, or what there is of it in this part; with [`Status::MOVED_PERMANENTLY`], what
+    /// [`write_location`] writes.
     pub content: Option<C>,
     /// How many bytes that is.
     pub length: u64,
@@ -50,6 +52,23 @@ impl<C> Reply<C> {
             is_fleeting: false,
         }
     }
+}
+
+/// Hands the end of a head to `write` in pieces, which says that what was asked for is the directory at
+/// `path`. The query stays: a client that follows it asks for the same.
+pub fn write_location<E>(
+    path: &[u8],
+    query: &[u8],
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    write(b"Location: /")?;
+    html::encode(path, &mut write)?;
+    // Two slashes would name another server.
+    if !path.is_empty() {
+        write(b"/")?;
+    }
+    html::encode_query(query, &mut write)?;
+    write(b"\r\n\r\n")
 }
 
 /// What the connection does after a response.

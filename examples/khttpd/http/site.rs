@@ -26,11 +26,6 @@ pub trait Content<S> {
     ///
     /// An error is one that the client must not take for the end.
     fn send(&mut self, sink: &mut S) -> Result<bool, Broken>;
-
-    /// The path of a directory, of which this is only the place.
-    fn location(&self) -> Option<&[u8]> {
-        None
-    }
 }
 
 /// The content of a response is not to be had to its end.

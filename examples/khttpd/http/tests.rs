@@ -147,8 +147,45 @@ fn targets() {
         let (codes, _) = statuses(&GET.replace("/file", target));
         assert_eq!(codes, [status], "{target}");
     }
-    let moved = talk(b"GET /folder HTTP/1.1\r\nHost: h\r\n\r\n", 100, 5000).0;
-    assert!(moved.contains("\r\nLocation: /folder/\r\n"));
+}
+
+#[test]
+fn redirects() {
+    let query = "?a=b/c?d&e=%2F[]";
+    let long = format!("?{}", "\u{fc}".repeat(3500));
+    let encoded = format!("?{}", "%C3%BC".repeat(3500));
+    for (target, location) in [
+        ("/folder", "/folder/"),
+        ("/folder?", "/folder/?"),
+        (&*format!("/folder{query}"), &*format!("/folder/{query}")),
+        (
+            &format!("http://h/folder{query}"),
+            &format!("/folder/{query}"),
+        ),
+        (&format!("/folder{long}"), &format!("/folder/{encoded}")),
+        ("/folder%2F", "/folder/"),
+        ("/%2Ffolder/?q", "/folder/?q"),
+        ("/folder/.", "/folder/"),
+        ("//x/..//folder", "/folder/"),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let said = GET.replace("/file", target).replace("GET", method) + GET;
+            let (text, step) = talk(said.as_bytes(), 1000, 5000);
+            assert_eq!(step, Step::Wait);
+            let (moved, next) = text.split_once("\r\n\r\n").unwrap();
+            assert!(moved.starts_with("HTTP/1.1 301 Moved Permanently\r\n"));
+            assert!(moved.contains("\r\nContent-Length: 0\r\n"));
+            assert!(
+                moved.ends_with(&format!("\r\nLocation: {location}")),
+                "{moved}"
+            );
+            assert_eq!(responses(next.as_bytes())[0].0, 200, "{target}");
+        }
+    }
+    for target in ["/folder/", "/folder/?q", "/folder//", "/./folder/"] {
+        let said = GET.replace("/file", target);
+        assert_eq!(statuses(&said).0, [200], "{target}");
+    }
 }
 
 #[test]
