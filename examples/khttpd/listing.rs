@@ -5,7 +5,10 @@
 use crate::{
     http::{
         date::Civil,
-        path::Path, //
+        path::{
+            self,
+            Path, //
+        }, //
     },
     page::Page,
     site::name_of, //
@@ -31,8 +34,8 @@ use ktcp_server::{
 
 /// How many names are shown.
 const MOST: usize = 2000;
-/// How long the page can get.
-const LIMIT: usize = 2 << 20;
+/// How long the page can get: each byte of a name takes three in a reference and six in the text.
+const LIMIT: usize = MOST * (256 * (3 + 6) + 160) + 2 * 6 * path::MAX + 2 * START.len();
 
 const START: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
 <meta name=\"viewport\" content=\"width=device-width\">\n<style>\n\
@@ -50,6 +53,8 @@ th, td { border-color: #333 } a { color: #7db8f0 } }\n</style>\n";
 struct Line {
     name: CString,
     state: Option<Metadata>,
+    /// Whether a client can ask for it: the path is not too long.
+    leads_there: bool,
 }
 
 impl Line {
@@ -65,8 +70,14 @@ pub(crate) fn page(root: &Directory, found: &Found<'_>, path: &mut Path) -> Resu
     let mut lines = KVVec::with_capacity(names.len(), GFP_KERNEL)?;
     for name in names {
         // Links that lead nowhere, or outside, and what may not be looked at.
-        let state = state_of(root, path, &name).ok();
-        let line = KBox::new(Line { name, state }, GFP_KERNEL)?;
+        let back = path.enter(name.to_bytes()).map_err(|_| ENAMETOOLONG)?;
+        let line = Line {
+            state: state_of(root, path).ok(),
+            leads_there: path.can_be_asked_for(),
+            name,
+        };
+        path.leave(back);
+        let line = KBox::new(line, GFP_KERNEL)?;
         lines.push(line, GFP_KERNEL)?;
     }
     lines.sort_unstable_by(|one, other| {
@@ -79,14 +90,9 @@ pub(crate) fn page(root: &Directory, found: &Found<'_>, path: &mut Path) -> Resu
     Ok(page.into_bytes())
 }
 
-/// What is known about `name` in the directory `path`.
-fn state_of(root: &Directory, path: &mut Path, name: &CStr) -> Result<Metadata> {
-    let back = path.enter(name.to_bytes()).map_err(|_| ENAMETOOLONG)?;
-    let state = name_of(path)
-        .and_then(|name| root.find(name, Wait::Yes))
-        .and_then(|found| found.metadata(Wait::Yes));
-    path.leave(back);
-    state
+/// What is known about what is at `path`.
+fn state_of(root: &Directory, path: &Path) -> Result<Metadata> {
+    root.find(name_of(path)?, Wait::Yes)?.metadata(Wait::Yes)
 }
 
 fn write_page(
@@ -127,12 +133,19 @@ fn write_path(page: &mut Page, path: &Path) -> fmt::Result {
 
 fn write_line(page: &mut Page, line: &Line) -> fmt::Result {
     let slash = if line.is_directory() { "/" } else { "" };
-    // A name with a colon in it would be taken for a scheme.
-    page.write_str("<tr><td><a href=\"./")?;
-    page.push_encoded(line.name.to_bytes())?;
-    write!(page, "{slash}\">")?;
+    page.write_str("<tr><td>")?;
+    if line.leads_there {
+        // A name with a colon in it would be taken for a scheme.
+        page.write_str("<a href=\"./")?;
+        page.push_encoded(line.name.to_bytes())?;
+        write!(page, "{slash}\">")?;
+    }
     page.push_escaped(line.name.to_bytes())?;
-    write!(page, "{slash}</a></td>")?;
+    page.write_str(slash)?;
+    if line.leads_there {
+        page.write_str("</a>")?;
+    }
+    page.write_str("</td>")?;
     let Some(state) = line.state else {
         return page.write_str("<td></td><td></td></tr>\n");
     };

@@ -306,7 +306,8 @@ impl Tree {
                     return self.file(&page, state, target, path, request);
                 }
             }
-            Err(ENOENT) => {}
+            // None, or a link that leads nowhere, outside, or to itself
+            Err(ENOENT | ENOTDIR | EXDEV | ELOOP) => {}
             Err(error) => return Err(error),
         }
         path.leave(back);

@@ -4,15 +4,19 @@
 
 use super::status::Status;
 
-/// How long a decoded path may be.
+/// How long a decoded path may be, without the slash behind that of a directory.
 pub const MAX: usize = 1024;
+/// How long a path can be at most: one more name in the longest directory.
+const ROOM: usize = MAX + 1 + NAME_MAX;
+/// How long a name in a directory can be.
+const NAME_MAX: usize = 255;
 
 /// A path below the root: names with one slash between each, none of them `.` or `..`, none
 /// empty, and no NUL in any. The root itself is the empty path.
 #[derive(Debug)]
 pub struct Path {
     /// One more, for a NUL.
-    bytes: [u8; MAX + 1],
+    bytes: [u8; ROOM + 1],
     length: usize,
     is_directory: bool,
     is_base: bool,
@@ -22,7 +26,7 @@ impl Path {
     /// The root.
     pub const fn root() -> Self {
         Self {
-            bytes: [0; MAX + 1],
+            bytes: [0; ROOM + 1],
             length: 0,
             is_directory: true,
             is_base: true,
@@ -66,7 +70,8 @@ impl Path {
     }
 
     fn push(&mut self, byte: u8) -> Result<(), Status> {
-        if self.length == MAX {
+        let limit = if byte == b'/' { MAX + 1 } else { MAX };
+        if self.length >= limit {
             return Err(Status::URI_TOO_LONG);
         }
         self.bytes[self.length] = byte;
@@ -122,7 +127,7 @@ impl Path {
     pub fn enter(&mut self, name: &[u8]) -> Result<usize, Status> {
         let back = self.length;
         let slash = usize::from(back > 0);
-        if name.len() + slash > MAX - back {
+        if name.len() + slash > ROOM - back {
             return Err(Status::URI_TOO_LONG);
         }
         if slash > 0 {
@@ -132,6 +137,11 @@ impl Path {
         self.bytes[back + slash..self.length].copy_from_slice(name);
         self.bytes[self.length] = 0;
         Ok(back)
+    }
+
+    /// Whether a client can ask for it.
+    pub fn can_be_asked_for(&self) -> bool {
+        self.length <= MAX
     }
 
     /// Goes back from where [`enter`](Self::enter) has led.
@@ -243,9 +253,18 @@ mod tests {
     #[test]
     fn is_bounded() {
         let target = |length: usize| [b"/".to_vec(), vec![b'a'; length]].concat();
-        assert_eq!(decode(&target(MAX - 1)).unwrap().as_bytes().len(), MAX - 1);
-        let refused = decode(&target(MAX + 1)).map(|_| ());
-        assert_eq!(refused, Err(Status::URI_TOO_LONG));
+        for length in [MAX - 1, MAX] {
+            let slash = [target(length), b"/".to_vec()].concat();
+            for target in [target(length), slash] {
+                let path = decode(&target).unwrap();
+                assert_eq!(path.as_bytes().len(), length);
+                assert!(path.can_be_asked_for());
+            }
+        }
+        for longer in [target(MAX + 1), [target(MAX), b"/a".to_vec()].concat()] {
+            let refused = decode(&longer).map(|_| ());
+            assert_eq!(refused, Err(Status::URI_TOO_LONG));
+        }
         // What is removed again costs nothing.
         assert!(decode(&b"/a/..".repeat(1000))
             .unwrap()
@@ -263,9 +282,16 @@ mod tests {
         assert_eq!(path.as_bytes_with_nul(), b"a/b/x\0");
         path.leave(back);
         assert_eq!(path.as_bytes_with_nul(), b"a/b\0");
-        assert_eq!(path.enter(&[b'a'; MAX]), Err(Status::URI_TOO_LONG));
+        assert_eq!(path.enter(&[b'a'; ROOM]), Err(Status::URI_TOO_LONG));
         assert_eq!(path.as_bytes_with_nul(), b"a/b\0");
         assert_eq!(path.enter(&[b'a'; MAX - 4]), Ok(3));
+        assert!(path.can_be_asked_for());
+        // In the longest directory there is room for every name.
+        let mut path = decode(&[b"/".to_vec(), vec![b'a'; MAX]].concat()).unwrap();
+        assert_eq!(path.enter(&[b'b'; NAME_MAX]), Ok(MAX));
+        assert!(!path.can_be_asked_for());
+        path.leave(MAX);
+        assert!(path.can_be_asked_for());
         let path = decode(b"/a/bcdef/..").unwrap();
         assert_eq!(path.as_bytes_with_nul(), b"a\0");
     }
