@@ -195,7 +195,13 @@ fn check_metadata() -> Result {
     among_files(|| write(c"/ktcp/www/file", 0o644, b"9876543210"))?;
     let changed = of(c"file")?;
     assert!(changed.changed != file.changed);
-    assert_eq!(changed.inode, file.inode);
+    assert_eq!(
+        (changed.inode, changed.generation),
+        (file.inode, file.generation)
+    );
+    // Another file is another one, whatever its content and however soon it was made.
+    let other = of(c"sub/file")?;
+    assert!((other.inode, other.generation) != (changed.inode, changed.generation));
     among_files(|| write(c"/ktcp/www/file", 0o644, b"0123456789"))
 }
 

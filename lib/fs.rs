@@ -111,8 +111,14 @@ pub struct Metadata {
     /// The time at which its content or anything else about it was last changed. Some file systems keep
     /// it to a few milliseconds only: what changes just after it was looked at may have the same.
     pub changed: Timestamp,
+    /// A number that differs between any two states that were looked at, even within one tick of the
+    /// clock, where the file system has one (`i_version`); else 0.
+    pub change_cookie: u64,
     /// Its number in its file system.
     pub inode: u64,
+    /// A number that tells apart the files that have the same `inode` one after the other, where the file
+    /// system has one; else 0.
+    pub generation: u32,
     /// The number of the file system.
     pub device: u32,
 }
@@ -134,7 +140,9 @@ impl From<RawStat> for Metadata {
                 seconds: raw.changed_seconds,
                 nanos: raw.changed_nanos,
             },
+            change_cookie: raw.change_cookie,
             inode: raw.inode,
+            generation: raw.generation,
             device: raw.device,
         }
     }

@@ -52,8 +52,10 @@ static void __used ktcp_constants(void)
 	FIELD(ktcp_stat, inode);
 	FIELD(ktcp_stat, modified_seconds);
 	FIELD(ktcp_stat, changed_seconds);
+	FIELD(ktcp_stat, change_cookie);
 	FIELD(ktcp_stat, modified_nanos);
 	FIELD(ktcp_stat, changed_nanos);
 	FIELD(ktcp_stat, device);
 	FIELD(ktcp_stat, mode);
+	FIELD(ktcp_stat, generation);
 }

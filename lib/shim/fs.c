@@ -98,7 +98,7 @@ int ktcp_stat(const struct path *path, bool cached, struct ktcp_stat *stat)
 	struct kstat from;
 	int err;
 
-	err = vfs_getattr(path, &from, STATX_BASIC_STATS,
+	err = vfs_getattr(path, &from, STATX_BASIC_STATS | STATX_CHANGE_COOKIE,
 			  cached ? AT_STATX_DONT_SYNC : AT_STATX_SYNC_AS_STAT);
 	if (err)
 		return err;
@@ -111,7 +111,10 @@ int ktcp_stat(const struct path *path, bool cached, struct ktcp_stat *stat)
 		.modified_nanos = from.mtime.tv_nsec,
 		.changed_seconds = from.ctime.tv_sec,
 		.changed_nanos = from.ctime.tv_nsec,
+		.generation = d_backing_inode(path->dentry)->i_generation,
 	};
+	if (from.result_mask & STATX_CHANGE_COOKIE)
+		stat->change_cookie = from.change_cookie;
 	return 0;
 }
 EXPORT_SYMBOL_GPL(ktcp_stat);

@@ -16,10 +16,12 @@ pub(crate) struct RawStat {
     pub(crate) inode: u64,
     pub(crate) modified_seconds: i64,
     pub(crate) changed_seconds: i64,
+    pub(crate) change_cookie: u64,
     pub(crate) modified_nanos: u32,
     pub(crate) changed_nanos: u32,
     pub(crate) device: u32,
     pub(crate) mode: u32,
+    pub(crate) generation: u32,
 }
 
 assert_layout!(
@@ -30,10 +32,12 @@ assert_layout!(
         inode,
         modified_seconds,
         changed_seconds,
+        change_cookie,
         modified_nanos,
         changed_nanos,
         device,
         mode,
+        generation,
     ]
 );
 

@@ -90,10 +90,12 @@ struct ktcp_stat {
 	u64 inode;
 	s64 modified_seconds;
 	s64 changed_seconds;
+	u64 change_cookie;
 	u32 modified_nanos;
 	u32 changed_nanos;
 	u32 device;
 	u32 mode;
+	u32 generation;
 };
 
 bool ktcp_can_send_file(const struct file *file);
