@@ -75,6 +75,11 @@ impl Entry {
         &self.bytes
     }
 
+    /// When the content was last changed, in seconds since 1970.
+    pub(crate) fn modified(&self) -> i64 {
+        self.state.modified.seconds
+    }
+
     /// Where the content begins.
     pub(crate) fn content_start(&self) -> usize {
         self.head

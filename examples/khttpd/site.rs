@@ -165,6 +165,12 @@ impl Content<Out<'_, '_>> for Body {
     }
 }
 
+/// The state of a file, and the date before it was looked at.
+struct Seen {
+    state: Metadata,
+    now: i64,
+}
+
 /// A directory tree.
 pub(crate) struct Tree {
     pub(crate) root: Directory,
@@ -188,11 +194,15 @@ impl Site for Tree {
         Duration::from_nanos(self.counters.uptime().as_nanos() as u64)
     }
 
-    fn ready(&self, request: &Request<'_>) -> Option<Body> {
+    fn ready(&self, request: &Request<'_>, now: i64) -> Option<Body> {
         let Target::Path(target) = request.target else {
             return None;
         };
         let entry = self.cache.get(target)?;
+        // What is kept with it says when it was changed; the clock can be set back.
+        if entry.modified() > now {
+            return None;
+        }
         let length = entry.bytes().len();
         self.counters.note_content(length - entry.content_start());
         Some(Body::Kept {
@@ -229,8 +239,8 @@ impl Site for AtHand<'_> {
         self.0.uptime()
     }
 
-    fn ready(&self, request: &Request<'_>) -> Option<Body> {
-        self.0.ready(request)
+    fn ready(&self, request: &Request<'_>, now: i64) -> Option<Body> {
+        self.0.ready(request, now)
     }
 
     fn reply(&self, _request: &Request<'_>) -> Option<Reply<Body>> {
@@ -257,14 +267,17 @@ impl Tree {
             return Ok(Reply::of(Status::NO_CONTENT));
         }
         match path.as_bytes() {
-            b"_ktcp/stats" if self.stats => self.stats(Form::Page),
-            b"_ktcp/stats.json" if self.stats => self.stats(Form::Json),
+            b"_ktcp/stats" if self.stats => self.stats(Form::Page, request),
+            b"_ktcp/stats.json" if self.stats => self.stats(Form::Json, request),
             _ => self.find(target, &mut path, request),
         }
     }
 
     #[inline(never)]
-    fn stats(&self, form: Form) -> Result<Reply<Body>> {
+    fn stats(&self, form: Form, request: &Request<'_>) -> Result<Reply<Body>> {
+        if let Some(refused) = self.refused(request) {
+            return Ok(refused);
+        }
         let page = self.counters.page(form)?;
         let media = match form {
             Form::Page => "text/html; charset=utf-8",
@@ -276,13 +289,20 @@ impl Tree {
         })
     }
 
+    /// The reply to a request whose conditions do not hold for a page that is made for it.
+    fn refused(&self, request: &Request<'_>) -> Option<Reply<Body>> {
+        let conditions = &request.conditions;
+        let result = conditions.evaluate(None, request.method, self.now());
+        result.err().map(Reply::of)
+    }
+
     /// What is at `path`. May sleep.
     fn find(&self, target: &[u8], path: &mut Path, request: &Request<'_>) -> Result<Reply<Body>> {
         let found = self.root.find(name_of(path)?, Wait::Yes)?;
-        let state = found.metadata(Wait::Yes)?;
-        match state.kind {
+        let seen = self.look_at(&found)?;
+        match seen.state.kind {
             Kind::File if path.is_directory() => Err(ENOTDIR),
-            Kind::File => self.file(&found, state, target, path, request),
+            Kind::File => self.file(&found, seen, target, path, request),
             Kind::Directory if !path.is_directory() || !path.is_base() => {
                 moved(path, request.query)
             }
@@ -301,9 +321,9 @@ impl Tree {
         let back = path.enter(INDEX).map_err(|_| ENAMETOOLONG)?;
         match self.root.find(name_of(path)?, Wait::Yes) {
             Ok(page) => {
-                let state = page.metadata(Wait::Yes)?;
-                if state.kind == Kind::File {
-                    return self.file(&page, state, target, path, request);
+                let seen = self.look_at(&page)?;
+                if seen.state.kind == Kind::File {
+                    return self.file(&page, seen, target, path, request);
                 }
             }
             // None, or a link that leads nowhere, outside, or to itself
@@ -314,36 +334,41 @@ impl Tree {
         if !self.listings {
             return Err(EACCES);
         }
+        let page = listing::page(&self.root, found, path)?;
+        if let Some(refused) = self.refused(request) {
+            return Ok(refused);
+        }
         Ok(Reply {
             media: "text/html; charset=utf-8",
-            ..made(listing::page(&self.root, found, path)?)
+            ..made(page)
         })
+    }
+
+    fn look_at(&self, found: &Found<'_>) -> Result<Seen> {
+        let now = self.now();
+        let state = found.metadata(Wait::Yes)?;
+        Ok(Seen { state, now })
     }
 
     /// A file, as far as the conditions of the request allow.
     fn file(
         &self,
         found: &Found<'_>,
-        state: Metadata,
+        Seen { state, now }: Seen,
         target: &[u8],
         path: &Path,
         request: &Request<'_>,
     ) -> Result<Reply<Body>> {
-        let validators = Validators {
-            tag: Tag::new(state.changed.seconds, state.changed.nanos, state.size),
-            modified: state.modified.seconds,
-        };
+        let validators = validators(&state);
         let reply = |status| Reply {
             tag: Some(validators.tag),
-            modified: Some(validators.modified),
+            modified: Some(validators.last_modified(now)),
             accepts_ranges: true,
             ..Reply::of(status)
         };
-        let now = self.now();
-        if let Err(status) = request
-            .conditions
-            .evaluate(&validators, request.method, now)
-        {
+        let conditions = &request.conditions;
+        if let Err(status) = conditions.evaluate(Some(&validators), request.method, now) {
+            self.check_access(found, &state, target)?;
             return Ok(reply(status));
         }
         let wanted = request.range.filter(|_| {
@@ -357,6 +382,7 @@ impl Tree {
                 (Status::PARTIAL_CONTENT, range, part)
             }
             Selection::Unsatisfiable => {
+                self.check_access(found, &state, target)?;
                 return Ok(Reply {
                     part: Some((0..0, state.size)),
                     ..reply(Status::RANGE_NOT_SATISFIABLE)
@@ -371,6 +397,14 @@ impl Tree {
         };
         reply.content = Some(self.content(found, state, target, &reply, range)?);
         Ok(reply)
+    }
+
+    /// Fails for a file that is not given out: nothing is said of its state, then. May sleep.
+    fn check_access(&self, found: &Found<'_>, state: &Metadata, target: &[u8]) -> Result {
+        if self.cache.get_unchanged(target, state).is_none() {
+            found.open()?;
+        }
+        Ok(())
     }
 
     /// The part `range` of a file, about which `reply` tells the client. May sleep.
@@ -433,6 +467,18 @@ impl Tree {
             self.cache.put(entry.clone());
         }
         Ok(entry)
+    }
+}
+
+/// What tells the states of a file apart, and one file from another that takes its place.
+fn validators(state: &Metadata) -> Validators {
+    let tag = Tag::new(state.changed.seconds, state.changed.nanos, state.size)
+        .with(state.inode)
+        .with(u64::from(state.device) << 32 | u64::from(state.generation))
+        .with(state.change_cookie);
+    Validators {
+        tag,
+        modified: state.modified.seconds,
     }
 }
 

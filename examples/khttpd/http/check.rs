@@ -135,7 +135,7 @@ impl Site for AtHand<'_> {
         self.0.uptime()
     }
 
-    fn ready(&self, request: &Request<'_>) -> Option<Slice> {
+    fn ready(&self, request: &Request<'_>, _now: i64) -> Option<Slice> {
         let is_file = request.target == Target::Path(b"/file");
         is_file.then_some(Slice::Bytes(READY))
     }
@@ -163,6 +163,10 @@ impl OneFile {
         match path.as_bytes() {
             b"file" => {}
             b"folder" if path.is_directory() && path.is_base() => {
+                let conditions = &request.conditions;
+                if let Err(status) = conditions.evaluate(None, request.method, self.now()) {
+                    return Reply::of(status);
+                }
                 return Reply {
                     length: LISTING.len() as u64,
                     content: Some(Slice::Bytes(LISTING)),
@@ -189,7 +193,7 @@ impl OneFile {
         };
         if let Err(status) = request
             .conditions
-            .evaluate(&state, request.method, self.now())
+            .evaluate(Some(&state), request.method, self.now())
         {
             return Reply::of(status);
         }

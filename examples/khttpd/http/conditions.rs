@@ -11,7 +11,8 @@ use super::{
 
 /// An entity tag: a strong one, its quotes included.
 ///
-/// Made of a file's size and the time of its last change, to the nanosecond.
+/// Made of the time of the last change, to the nanosecond, of the size, and of other numbers that tell
+/// one state from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
     bytes: [u8; Self::MAX],
@@ -19,7 +20,7 @@ pub struct Tag {
 }
 
 impl Tag {
-    const MAX: usize = 2 + 16 + 1 + 8 + 1 + 16;
+    const MAX: usize = 2 + 16 + 1 + 8 + 1 + 16 + 3 * (1 + 16);
 
     /// The tag of a file of `size` bytes that was last changed at that time.
     pub fn new(seconds: i64, nanos: u32, size: u64) -> Self {
@@ -35,6 +36,15 @@ impl Tag {
         tag.push_hex(size);
         tag.push(b'"');
         tag
+    }
+
+    /// The same, of a state with that number, too; of three at most.
+    pub fn with(mut self, number: u64) -> Self {
+        self.length -= 1;
+        self.push(b'-');
+        self.push_hex(number);
+        self.push(b'"');
+        self
     }
 
     fn push(&mut self, byte: u8) {
@@ -86,6 +96,18 @@ pub struct Validators {
     pub modified: i64,
 }
 
+impl Validators {
+    /// What a client is told of that at `now`, before the state was looked at: the second before, as long
+    /// as there can be another change that has the same time.
+    pub fn last_modified(&self, now: i64) -> i64 {
+        if self.modified == now {
+            now - 1
+        } else {
+            self.modified
+        }
+    }
+}
+
 /// The conditions of a request, as they stand in its fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Conditions<'a> {
@@ -111,32 +133,46 @@ impl Conditions<'_> {
             && self.if_range.is_none()
     }
 
-    /// The status that the conditions demand, in the order of section 13.2.2.
-    pub fn evaluate(&self, state: &Validators, method: Method, now: i64) -> Result<(), Status> {
+    /// The status that the conditions demand, in the order of section 13.2.2, of a content with these
+    /// validators, or with none.
+    pub fn evaluate(
+        &self,
+        state: Option<&Validators>,
+        method: Method,
+        now: i64,
+    ) -> Result<(), Status> {
+        // They are not for others, section 13.2.1.
+        if !matches!(method, Method::Get | Method::Head) {
+            return Ok(());
+        }
         let date = |field: Option<Lines<'_>>| date::parse(field?.single()?, now);
-        let has = |tags, weak| is_anything(tags) || state.tag.is_in(tags, weak);
+        let has = |tags, weak| {
+            is_anything(tags) || state.is_some_and(|state| state.tag.is_in(tags, weak))
+        };
+        let modified = state.map(|state| state.modified);
         match (self.if_match, date(self.if_unmodified_since)) {
             (Some(tags), _) if !has(tags, false) => {
                 return Err(Status::PRECONDITION_FAILED);
             }
-            (None, Some(date)) if state.modified > date => {
+            (None, Some(date)) if modified.is_some_and(|modified| modified > date) => {
                 return Err(Status::PRECONDITION_FAILED);
             }
             _ => {}
         }
-        let is_read = matches!(method, Method::Get | Method::Head);
         match (self.if_none_match, date(self.if_modified_since)) {
-            (Some(tags), _) if has(tags, true) => Err(if is_read {
-                Status::NOT_MODIFIED
-            } else {
-                Status::PRECONDITION_FAILED
-            }),
-            (None, Some(date)) if is_read && state.modified <= date => Err(Status::NOT_MODIFIED),
+            (Some(tags), _) if has(tags, true) => Err(Status::NOT_MODIFIED),
+            (None, Some(date)) if modified.is_some_and(|modified| modified <= date) => {
+                Err(Status::NOT_MODIFIED)
+            }
             _ => Ok(()),
         }
     }
 
     /// Whether the part that is wanted is one of this content.
+    ///
+    /// A date is good enough for that only if the content did not change twice in that second (section
+    /// 8.8.2.2). It did not after a client was told the date, for none is while the second lasts: see
+    /// [`Validators::last_modified`].
     pub fn range_is_of(&self, state: &Validators, now: i64) -> bool {
         let Some(lines) = self.if_range else {
             return true;
@@ -144,7 +180,7 @@ impl Conditions<'_> {
         match lines.single() {
             None => false,
             Some(tag @ [b'"' | b'W', ..]) if tag.ends_with(b"\"") => state.tag.as_bytes() == tag,
-            Some(text) => date::parse(text, now) == Some(state.modified),
+            Some(text) => date::parse(text, now) == Some(state.modified) && state.modified < now,
         }
     }
 }
@@ -153,7 +189,8 @@ impl Conditions<'_> {
 mod tests {
     use super::*;
 
-    const NOW: i64 = 1_000_000_000;
+    const CHANGED: i64 = 1_000_000_000;
+    const NOW: i64 = CHANGED + 1;
     // As lines of a field called so, whichever it is.
     const BEFORE: &[u8] = b"Date: Sun, 09 Sep 2001 01:46:39 GMT";
     const AT: &[u8] = b"Date: Sun, 09 Sep 2001 01:46:40 GMT";
@@ -162,8 +199,8 @@ mod tests {
 
     fn state() -> Validators {
         Validators {
-            tag: Tag::new(NOW, 0xabc, 0x10),
-            modified: NOW,
+            tag: Tag::new(CHANGED, 0xabc, 0x10),
+            modified: CHANGED,
         }
     }
 
@@ -171,7 +208,13 @@ mod tests {
     fn tags() {
         assert_eq!(state().tag.as_bytes(), b"\"3b9aca00.abc-10\"");
         assert_eq!(Tag::new(0, 0, 0).as_bytes(), b"\"0.0-0\"");
-        assert_eq!(Tag::new(-1, u32::MAX, u64::MAX).as_bytes().len(), Tag::MAX);
+        let with = state().tag.with(0x1f).with(0);
+        assert_eq!(with.as_bytes(), b"\"3b9aca00.abc-10-1f-0\"");
+        let longest = (0..3).fold(Tag::new(-1, u32::MAX, u64::MAX), |tag, _| {
+            tag.with(u64::MAX)
+        });
+        assert_eq!(longest.as_bytes().len(), Tag::MAX);
+        assert!(longest.as_bytes().ends_with(b"f\""));
     }
 
     #[test]
@@ -198,10 +241,10 @@ mod tests {
                 ..Default::default()
             };
             let wanted = |status| if matches { Err(status) } else { Ok(()) };
-            let get = conditions.evaluate(&state(), Method::Get, NOW);
+            let get = conditions.evaluate(Some(&state()), Method::Get, NOW);
             assert_eq!(get, wanted(Status::NOT_MODIFIED));
-            let options = conditions.evaluate(&state(), Method::Options, NOW);
-            assert_eq!(options, wanted(Status::PRECONDITION_FAILED));
+            let options = conditions.evaluate(Some(&state()), Method::Options, NOW);
+            assert_eq!(options, Ok(()));
         }
     }
 
@@ -217,7 +260,10 @@ mod tests {
                 if_modified_since: Some(Lines::new("Date", date)),
                 ..Default::default()
             };
-            assert_eq!(conditions.evaluate(&state(), Method::Head, NOW), result);
+            assert_eq!(
+                conditions.evaluate(Some(&state()), Method::Head, NOW),
+                result
+            );
         }
     }
 
@@ -242,7 +288,10 @@ mod tests {
                 if_unmodified_since: date.map(|date| Lines::new("Date", date)),
                 ..Default::default()
             };
-            assert_eq!(conditions.evaluate(&state(), Method::Get, NOW), result);
+            assert_eq!(
+                conditions.evaluate(Some(&state()), Method::Get, NOW),
+                result
+            );
         }
     }
 
@@ -265,6 +314,49 @@ mod tests {
                 ..Default::default()
             };
             assert_eq!(conditions.range_is_of(&state(), NOW), is_of);
+        }
+    }
+
+    #[test]
+    fn a_date_of_this_second_is_no_strong_validator() {
+        let conditions = Conditions {
+            if_range: Some(Lines::new("Date", AT)),
+            ..Default::default()
+        };
+        for (now, is_of) in [(CHANGED - 1, false), (CHANGED, false), (CHANGED + 1, true)] {
+            assert_eq!(conditions.range_is_of(&state(), now), is_of, "{now}");
+        }
+        // Nor is it told.
+        for (now, told) in [
+            (CHANGED - 1, CHANGED),
+            (CHANGED, CHANGED - 1),
+            (CHANGED + 1, CHANGED),
+        ] {
+            assert_eq!(state().last_modified(now), told, "{now}");
+        }
+    }
+
+    #[test]
+    fn without_validators() {
+        let failed = Err(Status::PRECONDITION_FAILED);
+        let lines = |text| Lines::new("Date", text);
+        for (if_match, if_none_match, date, result) in [
+            (Some(&b"Date: *"[..]), None, None, Ok(())),
+            (Some(b"Date: \"x\""), None, None, failed),
+            (Some(b"Date: "), None, None, failed),
+            (None, Some(&b"Date: *"[..]), None, Err(Status::NOT_MODIFIED)),
+            (None, Some(b"Date: \"x\""), None, Ok(())),
+            (None, None, Some(BEFORE), Ok(())),
+        ] {
+            let conditions = Conditions {
+                if_match: if_match.map(lines),
+                if_none_match: if_none_match.map(lines),
+                if_modified_since: date.map(lines),
+                if_unmodified_since: date.map(lines),
+                ..Default::default()
+            };
+            assert_eq!(conditions.evaluate(None, Method::Get, NOW), result);
+            assert_eq!(conditions.evaluate(None, Method::Options, NOW), Ok(()));
         }
     }
 }

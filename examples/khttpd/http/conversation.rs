@@ -290,8 +290,9 @@ impl<C> Conversation<C> {
             }
         };
         if request.is_plain() && sink.room() >= HEAD_ROOM {
-            if let Some(content) = site.ready(&request) {
-                self.send_ready(site, content, sink)?;
+            let now = site.now();
+            if let Some(content) = site.ready(&request, now) {
+                self.send_ready(site, content, now, sink)?;
                 return Ok(length);
             }
         }
@@ -306,14 +307,20 @@ impl<C> Conversation<C> {
     }
 
     /// Answers a request with what was [ready](Site::ready).
-    fn send_ready<T, S>(&mut self, site: &T, mut content: C, sink: &mut S) -> Result<(), Step>
+    fn send_ready<T, S>(
+        &mut self,
+        site: &T,
+        mut content: C,
+        now: i64,
+        sink: &mut S,
+    ) -> Result<(), Step>
     where
         T: Site<Content = C>,
         S: Sink,
         C: Content<S>,
     {
         site.note(Status::OK);
-        sink.write(self.start.at(site.now()));
+        sink.write(self.start.at(now));
         self.state = match content.send(sink) {
             Ok(true) => State::READY,
             Ok(false) => State::Sending {

@@ -11,7 +11,7 @@ use super::{
 use core::ops::Range;
 
 /// What a head is at most long, a [`Location`](write_location) apart.
-pub const MAX_HEAD: usize = 512;
+pub const MAX_HEAD: usize = 640;
 
 /// What is to be told to a client, apart from the content itself.
 #[derive(Debug)]
@@ -143,14 +143,15 @@ impl Head {
             Persistence::KeepHttp10 => head.push(b"Connection: keep-alive\r\n"),
             Persistence::Close => head.push(b"Connection: close\r\n"),
         }
-        head.rest(reply);
+        head.rest(reply, now);
         head
     }
 
-    /// What comes behind [`Start`] when the connection stays open, and the empty line.
+    /// What comes behind [`Start`] when the connection stays open, and the empty line. What the reply
+    /// is about was not changed later than any date that it is sent at.
     pub fn behind_start<C>(reply: &Reply<C>) -> Self {
         let mut head = Self::empty();
-        head.rest(reply);
+        head.rest(reply, i64::MAX);
         head.push(b"\r\n");
         head
     }
@@ -163,7 +164,7 @@ impl Head {
     }
 
     /// What depends on the reply alone.
-    fn rest<C>(&mut self, reply: &Reply<C>) {
+    fn rest<C>(&mut self, reply: &Reply<C>, now: i64) {
         let status = reply.status;
         if !status.is_without_content() {
             self.push(b"Content-Length: ");
@@ -184,11 +185,11 @@ impl Head {
         if reply.accepts_ranges {
             self.push(b"Accept-Ranges: bytes\r\n");
         }
-        self.validators(reply);
+        self.validators(reply, now);
         self.part(reply);
     }
 
-    fn validators<C>(&mut self, reply: &Reply<C>) {
+    fn validators<C>(&mut self, reply: &Reply<C>, now: i64) {
         if let Some(tag) = &reply.tag {
             self.push(b"ETag: ");
             self.push(tag.as_bytes());
@@ -196,7 +197,8 @@ impl Head {
         }
         if let Some(modified) = reply.modified {
             self.push(b"Last-Modified: ");
-            self.push(&date::format(modified));
+            // Never later than the date (RFC 9110, section 8.8.2.1)
+            self.push(&date::format(modified.min(now)));
             self.push(b"\r\n");
         }
     }
@@ -294,6 +296,26 @@ mod tests {
     }
 
     #[test]
+    fn a_change_is_never_later_than_the_date() {
+        for (modified, told) in [
+            (784_111_776, "Sun, 06 Nov 1994 08:49:36 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (784_111_778, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (i64::MAX, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ] {
+            let reply = Reply {
+                modified: Some(modified),
+                ..Reply::of(Status::OK)
+            };
+            let text = text(&reply, Persistence::Keep);
+            assert!(
+                text.ends_with(&format!("\r\nLast-Modified: {told}\r\n")),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn no_content() {
         let text = text(&Reply::of(Status::NOT_MODIFIED), Persistence::Close);
         assert!(!text.contains("Content"));
@@ -322,7 +344,9 @@ mod tests {
         let reply = Reply {
             length: u64::MAX,
             media: "text/javascript; charset=utf-8",
-            tag: Some(Tag::new(-1, u32::MAX, u64::MAX)),
+            tag: Some((0..3).fold(Tag::new(-1, u32::MAX, u64::MAX), |tag, _| {
+                tag.with(u64::MAX)
+            })),
             modified: Some(0),
             part: Some((u64::MAX - 2..u64::MAX, u64::MAX)),
             accepts_ranges: true,
