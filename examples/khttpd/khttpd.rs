@@ -5,7 +5,8 @@
 //! | file | what it is |
 //! |---|---|
 //! | `http/` | the protocol, apart from sockets, files and the kernel |
-//! | `site.rs` | what there is to be had, and how it gets to the socket |
+//! | `site.rs` | what there is to be had |
+//! | `content.rs` | the contents of responses, and how they get to the socket |
 //! | `cache.rs` | small files, kept in memory |
 //! | `listing.rs`, `stats.rs`, `page.rs` | pages that are made |
 
@@ -36,6 +37,7 @@ use ktcp_server::{
 };
 
 mod cache;
+mod content;
 pub mod http;
 mod listing;
 mod page;
@@ -44,6 +46,10 @@ mod stats;
 
 use self::{
     cache::Cache,
+    content::{
+        Body,
+        Out, //
+    },
     http::{
         conversation::{
             Conversation,
@@ -54,8 +60,6 @@ use self::{
     },
     site::{
         AtHand,
-        Body,
-        Out,
         Tree, //
     },
     stats::Counters, //
