@@ -111,6 +111,30 @@ class Web:
                 pass
             return bytes(answer)
 
+    def ask(self, target: str, *fields: str, **line: str) -> Response:
+        """What comes back for one request that is sent as it is; see `request`."""
+        return response(self.say(request(target, *fields, "Connection: close", **line)))
+
+
+def request(
+    target: str, *fields: str, method: str = "GET", version: str = "1.1", host: str = "h"
+) -> bytes:
+    """The head of a request."""
+    lines = [f"{method} {target} HTTP/{version}", f"Host: {host}", *fields]
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
+
+
+def response(answer: bytes) -> Response:
+    """The response that is all of what came back."""
+    head = HEAD.match(answer)
+    assert head, answer[:200]
+    return Response(
+        status=int(head[1]),
+        fields=fields_of(head[2]),
+        content=answer[head.end() :],
+        connections=1,
+    )
+
 
 @dataclass(frozen=True)
 class Response:

@@ -22,7 +22,7 @@ DATES = {
     "lib/fs.rs": "the date, for modules",
     "lib/shim/fs.c": "the same",
     "tests/e2e/test_clock.py": "sets the clock",
-    "tests/e2e/test_http.py": "the Date: of responses",
+    "tests/e2e/test_http_validators.py": "the Date: of responses",
     "tools/ktcp/apt.py": "how old a file is",
     "tools/ktcp/cache.py": "how old a file is",
     "tools/ktcp/lab/plots.py": "when it was measured",
