@@ -159,6 +159,7 @@ help: ## this table
 #= RUSTC: with KDIR, the Rust compiler that has built the kernel; default: rustc
 #= LLVM: with KDIR, 1 for a kernel that clang has built
 #= KTCP_CRATES: with KDIR, where cargo has put the crates of khttpd; without it khttpd is left out
+#= KTCP_MIME: with KDIR, the list of media types that khttpd knows; default: /etc/mime.types
 #= DESTDIR: where `make install` puts everything; default: /
 #= PORT: the port of this machine that `make run` forwards; default: 12345
 #= ACCEL: kvm or tcg; default: kvm if it runs a guest, else tcg

@@ -55,8 +55,24 @@ def test_types(site: Web) -> None:
         ("page.html", "text/html; charset=utf-8"),
         ("with-index/", "text/html; charset=utf-8"),
         ("1k.bin", "application/octet-stream"),
+        ("large.bin", "application/octet-stream"),
+        ("type.woff2", "font/woff2"),
+        ("type.webmanifest", "application/manifest+json"),
+        ("type.vtt", "text/vtt; charset=utf-8"),
+        ("type.FLAC", "audio/flac"),
+        ("type.mp4", "video/mp4"),
+        ("type.atom", "application/atom+xml"),
+        ("type.tar.zst", "application/zstd"),
+        ("type.unheard-of", "application/octet-stream"),
     ):
-        assert site.curl(f"/{name}").fields["content-type"] == media
+        if name.startswith("type."):
+            site.guest.must(f"echo {name} >{ROOT}/{name}")
+        for _ in range(2):
+            fields = site.curl(f"/{name}").fields
+            assert fields["content-type"] == media
+            # A player may look at what it is, where it is not told.
+            assert ("x-content-type-options" in fields) == (media != "application/octet-stream")
+    site.guest.must(f"rm {ROOT}/type.*")
 
 
 def test_folders(site: Web) -> None:

@@ -53,6 +53,7 @@ def complete(project: dict[str, Any], roots: list[Path], built: Path) -> None:
                 "env": {
                     "RUST_MODFILE": "This is only for rust-analyzer",
                     "KTCP_GENERATED": str(built / "lib/shim"),
+                    "KTCP_MEDIA_TYPES": str(built / "examples/khttpd/media_types.txt"),
                 },
             }
         )

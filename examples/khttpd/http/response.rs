@@ -6,6 +6,7 @@ use super::{
     conditions::Tag,
     date,
     html,
+    media,
     status::Status, //
 };
 use core::ops::Range;
@@ -171,7 +172,11 @@ impl Head {
             self.number(reply.length);
             self.push(b"\r\n");
             if !reply.media.is_empty() {
-                self.push(b"X-Content-Type-Options: nosniff\r\nContent-Type: ");
+                // A player that is not told a type looks at the content: it may.
+                if reply.media != media::UNKNOWN {
+                    self.push(b"X-Content-Type-Options: nosniff\r\n");
+                }
+                self.push(b"Content-Type: ");
                 self.push(reply.media.as_bytes());
                 self.push(b"\r\n");
             }
@@ -277,6 +282,19 @@ mod tests {
     }
 
     #[test]
+    fn a_type_is_not_to_be_guessed_unless_it_is_unknown() {
+        for (media, is_told) in [("text/plain", true), (media::UNKNOWN, false)] {
+            let reply = Reply {
+                media,
+                ..Reply::of(Status::OK)
+            };
+            let text = text(&reply, Persistence::Keep);
+            assert!(text.contains(&format!("\r\nContent-Type: {media}\r\n")));
+            assert_eq!(text.contains("nosniff"), is_told, "{media}");
+        }
+    }
+
+    #[test]
     fn a_head_in_two_parts_is_the_same() {
         let reply: Reply<()> = Reply {
             length: 10,
@@ -343,7 +361,7 @@ mod tests {
     fn the_longest_fits() {
         let reply = Reply {
             length: u64::MAX,
-            media: "text/javascript; charset=utf-8",
+            media: media::tests::longest(),
             tag: Some((0..3).fold(Tag::new(-1, u32::MAX, u64::MAX), |tag, _| {
                 tag.with(u64::MAX)
             })),
