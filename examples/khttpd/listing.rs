@@ -34,7 +34,7 @@ use ktcp_server::{
 
 /// How many names are shown.
 const MOST: usize = 2000;
-/// How long the page can get: each byte of a name takes three in a reference and six in the text.
+/// The length that a page can reach: each byte of a name takes three in a reference and six in the text.
 const LIMIT: usize = MOST * (256 * (3 + 6) + 160) + 2 * 6 * path::MAX + 2 * START.len();
 
 const START: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -53,7 +53,7 @@ th, td { border-color: #333 } a { color: #7db8f0 } }\n</style>\n";
 struct Line {
     name: CString,
     state: Option<Metadata>,
-    /// Whether a client can ask for it: the path is not too long.
+    /// True if a client can ask for it: its path is not too long.
     leads_there: bool,
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn page(root: &Directory, found: &Found<'_>, path: &mut Path) -> Resu
     Ok(page.into_bytes())
 }
 
-/// What is known about what is at `path`.
+/// Looks up the metadata of the file at `path`.
 fn state_of(root: &Directory, path: &Path) -> Result<Metadata> {
     root.find(name_of(path)?, Wait::Yes)?.metadata(Wait::Yes)
 }

@@ -70,7 +70,7 @@ use ktcp_server::{
 /// The file that stands for a directory.
 const INDEX: &[u8] = b"index.html";
 
-/// How long the place of a directory can be, every byte of it and of the query encoded.
+/// The length of the longest place of a directory, every byte of it and of the query encoded.
 const LONGEST_LOCATION: usize = 3 * (MAX_LINE + path::MAX) + 32;
 
 /// A file that was changed longer ago than this changes its time with its content.
@@ -381,7 +381,7 @@ impl Tree {
     }
 }
 
-/// What tells the states of a file apart, and one file from another that takes its place.
+/// Makes validators that differ between states of a file, and between files that take its place.
 fn validators(state: &Metadata) -> Validators {
     let tag = Tag::new(state.changed.seconds, state.changed.nanos, state.size)
         .with(state.inode)

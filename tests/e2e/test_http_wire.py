@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What khttpd answers to requests that are said byte by byte, as no client would say them."""
+"""khttpd's answers to requests that are said byte by byte, as no client would say them."""
 
 from __future__ import annotations
 

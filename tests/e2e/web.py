@@ -112,7 +112,7 @@ class Web:
             return bytes(answer)
 
     def ask(self, target: str, *fields: str, **line: str) -> Response:
-        """What comes back for one request that is sent as it is; see `request`."""
+        """The response to one request that is sent as it is; see `request`."""
         return response(self.say(request(target, *fields, "Connection: close", **line)))
 
 

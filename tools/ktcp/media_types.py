@@ -27,7 +27,7 @@ OWN = {
 
 
 def _is_registered(media: str) -> bool:
-    """Whether the type may be one that IANA has registered."""
+    """Returns true for a type that IANA may have registered."""
     kind, _, subtype = media.partition("/")
     return kind != "chemical" and not subtype.startswith("x-")
 

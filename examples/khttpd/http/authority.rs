@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a client calls the server (RFC 9110, section 7.2): `uri-host [":" port]`, as RFC 3986 has it.
+//! The host and the port in a request (RFC 9110, section 7.2): `uri-host [":" port]`, as RFC 3986 has it.
 
 use core::net::Ipv6Addr;
 
@@ -29,7 +29,7 @@ pub fn is_authority(text: &[u8]) -> bool {
     host_is_valid && port_is_valid
 }
 
-/// What stands in brackets: `IPv6address` or `IPvFuture`.
+/// Returns true for the text between brackets: `IPv6address` or `IPvFuture`.
 fn is_ip_literal(text: &[u8]) -> bool {
     match text {
         [b'v' | b'V', future @ ..] => {
@@ -44,7 +44,7 @@ fn is_ip_literal(text: &[u8]) -> bool {
     }
 }
 
-/// `reg-name`, which an IPv4 address is, too.
+/// Returns true for a `reg-name`, which an IPv4 address is, too.
 fn is_registered_name(text: &[u8]) -> bool {
     let mut rest = text;
     while let Some((&byte, behind)) = rest.split_first() {
@@ -61,7 +61,7 @@ fn is_registered_name(text: &[u8]) -> bool {
     true
 }
 
-/// `unreserved` and `sub-delims`
+/// Returns true for `unreserved` and `sub-delims`.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }

@@ -39,10 +39,10 @@ use std::{cell::Cell, convert::Infallible, time::Duration};
 /// Bytes of the one file that there is.
 pub const FILE: &[u8] = b"0123456789";
 
-/// What is in the one folder.
+/// The listing of the one folder.
 const LISTING: &[u8] = b"one\ntwo\n";
 
-/// What is ready for the file: the same as is put together for each request.
+/// The end of the response for the file, as it is also put together for each request.
 const READY: &[u8] = b"Content-Length: 10\r\n\r\n0123456789";
 
 /// What a client gets.

@@ -81,7 +81,7 @@ impl Tag {
     }
 }
 
-/// Whether the list is `*`: whatever there is.
+/// Returns true for the list `*`, which stands for every content.
 fn is_anything(list: Lines<'_>) -> bool {
     let mut members = list.members();
     members.next() == Some(b"*") && members.next().is_none()
@@ -97,8 +97,8 @@ pub struct Validators {
 }
 
 impl Validators {
-    /// What a client is told of that at `now`, before the state was looked at: the second before, as long
-    /// as there can be another change that has the same time.
+    /// Returns the date that a client is told at `now`, the time before the state was looked at: while the
+    /// second of the change lasts, and another one could have the same date, it is the second before.
     pub fn last_modified(&self, now: i64) -> i64 {
         if self.modified == now {
             now - 1

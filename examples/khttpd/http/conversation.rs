@@ -80,9 +80,9 @@ struct Pending<C> {
 enum State<C> {
     /// At the start of a request.
     Ready {
-        /// How much of it has been looked at.
+        /// The bytes of it that have been looked at.
         seen: usize,
-        /// How many bytes of empty lines were before it.
+        /// The bytes of empty lines that were before it.
         skipped: usize,
     },
     /// In the content of one, the reply to which is known.

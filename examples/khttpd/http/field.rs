@@ -20,7 +20,7 @@ impl<'a> Lines<'a> {
         Self { name, text }
     }
 
-    /// What each line says, without the white space around it.
+    /// The value of each line, without the white space around it.
     fn values(self) -> impl Iterator<Item = &'a [u8]> {
         // No line has a line feed in it, nor a name a colon.
         let lines = self.text.split(|&byte| byte == b'\n');

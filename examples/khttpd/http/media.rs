@@ -11,7 +11,7 @@ pub const UNKNOWN: &str = "application/octet-stream";
 /// half the memory of a table with pointers.
 const TYPES: &str = include_str!(env!("KTCP_MEDIA_TYPES"));
 
-/// How long an extension is at most that is looked for.
+/// The length of the longest extension that is looked for.
 const LONGEST: usize = 32;
 
 /// The media type of the file at `path`.

@@ -4,11 +4,11 @@
 
 use super::status::Status;
 
-/// How long a decoded path may be, without the slash behind that of a directory.
+/// The length that a decoded path may have, without the slash behind that of a directory.
 pub const MAX: usize = 1024;
-/// How long a path can be at most: one more name in the longest directory.
+/// The length of the longest path: one more name in the longest directory.
 const ROOM: usize = MAX + 1 + NAME_MAX;
-/// How long a name in a directory can be.
+/// The length that a name in a directory can have.
 const NAME_MAX: usize = 255;
 
 /// A path below the root: names with one slash between each, none of them `.` or `..`, none
@@ -117,8 +117,8 @@ impl Path {
         self.is_directory
     }
 
-    /// Whether a reference that is relative to the target leads to what is in this directory: a client
-    /// resolves it without decoding anything.
+    /// Returns true if references that are relative to the target lead into this directory: a client
+    /// resolves them without decoding anything.
     pub fn is_base(&self) -> bool {
         self.is_base
     }
@@ -139,7 +139,7 @@ impl Path {
         Ok(back)
     }
 
-    /// Whether a client can ask for it.
+    /// Returns true if a client can ask for it.
     pub fn can_be_asked_for(&self) -> bool {
         self.length <= MAX
     }

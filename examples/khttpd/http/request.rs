@@ -23,7 +23,7 @@ use httparse::Status::{
 
 /// How long a head may be: 431 beyond.
 pub const MAX_HEAD: usize = 16 << 10;
-/// How long the first line of it may be: 414 beyond. RFC 9112, section 3 wants at least 8000.
+/// The length that the first line of it may have: 414 beyond. RFC 9112, section 3 wants at least 8000.
 pub const MAX_LINE: usize = 8 << 10;
 /// How many fields it may have: 431 beyond.
 pub const MAX_FIELDS: usize = 64;
@@ -212,8 +212,8 @@ pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// How many bytes of empty lines `input` begins with: clients are known to send some behind the content
-/// of a request (RFC 9112, section 2.2).
+/// Returns the number of bytes of empty lines at the start of `input`: some clients send them behind the
+/// content of a request (RFC 9112, section 2.2).
 pub fn leading_empty_lines(input: &[u8]) -> usize {
     2 * input
         .chunks_exact(2)
@@ -402,7 +402,7 @@ impl<'a> Fields<'a> {
 /// The transfer codings of a content, from all lines that name some.
 #[derive(Default)]
 struct Codings {
-    /// How often there is `chunked`.
+    /// The number of times that `chunked` is named.
     chunked: u8,
     /// There is another.
     unknown: bool,

@@ -11,7 +11,7 @@ use super::{
 };
 use core::ops::Range;
 
-/// What a head is at most long, a [`Location`](write_location) apart.
+/// The length of the longest head, a [`Location`](write_location) apart.
 pub const MAX_HEAD: usize = 640;
 
 /// What is to be told to a client, apart from the content itself.
@@ -148,8 +148,8 @@ impl Head {
         head
     }
 
-    /// What comes behind [`Start`] when the connection stays open, and the empty line. What the reply
-    /// is about was not changed later than any date that it is sent at.
+    /// The rest of a head behind [`Start`], for a connection that stays open, and the empty line. The content
+    /// was changed before every date at which this is sent.
     pub fn behind_start<C>(reply: &Reply<C>) -> Self {
         let mut head = Self::empty();
         head.rest(reply, i64::MAX);

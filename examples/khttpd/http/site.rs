@@ -44,8 +44,8 @@ pub trait Site {
     /// How long the site has been there, by a clock that cannot be set: for time that passes.
     fn uptime(&self) -> Duration;
 
-    /// What answers a [plain](Request::is_plain) request behind [`Start`](super::response::Start): the rest of the head,
-    /// the empty line and the content. Nothing if that is not at hand, or not as of `now`.
+    /// Answers a [plain](Request::is_plain) request behind [`Start`](super::response::Start): the rest
+    /// of the head, the empty line and the content. Nothing if that is not at hand, or not as of `now`.
     fn ready(&self, _request: &Request<'_>, _now: i64) -> Option<Self::Content> {
         None
     }
