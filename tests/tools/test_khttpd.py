@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from ktcp import crates
+from ktcp import crates, fuzz
 
 
 def test_the_protocol() -> None:
     # Optimised, for some of its tests say everything byte by byte.
     status = crates.cargo(crates.MODULES, "test", "--release", "--quiet", "--lib")
+    assert status == 0
+
+
+def test_khttpd_and_hyper_agree_where_requests_end() -> None:
+    status = crates.cargo(fuzz.FOLDER, "test", "--release", "--quiet", "--lib")
     assert status == 0
 
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make fuzz`: libFuzzer against khttpd's code that needs no kernel, for FUZZ_SECONDS (default: 600).
 
-Inputs that it finds interesting go to the corpus, a line each, which the tests replay.
+It looks for inputs that break what has to hold for every input, or in which khttpd and hyper see requests
+with other beginnings and ends.
+
+What it finds interesting goes to the corpus beside it, which the tests replay: a line for each input.
 """
 
 from __future__ import annotations
@@ -46,6 +49,15 @@ DICTIONARY = """\
 "Connection: keep-alive"
 "Content-Length: 5"
 "Transfer-Encoding: chunked"
+"Transfer-Encoding: chunked,"
+"Content-Length: 0"
+"HTTP/1.2"
+"1 ;a=b\\x0d\\x0ax\\x0d\\x0a0\\x0d\\x0aT: v\\x0d\\x0a\\x0d\\x0a"
+"If-Match: *"
+"Host: [::1]:80"
+"%2F"
+"?q"
+"/folder/"
 "0\\x0d\\x0a\\x0d\\x0a"
 "Expect: 100-continue"
 "Range: bytes=0-1"

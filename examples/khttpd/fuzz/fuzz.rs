@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Feeds what clients send to a conversation, as libFuzzer comes up with it.
+//! Feeds what clients send to a conversation, and to hyper, as libFuzzer comes up with it.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| http::check::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| khttpd_fuzz::check(data));

@@ -83,6 +83,12 @@ impl Receiver {
         })
     }
 
+    /// Returns how many more bytes of content are allowed, whatever is left of those that were announced.
+    #[cfg(any(test, feature = "check"))]
+    pub fn allowed(&self) -> u64 {
+        self.allowed
+    }
+
     /// Takes from the front of `input` what belongs to the content; says how many bytes that are,
     /// and whether the content ends with them.
     pub fn take(&mut self, input: &[u8]) -> Result<(usize, bool), Status> {

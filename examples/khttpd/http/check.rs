@@ -335,3 +335,26 @@ pub fn check(data: &[u8]) {
         assert!(*code == 400 || !closing(*code));
     }
 }
+
+/// An input of the fuzzer, of the line that `tools/ktcp/corpus.py` has made of it.
+pub fn unescaped(line: &str) -> Vec<u8> {
+    let mut bytes = line.bytes();
+    let mut input = Vec::new();
+    while let Some(byte) = bytes.next() {
+        input.push(match byte {
+            b'\\' => match bytes.next().unwrap() {
+                b'r' => b'\r',
+                b'n' => b'\n',
+                b't' => b'\t',
+                b'\\' => b'\\',
+                b'x' => {
+                    let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
+                    u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+                }
+                other => panic!("an escape that is none: {other}"),
+            },
+            other => other,
+        });
+    }
+    input
+}

@@ -19,6 +19,8 @@ pub mod path;
 pub mod range;
 pub mod request;
 pub mod response;
+#[cfg(any(test, feature = "check"))]
+pub mod seen;
 pub mod site;
 pub mod status;
 

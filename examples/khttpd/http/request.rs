@@ -165,8 +165,7 @@ fn parse_later_version(head: &[u8]) -> Result<Parsed<'_>, Status> {
     let line = &head[..end.unwrap_or(head.len())];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let mut parts = line.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next())
     else {
         return Err(Status::BAD_REQUEST);
     };
@@ -174,6 +173,10 @@ fn parse_later_version(head: &[u8]) -> Result<Parsed<'_>, Status> {
         [b'1', b'.', b'2'..=b'9'] => {}
         [b'0' | b'2'..=b'9', ..] => return Err(Status::VERSION_NOT_SUPPORTED),
         _ => return Err(Status::BAD_REQUEST),
+    }
+    // Only now, for what comes in pieces is refused before the rest of the line is there.
+    if parts.next().is_some() {
+        return Err(Status::BAD_REQUEST);
     }
     let Some(end) = end else {
         return Ok(Partial);

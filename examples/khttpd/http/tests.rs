@@ -243,6 +243,8 @@ fn what_is_no_request() {
         ("GET /file HTTP/1.x\r\nHost: h\r\n\r\n", 400),
         ("GET /file HTTP/2.0\r\nHost: h\r\n\r\n", 505),
         ("GET /file HTTP/3.0\r\nHost: h\r\n\r\n", 505),
+        ("GET /file HTTP/2.0x y z\r\nHost: h\r\n\r\n", 505),
+        ("GET /file HTTP/1.2 x\r\nHost: h\r\n\r\n", 400),
         ("GET /file HTTP/1.2\r\n\r\n", 400),
         ("GET /file HTTP/1.2\nHost: h\n\n", 400),
         ("GET /file HTTP/1.2\r\nHost: h\n\r\n", 400),
