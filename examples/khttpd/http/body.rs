@@ -30,8 +30,10 @@ enum Place {
     Length(u8),
     /// In the white space behind the length, which only an extension may follow.
     BeforeExtension,
+    /// Where the name of an extension begins.
+    ExtensionName,
     /// In an extension.
-    Extension,
+    Extension(Extension),
     /// At the line feed behind that.
     LengthEnd,
     /// In the data of a chunk of which so many bytes are to come.
@@ -52,6 +54,57 @@ enum Place {
     LastEnd,
     /// Behind it all.
     Done,
+}
+
+/// Where in an extension of a chunk we are (RFC 9112, section 7.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    /// In its name.
+    Name,
+    /// In the white space behind that.
+    AfterName,
+    /// Behind the equals sign.
+    BeforeValue,
+    /// In a value that is a token.
+    Token,
+    /// In a value in quotes.
+    Quoted,
+    /// Behind a backslash in it.
+    Escaped,
+    /// Behind its last quote.
+    AfterQuoted,
+    /// In the white space behind a value.
+    AfterValue,
+}
+
+impl Extension {
+    /// The place behind `byte`; nothing where the grammar has no such byte.
+    fn step(self, byte: u8) -> Option<Self> {
+        let is_blank = matches!(byte, b' ' | b'\t');
+        Some(match (self, byte) {
+            (Self::Name, _) if is_token(byte) => Self::Name,
+            (Self::Name | Self::AfterName, _) if is_blank => Self::AfterName,
+            (Self::Name | Self::AfterName, b'=') => Self::BeforeValue,
+            (Self::BeforeValue, _) if is_blank => Self::BeforeValue,
+            (Self::BeforeValue, b'"') => Self::Quoted,
+            (Self::BeforeValue | Self::Token, _) if is_token(byte) => Self::Token,
+            (Self::Quoted, b'"') => Self::AfterQuoted,
+            (Self::Quoted, b'\\') => Self::Escaped,
+            (Self::Quoted | Self::Escaped, _) => Self::Quoted,
+            (Self::Token | Self::AfterQuoted | Self::AfterValue, _) if is_blank => Self::AfterValue,
+            _ => return None,
+        })
+    }
+
+    /// Returns true where the line can end.
+    fn can_end(self) -> bool {
+        matches!(self, Self::Name | Self::Token | Self::AfterQuoted)
+    }
+
+    /// Returns true where a semicolon begins another one.
+    fn can_be_followed(self) -> bool {
+        self.can_end() || matches!(self, Self::AfterName | Self::AfterValue)
+    }
 }
 
 /// Finds the end of a content, and discards it.
@@ -127,12 +180,23 @@ impl Receiver {
     fn step(&mut self, byte: u8) -> Result<Place, Status> {
         Ok(match (self.place, byte) {
             (Place::Length(digits), _) if byte.is_ascii_hexdigit() => self.digit(digits, byte)?,
-            (Place::Length(1..) | Place::Extension, b'\r') => Place::LengthEnd,
-            (Place::Length(1..) | Place::BeforeExtension, b';') => Place::Extension,
+            (Place::Length(1..), b'\r') => Place::LengthEnd,
+            (Place::Length(1..) | Place::BeforeExtension, b';') => Place::ExtensionName,
             (Place::Length(1..) | Place::BeforeExtension, b' ' | b'\t') => {
                 self.extra(Place::BeforeExtension, byte)?
             }
-            (Place::Extension, _) => self.extra(Place::Extension, byte)?,
+            (Place::ExtensionName, b' ' | b'\t') => self.extra(Place::ExtensionName, byte)?,
+            (Place::ExtensionName, _) if is_token(byte) => {
+                self.extra(Place::Extension(Extension::Name), byte)?
+            }
+            (Place::Extension(at), b'\r') if at.can_end() => Place::LengthEnd,
+            (Place::Extension(at), b';') if at.can_be_followed() => {
+                self.extra(Place::ExtensionName, byte)?
+            }
+            (Place::Extension(at), _) => {
+                let at = at.step(byte).ok_or(Status::BAD_REQUEST)?;
+                self.extra(Place::Extension(at), byte)?
+            }
             (Place::LengthEnd, b'\n') if self.length == 0 => Place::TrailerStart,
             (Place::LengthEnd, b'\n') => {
                 let length = core::mem::take(&mut self.length);
@@ -243,6 +307,8 @@ mod tests {
             &b"1 ;a\r\nx\r\n0\r\n\r\n"[..],
             b"1\t ; a = b\r\nx\r\n0 ;c\r\n\r\n",
             b"1;a;b=\"c;d\"\r\nx\r\n0\r\n\r\n",
+            b"1 ; a=b ; c = \"\\\"\\\\=\xff\" ;d\r\nx\r\n0\r\n\r\n",
+            b"1;a=\"\";b\r\nx\r\n0\r\n\r\n",
             b"0\r\nT:\r\nU:v\r\nA-b_c: \xff\t x\r\n\r\n",
         ] {
             assert_eq!(receive(input, 10), Ok((input.len(), true)));
@@ -287,6 +353,19 @@ mod tests {
             b"3 3\r\nabc\r\n",
             b"3 a;b\r\nabc\r\n",
             b";a\r\n",
+            b"3;\r\nabc\r\n",
+            b"3;;a\r\nabc\r\n",
+            b"3;a \r\nabc\r\n",
+            b"3;a b\r\nabc\r\n",
+            b"3;a=\r\nabc\r\n",
+            b"3;a=;b\r\nabc\r\n",
+            b"3;a=b c\r\nabc\r\n",
+            b"3;a=b=c\r\nabc\r\n",
+            b"3;a=\"b\r\nabc\r\n",
+            b"3;a=\"b\\\"\r\nabc\r\n",
+            b"3;a=\"b\"c\r\nabc\r\n",
+            b"3;\"a\"\r\nabc\r\n",
+            b"3;=a\r\nabc\r\n",
             b"3 \n",
             // Trailers that are no fields
             b"0\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
