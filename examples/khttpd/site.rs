@@ -383,12 +383,14 @@ impl Tree {
 
 /// Makes validators that differ between states of a file, and between files that take its place.
 fn validators(state: &Metadata) -> Validators {
-    let tag = Tag::new(state.changed.seconds, state.changed.nanos, state.size)
-        .with(state.inode)
-        .with(u64::from(state.device) << 32 | u64::from(state.generation))
-        .with(state.change_cookie);
+    let tag = Tag::new(state.changed.seconds, state.changed.nanos, state.size);
     Validators {
-        tag,
+        tag: tag.with(&[
+            state.inode,
+            state.device.into(),
+            state.generation.into(),
+            state.change_cookie,
+        ]),
         modified: state.modified.seconds,
     }
 }

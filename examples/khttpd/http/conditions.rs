@@ -11,8 +11,8 @@ use super::{
 
 /// An entity tag: a strong one, its quotes included.
 ///
-/// Made of the time of the last change, to the nanosecond, of the size, and of other numbers that tell
-/// one state from another.
+/// Made of the time of the last change, to the nanosecond, of the size, and of a number of other ones that
+/// tell one state from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
     bytes: [u8; Self::MAX],
@@ -20,7 +20,7 @@ pub struct Tag {
 }
 
 impl Tag {
-    const MAX: usize = 2 + 16 + 1 + 8 + 1 + 16 + 3 * (1 + 16);
+    const MAX: usize = 2 + 16 + 1 + 8 + 1 + 16 + 1 + 16;
 
     /// The tag of a file of `size` bytes that was last changed at that time.
     pub fn new(seconds: i64, nanos: u32, size: u64) -> Self {
@@ -38,11 +38,14 @@ impl Tag {
         tag
     }
 
-    /// The same, of a state with that number, too; of three at most.
-    pub fn with(mut self, number: u64) -> Self {
+    /// The same, of a state with these numbers, too.
+    ///
+    /// They do not stand in it: that of a file is nothing that a client should know. Two states of which
+    /// one of these numbers differs have different tags.
+    pub fn with(mut self, numbers: &[u64]) -> Self {
         self.length -= 1;
         self.push(b'-');
-        self.push_hex(number);
+        self.push_hex(numbers.iter().fold(0, |all, number| mix(all ^ number)));
         self.push(b'"');
         self
     }
@@ -79,6 +82,14 @@ impl Tag {
             None => tag == self.as_bytes(),
         })
     }
+}
+
+/// Maps numbers one to one, so that each bit depends on all (the end of SplitMix64).
+const fn mix(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
 }
 
 /// Returns true for the list `*`, which stands for every content.
@@ -208,13 +219,26 @@ mod tests {
     fn tags() {
         assert_eq!(state().tag.as_bytes(), b"\"3b9aca00.abc-10\"");
         assert_eq!(Tag::new(0, 0, 0).as_bytes(), b"\"0.0-0\"");
-        let with = state().tag.with(0x1f).with(0);
-        assert_eq!(with.as_bytes(), b"\"3b9aca00.abc-10-1f-0\"");
-        let longest = (0..3).fold(Tag::new(-1, u32::MAX, u64::MAX), |tag, _| {
-            tag.with(u64::MAX)
-        });
+        // Each number counts, in its place, and none stands in it.
+        let with = |numbers: &[u64]| state().tag.with(numbers);
+        let states = [
+            with(&[1, 2, 3]),
+            with(&[2, 2, 3]),
+            with(&[1, 3, 3]),
+            with(&[1, 2, 4]),
+            with(&[2, 1, 3]),
+            with(&[1, 3, 2]),
+            with(&[]),
+        ];
+        for (number, state) in states.iter().enumerate() {
+            assert!(state.as_bytes().starts_with(b"\"3b9aca00.abc-10-"));
+            assert!(state.as_bytes().ends_with(b"\""));
+            assert!(!states[number + 1..].contains(state));
+        }
+        // The number that SplitMix64 begins with, from a seed of 0
+        assert_eq!(mix(0), 0xe220_a839_7b1d_cdaf);
+        let longest = Tag::new(-1, u32::MAX, u64::MAX).with(&[0]);
         assert_eq!(longest.as_bytes().len(), Tag::MAX);
-        assert!(longest.as_bytes().ends_with(b"f\""));
     }
 
     #[test]

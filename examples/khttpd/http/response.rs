@@ -362,9 +362,7 @@ mod tests {
         let reply = Reply {
             length: u64::MAX,
             media: media::tests::longest(),
-            tag: Some((0..3).fold(Tag::new(-1, u32::MAX, u64::MAX), |tag, _| {
-                tag.with(u64::MAX)
-            })),
+            tag: Some(Tag::new(-1, u32::MAX, u64::MAX).with(&[0])),
             modified: Some(0),
             part: Some((u64::MAX - 2..u64::MAX, u64::MAX)),
             accepts_ranges: true,
