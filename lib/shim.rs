@@ -44,6 +44,12 @@ extern "C" {
     pub(crate) fn ktcp_get_net(net: *mut bindings::net) -> *mut bindings::net;
     pub(crate) fn ktcp_get_current_net() -> *mut bindings::net;
     pub(crate) fn ktcp_put_net(net: *mut bindings::net);
+    pub(crate) fn ktcp_sock_create(
+        net: *mut bindings::net,
+        family: c_int,
+        protocol: c_int,
+        sock: *mut *mut bindings::socket,
+    ) -> c_int;
     pub(crate) fn ktcp_mptcp_lock_class(sock: *mut bindings::socket);
     pub(crate) fn ktcp_setsockopt(
         sock: *mut bindings::socket,

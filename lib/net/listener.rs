@@ -71,8 +71,8 @@ impl ListenOptions {
         self
     }
 
-    /// Sets whether several listeners of one user may share the address, all of which must want it
-    /// (`SO_REUSEPORT`); not by default. The kernel spreads newcomers over them.
+    /// Sets whether several listeners, of this kernel or of root, may share the address, all of which
+    /// must want it (`SO_REUSEPORT`); not by default. The kernel spreads newcomers over them.
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.common.reuse_port = reuse;
         self

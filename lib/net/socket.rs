@@ -106,7 +106,8 @@ unsafe impl Send for Socket {}
 unsafe impl Sync for Socket {}
 
 impl Socket {
-    /// A new socket for addresses of the family of `addr`.
+    /// A new socket for addresses of the family of `addr`. It belongs to the kernel, in the root of the
+    /// control groups, whichever process makes it. Sleeps.
     pub(super) fn new(
         namespace: &Namespace,
         addr: &SocketAddr,
@@ -124,16 +125,10 @@ impl Socket {
 
         // SAFETY: `namespace` holds a reference on the namespace, and `raw` is valid for a write.
         to_result(unsafe {
-            bindings::sock_create_kern(
-                namespace.as_ptr(),
-                family as c_int,
-                bindings::sock_type_SOCK_STREAM as c_int,
-                protocol,
-                &raw mut raw,
-            )
+            shim::ktcp_sock_create(namespace.as_ptr(), family as c_int, protocol, &raw mut raw)
         })?;
 
-        // SAFETY: `sock_create_kern` succeeded, so `raw` is a socket that no other code knows. The
+        // SAFETY: `ktcp_sock_create` succeeded, so `raw` is a socket that no other code knows. The
         // kernel made it without a reference on the namespace; `sk_net_refcnt_upgrade` adds it
         // once, outside the socket lock. Accepted sockets inherit that.
         unsafe { shim::sk_net_refcnt_upgrade((*raw).sk) };
@@ -143,7 +138,7 @@ impl Socket {
         }
 
         // INVARIANT: The socket is new, ours, and has just been given its reference.
-        // SAFETY: `sock_create_kern` succeeded, so `raw` is not null.
+        // SAFETY: `ktcp_sock_create` succeeded, so `raw` is not null.
         Ok(Self(unsafe { NonNull::new_unchecked(raw) }))
     }
 

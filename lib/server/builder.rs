@@ -156,8 +156,8 @@ impl Builder {
         self
     }
 
-    /// Sets whether several servers, of this kernel or of the user who starts this one, may share the
-    /// address; see [`ListenOptions::reuse_port`].
+    /// Sets whether several servers, of this kernel or of root, may share the address; see
+    /// [`ListenOptions::reuse_port`].
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.options = self.options.reuse_port(reuse);
         self

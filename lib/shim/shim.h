@@ -59,6 +59,7 @@ u32 ktcp_sock_acked(const struct sock *sk);
 struct net *ktcp_get_net(struct net *net);
 struct net *ktcp_get_current_net(void);
 void ktcp_put_net(struct net *net);
+int ktcp_sock_create(struct net *net, int family, int protocol, struct socket **sock);
 void ktcp_mptcp_lock_class(struct socket *sock);
 int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
 		    unsigned int len);

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Making sockets that belong to the kernel, and not to the task that happens to make them.
+ */
+
+#include <linux/export.h>
+#include <linux/net.h>
+#include <linux/sched.h>
+#include <linux/workqueue.h>
+
+#include "shim.h"
+
+struct ktcp_creation {
+	struct work_struct work;
+	struct net *net;
+	int family;
+	int protocol;
+	struct socket *sock;
+	int err;
+};
+
+static void ktcp_create(struct work_struct *work)
+{
+	struct ktcp_creation *this = container_of(work, struct ktcp_creation, work);
+
+	this->err = sock_create_kern(this->net, this->family, SOCK_STREAM, this->protocol,
+				     &this->sock);
+}
+
+/*
+ * A socket belongs to the control group of the task that makes it, and so do those that it accepts:
+ * the filters and limits of that group hold for them, and the group cannot go before them. A process
+ * that loads a module has a worker make it, which is in the root group. May sleep.
+ */
+int ktcp_sock_create(struct net *net, int family, int protocol, struct socket **sock)
+{
+	struct ktcp_creation this = {
+		.net = net,
+		.family = family,
+		.protocol = protocol,
+	};
+
+	if (current->flags & PF_KTHREAD)
+		return sock_create_kern(net, family, SOCK_STREAM, protocol, sock);
+	INIT_WORK_ONSTACK(&this.work, ktcp_create);
+	queue_work(system_dfl_wq, &this.work);
+	flush_work(&this.work);
+	destroy_work_on_stack(&this.work);
+	*sock = this.sock;
+	return this.err;
+}
+EXPORT_SYMBOL_GPL(ktcp_sock_create);

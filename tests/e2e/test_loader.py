@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A server is not what the process happens to be that loads its module."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ktcp import userland, vm
+from .lab import Lab, eventually, rmmod, statistics
+
+IP = "/usr/bin/ip"
+SS = "/usr/bin/ss"
+POLICY = "/bin/policy"
+GROUPS = "/sys/fs/cgroup"
+UNIT = f"{GROUPS}/unit"
+
+# The group of a service, whose memory is counted
+SETUP = f"""
+    set -e
+    mount -t cgroup2 none {GROUPS} 2>/dev/null || [ -e {GROUPS}/cgroup.procs ]
+    echo +memory >{GROUPS}/cgroup.subtree_control
+    mkdir {UNIT}
+    dmesg -c >/dev/null
+    insmod /modules/ktcp_server.ko
+"""
+CLEAR = f"""
+    killall -9 nc
+    while [ -d {UNIT} ] && ! rmdir {UNIT}; do sleep 0.1; done
+"""
+
+
+def program(name: str, folder: Path) -> bytes:
+    """The program `name` of the folder `programs/`, which needs no library."""
+    source = Path(__file__).parent / "programs" / f"{name}.c"
+    command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", str(source), "-o"]
+    subprocess.run([*command, str(folder / name)], check=True)
+    return (folder / name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def own(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    files = {
+        POLICY: program("policy", tmp_path_factory.mktemp("programs")),
+        **userland.programs(["ip", "ss"]),
+    }
+    drivers = ["veth", "vrf", "tcp_diag"]
+    own = Lab(lab.kernel, lab.modules, lab.accel, "loader", files=files, drivers=drivers)
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def machine(own: Lab) -> Iterator[vm.Guest]:
+    guest = own.lend()
+    guest.must(SETUP)
+    yield guest
+    guest.run("rmmod khttpd kecho")
+    guest.must(CLEAR, timeout=60)
+    own.take_back()
+
+
+def in_unit(command: str) -> str:
+    """A command that runs in the group of the service."""
+    return f"sh -c 'echo $$ >{UNIT}/cgroup.procs && exec {command}'"
+
+
+def answers(guest: vm.Guest, addr: str = "127.0.0.1", prefix: str = "", seconds: int = 5) -> bool:
+    """Whether kecho sends back what it is sent."""
+    return guest.run(f"echo hello | {prefix} nc -w {seconds} {addr} 12345").output == "hello\n"
+
+
+def owners(guest: vm.Guest) -> list[str]:
+    """The control groups of the sockets of kecho."""
+    listing = guest.must(f"{SS} -Htan --cgroup sport = :12345")
+    return re.findall(r"cgroup:(\S+)", listing)
+
+
+# Control groups
+
+
+@pytest.mark.parametrize("way", ["ingress", "egress"])
+def test_a_filter_on_the_group_of_the_loader_does_not_hold_for_clients(
+    machine: vm.Guest, way: str
+) -> None:
+    machine.must(f"{POLICY} {UNIT} {way}")
+    # It does for a process of that group.
+    other = machine.start(in_unit("nc -l -p 12345 -e cat"), timeout=60)
+    assert eventually(lambda: "12345" in machine.must(f"{SS} -Hltn"))
+    assert not answers(machine, seconds=3)
+    machine.run("killall -9 nc")
+    machine.finish(other)
+
+    machine.must(in_unit("insmod /modules/kecho.ko"))
+    assert answers(machine)
+
+
+@pytest.mark.parametrize("way", ["bind", "post-bind", "create"])
+def test_a_port_forbidden_to_the_group_of_the_loader_is_bound(machine: vm.Guest, way: str) -> None:
+    machine.must(f"{POLICY} {UNIT} {way}")
+    refused = machine.run(in_unit("nc -l -p 12345"), timeout=20)
+    assert "not permitted" in refused.output, refused
+    machine.must(in_unit("insmod /modules/kecho.ko"))
+    assert answers(machine)
+
+
+def test_sockets_are_in_the_root_group_when_the_module_is_loaded_in_another(
+    machine: vm.Guest,
+) -> None:
+    machine.must(in_unit("insmod /modules/kecho.ko"))
+    client = machine.start("(echo hello; sleep 60) | nc 127.0.0.1 12345", timeout=90)
+    assert eventually(lambda: statistics(machine)["bytes_out"] == 6)
+    assert owners(machine) == ["/", "/"]
+    machine.run("killall -9 nc sleep")
+    machine.finish(client)
+
+
+def test_the_group_of_the_loader_goes_before_the_server(machine: vm.Guest) -> None:
+    machine.must(in_unit("insmod /modules/kecho.ko"))
+    machine.must(f"rmdir {UNIT}")
+    # Its memory takes a moment; what the sockets hold would stay.
+    dying = f"grep nr_dying_descendants {GROUPS}/cgroup.stat"
+    assert eventually(lambda: machine.must(dying).split()[1] == "0", 30), machine.must(dying)
+    assert answers(machine)
+    assert rmmod(machine) < 5
