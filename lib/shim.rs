@@ -50,6 +50,7 @@ extern "C" {
         protocol: c_int,
         sock: *mut *mut bindings::socket,
     ) -> c_int;
+    pub(crate) fn ktcp_current_device(family: c_int, name: *mut c_char) -> c_int;
     pub(crate) fn ktcp_mptcp_lock_class(sock: *mut bindings::socket);
     pub(crate) fn ktcp_setsockopt(
         sock: *mut bindings::socket,

@@ -21,6 +21,16 @@ use kernel::{
     prelude::*, //
 };
 
+/// The family of the sockets for such an address.
+pub(super) fn family(addr: &SocketAddr) -> c_int {
+    let family = match addr {
+        SocketAddr::V4(_) => bindings::AF_INET,
+        SocketAddr::V6(_) => bindings::AF_INET6,
+    };
+    // CAST: Both are small numbers.
+    family as c_int
+}
+
 /// `struct sockaddr_in`, which [`bindings`] lacks before 7.3.
 #[repr(C)]
 #[derive(Clone, Copy)]

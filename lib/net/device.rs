@@ -2,7 +2,14 @@
 
 //! Names of network devices.
 
-use kernel::prelude::*;
+use super::addr::family;
+use crate::shim;
+use core::net::SocketAddr;
+use kernel::{
+    error::to_result,
+    prelude::*,
+    str::BStr, //
+};
 
 /// The name of a network device, such as `eth0`.
 ///
@@ -53,9 +60,26 @@ impl Device {
         Ok(Self(bytes))
     }
 
+    /// The device that a socket of the calling process for addresses of the family of `addr` is bound to
+    /// from the start: the VRF `red` in `ip vrf exec red`. Kernel threads have none.
+    ///
+    /// Fails with `ENODEV` when that device has gone. May sleep.
+    pub(crate) fn of_current(addr: &SocketAddr) -> Result<Option<Self>> {
+        let mut bytes = [0; Self::SIZE];
+        // SAFETY: `bytes` takes as many as the longest name has, with its NUL.
+        to_result(unsafe { shim::ktcp_current_device(family(addr), bytes.as_mut_ptr().cast()) })?;
+        // INVARIANT: C wrote a name with a NUL behind it, and its first byte was looked at.
+        Ok((bytes[0] != 0).then_some(Self(bytes)))
+    }
+
     /// The name, without a NUL.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         let len = self.0.iter().position(|&byte| byte == 0);
         &self.0[..len.unwrap_or(Self::SIZE)]
+    }
+
+    /// The name, to be printed: a device may have any bytes in it.
+    pub(crate) fn display(&self) -> &BStr {
+        BStr::from_bytes(self.as_bytes())
     }
 }

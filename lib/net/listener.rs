@@ -85,6 +85,11 @@ impl ListenOptions {
         self
     }
 
+    /// Returns true if a [device](Self::device) was named.
+    pub(crate) fn has_device(&self) -> bool {
+        self.common.device.is_some()
+    }
+
     /// Listens on `addr`. Port 0 lets the kernel choose one, which
     /// [`local_addr`](TcpListener::local_addr) then tells.
     ///

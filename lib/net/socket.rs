@@ -5,7 +5,10 @@
 //! C header: [`include/linux/net.h`](srctree/include/linux/net.h)
 
 use super::{
-    addr::RawAddr,
+    addr::{
+        family,
+        RawAddr, //
+    },
     count::{
         countable,
         length, //
@@ -113,10 +116,6 @@ impl Socket {
         addr: &SocketAddr,
         protocol: Protocol,
     ) -> Result<Self> {
-        let family = match addr {
-            SocketAddr::V4(_) => bindings::PF_INET,
-            SocketAddr::V6(_) => bindings::AF_INET6,
-        };
         let protocol = match protocol {
             Protocol::Tcp => IPPROTO_TCP,
             Protocol::Mptcp => IPPROTO_MPTCP,
@@ -125,7 +124,7 @@ impl Socket {
 
         // SAFETY: `namespace` holds a reference on the namespace, and `raw` is valid for a write.
         to_result(unsafe {
-            shim::ktcp_sock_create(namespace.as_ptr(), family as c_int, protocol, &raw mut raw)
+            shim::ktcp_sock_create(namespace.as_ptr(), family(addr), protocol, &raw mut raw)
         })?;
 
         // SAFETY: `ktcp_sock_create` succeeded, so `raw` is a socket that no other code knows. The

@@ -36,6 +36,7 @@ use core::net::{
 };
 use kernel::{
     prelude::*,
+    sync::Arc,
     time::Delta, //
 };
 
@@ -51,7 +52,8 @@ use kernel::{
 /// | [`backlog`](Self::backlog) | 128 connections |
 /// | [`reuse_port`](Self::reuse_port), [`mptcp`](Self::mptcp) | no |
 /// | [`only_v6`](Self::only_v6), [`send_buffer_size`](Self::send_buffer_size), [`receive_buffer_size`](Self::receive_buffer_size) | as the kernel's sysctls say |
-/// | [`keepalive`](Self::keepalive), [`user_timeout`](Self::user_timeout), [`device`](Self::device) | none |
+/// | [`device`](Self::device) | the VRF of the process that starts the server, if it has one |
+/// | [`keepalive`](Self::keepalive), [`user_timeout`](Self::user_timeout) | none |
 /// | [`input_buffer`](Self::input_buffer), [`output_buffer`](Self::output_buffer) | 64 KiB |
 /// | [`max_connections`](Self::max_connections) | 10,000 |
 /// | [`max_per_peer`](Self::max_per_peer) | no limit |
@@ -170,7 +172,10 @@ impl Builder {
         self
     }
 
-    /// Serves only what comes by that network device.
+    /// Serves only what comes by that network device, or by those of that VRF.
+    ///
+    /// Where neither this nor a [namespace](Self::namespace) is set, a server that a process starts
+    /// serves the VRF of that process, as `ip vrf exec` sets it, and a line in the log says so.
     pub fn device(mut self, device: Device) -> Self {
         self.options = self.options.device(device);
         self
@@ -331,15 +336,34 @@ impl Builder {
         let name = self.config.name;
         let name: &CStr = &name;
         let addr = self.addr;
-        let namespace = match self.namespace {
-            Some(namespace) => namespace,
-            None => Namespace::current()?,
-        };
-        let listening = Listening::new(namespace, self.options, addr)
+        let listening = listen(name, self.namespace, self.options, addr)
             .inspect_err(|error| pr_err!("{name}: cannot listen on {addr:?}: {error:?}\n"))?;
 
         KernelTcpServer::start(module, self.config, listening, handler)
     }
+}
+
+/// Listens for the server `name`; where no namespace was set, in that of the calling task and by the
+/// device that the task's own sockets are bound to.
+fn listen(
+    name: &CStr,
+    namespace: Option<Namespace>,
+    mut options: ListenOptions,
+    addr: SocketAddr,
+) -> Result<Arc<Listening>> {
+    // The devices of another namespace are others.
+    if namespace.is_none() && !options.has_device() {
+        if let Some(device) = Device::of_current(&addr)? {
+            let shown = device.display();
+            pr_info!("{name}: serves the device {shown} only, as its loader does\n");
+            options = options.device(device);
+        }
+    }
+    let namespace = match namespace {
+        Some(namespace) => namespace,
+        None => Namespace::current()?,
+    };
+    Listening::new(namespace, options, addr)
 }
 
 impl KernelTcpServer {

@@ -60,6 +60,8 @@ struct net *ktcp_get_net(struct net *net);
 struct net *ktcp_get_current_net(void);
 void ktcp_put_net(struct net *net);
 int ktcp_sock_create(struct net *net, int family, int protocol, struct socket **sock);
+/* The name takes IFNAMSIZ bytes. */
+int ktcp_current_device(int family, char *name);
 void ktcp_mptcp_lock_class(struct socket *sock);
 int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
 		    unsigned int len);

@@ -3,10 +3,16 @@
  * Making sockets that belong to the kernel, and not to the task that happens to make them.
  */
 
+#include <linux/bpf-cgroup.h>
 #include <linux/export.h>
+#include <linux/in.h>
 #include <linux/net.h>
+#include <linux/netdevice.h>
+#include <linux/rtnetlink.h>
 #include <linux/sched.h>
+#include <linux/string.h>
 #include <linux/workqueue.h>
+#include <net/sock.h>
 
 #include "shim.h"
 
@@ -50,3 +56,38 @@ int ktcp_sock_create(struct net *net, int family, int protocol, struct socket **
 	return this.err;
 }
 EXPORT_SYMBOL_GPL(ktcp_sock_create);
+
+/*
+ * Writes the name of the device, as of a VRF, that a TCP socket is bound to when the current process
+ * makes it, be it by a program of its control group: see ip-vrf(8). The name is empty if it is bound to
+ * none, and if the group forbids sockets, which does not concern those of the kernel. May sleep.
+ */
+int ktcp_current_device(int family, char *name)
+{
+	int err = 0;
+
+	name[0] = '\0';
+#ifdef CONFIG_CGROUP_BPF
+	struct net_device *dev;
+	struct socket *sock;
+	int index;
+
+	if (current->flags & PF_KTHREAD || !cgroup_bpf_enabled(CGROUP_INET_SOCK_CREATE))
+		return 0;
+	if (sock_create(family, SOCK_STREAM, IPPROTO_TCP, &sock))
+		return 0;
+	index = READ_ONCE(sock->sk->sk_bound_dev_if);
+	if (index) {
+		rtnl_lock();
+		dev = __dev_get_by_index(sock_net(sock->sk), index);
+		if (dev)
+			strscpy(name, dev->name, IFNAMSIZ);
+		else
+			err = -ENODEV;
+		rtnl_unlock();
+	}
+	sock_release(sock);
+#endif
+	return err;
+}
+EXPORT_SYMBOL_GPL(ktcp_current_device);

@@ -127,3 +127,63 @@ def test_the_group_of_the_loader_goes_before_the_server(machine: vm.Guest) -> No
     assert eventually(lambda: machine.must(dying).split()[1] == "0", 30), machine.must(dying)
     assert answers(machine)
     assert rmmod(machine) < 5
+
+
+# VRFs
+
+# A line from the VRF `red` to the namespace `far`
+RED = f"""
+    set -e
+    mkdir -p /var/run/netns
+    {IP} netns add far
+    {IP} link add red type vrf table 10
+    {IP} link set red up
+    {IP} link add near type veth peer name beyond netns far
+    {IP} link set near master red
+    {IP} addr add 10.7.0.1/24 dev near
+    {IP} link set near up
+    {IP} -n far addr add 10.7.0.2/24 dev beyond
+    {IP} -n far link set beyond up
+"""
+NO_RED = f"""
+    {IP} netns del far
+    {IP} link del near
+    {IP} link del red
+    rmdir {GROUPS}/vrf/red {GROUPS}/vrf
+"""
+FROM_FAR = f"{IP} netns exec far"
+IN_RED = f"{IP} vrf exec red"
+
+
+@pytest.fixture
+def red(machine: vm.Guest) -> Iterator[vm.Guest]:
+    machine.must(RED)
+    yield machine
+    machine.run("rmmod kecho")
+    machine.run(NO_RED)
+
+
+@pytest.mark.parametrize("addr", ["0.0.0.0", "10.7.0.1", "::"])
+def test_a_module_loaded_in_a_vrf_serves_that_vrf_alone(red: vm.Guest, addr: str) -> None:
+    red.must(f"{IN_RED} insmod /modules/kecho.ko addr={addr}")
+    assert answers(red, "10.7.0.1", FROM_FAR)
+    assert not answers(red)
+    assert "kecho: serves the device red only, as its loader does" in red.dmesg()
+    # The port is free in the default VRF.
+    other = red.start("nc -l -p 12345 -e cat", timeout=60)
+    assert eventually(lambda: answers(red, seconds=2), 20)
+    red.run("killall -9 nc")
+    red.finish(other)
+    # A listener that another closed comes back where it was.
+    red.must(f"{SS} -K -ltn sport = :12345 >/dev/null 2>&1; true")
+    assert eventually(lambda: statistics(red)["listener_restarts"] == 1)
+    assert answers(red, "10.7.0.1", FROM_FAR)
+    assert not answers(red)
+
+
+def test_a_module_loaded_in_no_vrf_serves_the_default_one(red: vm.Guest) -> None:
+    red.must(f"{IN_RED} true")
+    red.must("insmod /modules/kecho.ko addr=0.0.0.0")
+    assert answers(red)
+    assert not answers(red, "10.7.0.1", FROM_FAR, seconds=3)
+    assert "serves the device" not in red.dmesg()
