@@ -82,10 +82,8 @@ fn write(path: &CStr, mode: u16, data: &[u8]) -> Result {
 /// /ktcp/www/...          links
 /// ```
 fn tree() -> Result<Directory> {
-    among_files(|| {
-        make_tree()?;
-        Directory::open(c"/ktcp/www")
-    })
+    among_files(make_tree)?;
+    Directory::open(c"/ktcp/www")
 }
 
 fn make_tree() -> Result {
@@ -219,9 +217,13 @@ fn check_listing() -> Result {
         root.find(c"closed", Wait::Yes)?.names(3).err(),
         Some(EACCES)
     );
-    let open = |name| among_files(|| Directory::open(name));
-    assert_eq!(open(c"/ktcp/www/file").err(), Some(ENOTDIR));
-    assert_eq!(open(c"/nothing").err(), Some(ENOENT));
+    assert_eq!(Directory::open(c"/ktcp/www/file").err(), Some(ENOTDIR));
+    assert_eq!(Directory::open(c"/nothing").err(), Some(ENOENT));
+    // A working directory is something that processes have.
+    for name in [c"ktcp/www", c"", c"."] {
+        let open = || Directory::open(name).err();
+        assert_eq!((open(), among_files(open)), (Some(EINVAL), Some(EINVAL)));
+    }
     Ok(())
 }
 

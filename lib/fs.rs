@@ -242,17 +242,20 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory that the calling task knows under this name: within `init` of a module,
-    /// that of `insmod`. Kernel threads know no name but `/`, which is an empty directory to them.
+    /// Opens the directory that process 1 knows under this name, which begins with a slash. Mounts that
+    /// only the calling process sees, its root and its working directory do not matter.
     ///
     /// # Errors
     ///
-    /// `ENOENT`, `ENOTDIR`, `EACCES`, `ENOMEM` and others of `openat(2)`. Whether nobody may read
+    /// `EINVAL` for a name without a slash in front; `ENOENT`, `ENOTDIR`, `EACCES`, `ENOMEM` and others of `openat(2)`. Whether nobody may read
     /// it shows when something is looked for.
     ///
     /// May sleep.
     pub fn open(name: &CStr) -> Result<Self> {
         context::may_sleep()?;
+        if !name.to_bytes().starts_with(b"/") {
+            return Err(EINVAL);
+        }
         // SAFETY: `name` ends with a NUL, and C writes a path with a reference when it succeeds.
         let path = unsafe {
             Path::find(|found| {

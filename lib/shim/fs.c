@@ -9,22 +9,42 @@
 #include <linux/fcntl.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/fs_struct.h>
 #include <linux/fsnotify.h>
 #include <linux/highuid.h>
 #include <linux/init_task.h>
 #include <linux/limits.h>
 #include <linux/namei.h>
 #include <linux/path.h>
+#include <linux/sched/task.h>
 #include <linux/stat.h>
 #include <linux/timekeeping.h>
 #include <linux/uio.h>
 
 #include "shim.h"
 
-/* Looks the name up as the calling task does. */
+/*
+ * As process 1 sees it, whoever the caller is: with the last process of a mount namespace its mounts are
+ * taken apart, and what they hid would come to light. So the kernel looks up firmware, too.
+ */
 int ktcp_open_root(const char *name, struct path *root)
 {
-	return kern_path(name, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, root);
+	const unsigned int flags = LOOKUP_FOLLOW | LOOKUP_DIRECTORY;
+	int err;
+#ifdef scoped_with_init_fs
+	scoped_with_init_fs()
+		err = kern_path(name, flags, root);
+#else
+	struct path top;
+
+	/* Process 1 has it in common with init_task. */
+	task_lock(&init_task);
+	get_fs_root(init_task.fs, &top);
+	task_unlock(&init_task);
+	err = vfs_path_lookup(top.dentry, top.mnt, name, flags, root);
+	path_put(&top);
+#endif
+	return err;
 }
 EXPORT_SYMBOL_GPL(ktcp_open_root);
 

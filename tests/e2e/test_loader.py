@@ -187,3 +187,71 @@ def test_a_module_loaded_in_no_vrf_serves_the_default_one(red: vm.Guest) -> None
     assert answers(red)
     assert not answers(red, "10.7.0.1", FROM_FAR, seconds=3)
     assert "serves the device" not in red.dmesg()
+
+
+# Files
+
+SITE = "/srv/site"
+
+
+@pytest.fixture
+def site(machine: vm.Guest) -> Iterator[vm.Guest]:
+    """A file system of its own, as process 1 sees it."""
+    machine.must(f"mkdir -p {SITE} && mount -t tmpfs site {SITE} && echo public >{SITE}/file")
+    yield machine
+    machine.run(f"rmmod khttpd; umount {SITE}")
+
+
+def served(guest: vm.Guest) -> str:
+    """The file that khttpd gives out."""
+    return guest.run("wget -T 10 -q -O - http://127.0.0.1:8080/file").output.strip()
+
+
+# A process that is about to load a module, for which a line of shell is to be quoted once more
+LOADERS = {
+    "ip netns exec": f"{IP} netns exec own sh -c",
+    "a private mount": "unshare -m sh -c",
+    "another root": "chroot /jail /bin/busybox sh -c",
+    "another group": f"sh -c 'echo $$ >{UNIT}/cgroup.procs; exec sh -c \"$1\"' -",
+}
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_the_files_are_those_of_process_1(site: vm.Guest, loader: str) -> None:
+    site.must(
+        f"""
+        mkdir -p /var/run/netns /jail/bin /jail{SITE}
+        {IP} netns add own && {IP} -n own link set lo up
+        cp /bin/busybox /jail/bin && cp /modules/khttpd.ko /jail && cp /modules/khttpd.ko /
+        echo jailed >/jail{SITE}/file
+    """
+    )
+    # What the loader mounts is over when it ends, and was never to be served.
+    hide = f"/bin/busybox mount -t tmpfs hiding {SITE} && echo private >{SITE}/file; "
+    insmod = f"/bin/busybox insmod /khttpd.ko root={SITE} port=8080"
+    private = hide if loader in ("ip netns exec", "a private mount") else ""
+    site.must(f'{LOADERS[loader]} "{private}{insmod}"')
+    inside = f"{IP} netns exec own " if loader == "ip netns exec" else ""
+    got = site.run(f"{inside}wget -T 10 -q -O - http://127.0.0.1:8080/file").output.strip()
+    assert got == "public"
+    # The file system stays as long as it is served.
+    refused = site.run(f"umount {SITE}")
+    assert refused.status != 0 and "busy" in refused.output, refused
+    site.must(f"rmmod khttpd && umount {SITE}")
+    site.run(f"{IP} netns del own; rm -r /jail /khttpd.ko")
+
+
+def test_what_process_1_mounts_below_the_root_is_served(site: vm.Guest) -> None:
+    site.must(f"mkdir {SITE}/sub && mount -t tmpfs sub {SITE}/sub && echo below >{SITE}/sub/file")
+    site.must(
+        f'unshare -m sh -c "umount {SITE}/sub; insmod /modules/khttpd.ko root={SITE} port=8080"'
+    )
+    assert site.must("wget -T 10 -q -O - http://127.0.0.1:8080/sub/file") == "below\n"
+    site.must(f"rmmod khttpd; umount {SITE}/sub")
+
+
+@pytest.mark.parametrize("root", ["site", ".", "./site"])
+def test_a_root_that_depends_on_the_working_directory_is_refused(site: vm.Guest, root: str) -> None:
+    outcome = site.run(f"cd /srv && insmod /modules/khttpd.ko root={root} port=8080")
+    assert outcome.status != 0
+    assert f"khttpd: root={root} cannot be opened: EINVAL" in site.dmesg()

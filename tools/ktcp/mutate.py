@@ -386,6 +386,20 @@ MUTATIONS = (
         "        if false && current.closed {",
         "ktcp_listening",
     ),
+    Mutation(
+        "a directory is looked up where the caller is",
+        "lib/shim/fs.c",
+        "\tscoped_with_init_fs()\n",
+        "",
+        "ktcp_files",
+    ),
+    Mutation(
+        "a directory is looked up from the working directory of process 1",
+        "lib/fs.rs",
+        'if !name.to_bytes().starts_with(b"/") {',
+        "if false {",
+        "ktcp_files",
+    ),
 )
 
 
