@@ -44,6 +44,7 @@ extern "C" {
     pub(crate) fn ktcp_get_net(net: *mut bindings::net) -> *mut bindings::net;
     pub(crate) fn ktcp_get_current_net() -> *mut bindings::net;
     pub(crate) fn ktcp_put_net(net: *mut bindings::net);
+    pub(crate) fn ktcp_net_inode(net: *const bindings::net) -> u32;
     pub(crate) fn ktcp_sock_create(
         net: *mut bindings::net,
         family: c_int,
@@ -79,6 +80,7 @@ extern "C" {
     ) -> *mut c_void;
     pub(crate) fn ktcp_in_kernel_thread() -> bool;
     pub(crate) fn ktcp_in_worker() -> bool;
+    pub(crate) fn ktcp_module_name(module: *mut bindings::module) -> *const c_char;
     pub(crate) fn ktcp_module_is_live(module: *mut bindings::module) -> bool;
     pub(crate) fn ktcp_hold_module(module: *mut bindings::module) -> bool;
     pub(crate) fn ktcp_release_module(module: *mut bindings::module);

@@ -28,6 +28,7 @@ use crate::{
     },
     util::{
         error::ESHUTDOWN,
+        name::Name,
         slab::Slab, //
     }, //
 };
@@ -152,6 +153,13 @@ pub(crate) fn exit() {
 pub(crate) unsafe fn is_code_of(module: *mut bindings::module, code: *const ()) -> bool {
     // SAFETY: By this function's contract.
     unsafe { shim::ktcp_module_has(module, code.cast()) }
+}
+
+/// Returns the name of `module`, or that of the kernel for built-in code. Any context.
+pub(crate) fn name_of(module: &'static ThisModule) -> Name {
+    // SAFETY: A `ThisModule` is null or points to a module that is loaded; C returns a string, which
+    // is copied while the module is.
+    Name::new(unsafe { CStr::from_char_ptr(shim::ktcp_module_name(module.as_ptr())) })
 }
 
 /// Fails with `EINVAL` if the function `code` is not part of `module`: it could be freed before the

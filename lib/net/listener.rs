@@ -22,7 +22,13 @@ use crate::{
     sync::context,
     util::error::ECONNABORTED, //
 };
-use core::net::SocketAddr;
+use core::{
+    fmt::{
+        Formatter,
+        Result as Written, //
+    },
+    net::SocketAddr, //
+};
 use kernel::{
     prelude::*,
     time::Delta, //
@@ -83,6 +89,23 @@ impl ListenOptions {
     pub fn only_v6(mut self, only: bool) -> Self {
         self.only_v6 = Some(only);
         self
+    }
+
+    /// Writes a line for each option, as `config` in debugfs has them.
+    pub(crate) fn show(&self, f: &mut Formatter<'_>) -> Written {
+        let Self {
+            common,
+            backlog,
+            only_v6,
+        } = self;
+        writeln!(f, "{:<24} {backlog}", "backlog")?;
+        let only_v6 = match only_v6 {
+            None => "sysctl",
+            Some(true) => "1",
+            Some(false) => "0",
+        };
+        writeln!(f, "{:<24} {only_v6}", "only_v6")?;
+        common.show(f)
     }
 
     /// Returns true if a [device](Self::device) was named.

@@ -67,6 +67,13 @@ impl Namespace {
         NonNull::new(net).map(Self).ok_or(ESRCH)
     }
 
+    /// The number of the inode that stands for it in user space: `readlink /proc/PID/ns/net` shows it of
+    /// a process. Any context.
+    pub(crate) fn inode(&self) -> u32 {
+        // SAFETY: By the type invariant the namespace is valid.
+        unsafe { shim::ktcp_net_inode(self.as_ptr()) }
+    }
+
     pub(super) fn as_ptr(&self) -> *mut bindings::net {
         self.0.as_ptr()
     }

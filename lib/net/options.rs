@@ -10,8 +10,14 @@ use super::{
         Socket, //
     }, //
 };
+use crate::util::compat::millis_ceil;
+use core::fmt::{
+    Formatter,
+    Result as Written, //
+};
 use kernel::{
     prelude::*,
+    str::BStr,
     time::Delta, //
 };
 
@@ -58,6 +64,39 @@ impl Options {
             Some(device) => socket.bind_to_device(device),
             None => Ok(()),
         }
+    }
+
+    /// Writes a line for each option; 0 stands for what the kernel decides by itself.
+    pub(super) fn show(&self, f: &mut Formatter<'_>) -> Written {
+        let Self {
+            protocol,
+            nodelay,
+            reuse_port,
+            keepalive,
+            user_timeout,
+            send_buffer,
+            receive_buffer,
+            device,
+        } = self;
+        let device = device
+            .as_ref()
+            .map_or(BStr::from_bytes(b"any"), Device::display);
+        f.write_fmt(fmt!("{:<24} {}\n", "device", device))?;
+        let keep = |value: fn(&Keepalive) -> u32| keepalive.as_ref().map_or(0, value);
+        for (name, value) in [
+            ("mptcp", u32::from(*protocol == Protocol::Mptcp)),
+            ("nodelay", u32::from(*nodelay)),
+            ("reuse_port", u32::from(*reuse_port)),
+            ("keepalive_idle_s", keep(|keep| keep.idle().into())),
+            ("keepalive_interval_s", keep(|keep| keep.interval().into())),
+            ("keepalive_probes", keep(|keep| keep.probes().into())),
+            ("send_buffer", send_buffer.unwrap_or(0)),
+            ("receive_buffer", receive_buffer.unwrap_or(0)),
+        ] {
+            writeln!(f, "{name:<24} {value}")?;
+        }
+        let user_timeout = user_timeout.map_or(0, millis_ceil);
+        writeln!(f, "{:<24} {user_timeout}", "user_timeout_ms")
     }
 }
 

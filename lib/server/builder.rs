@@ -109,6 +109,7 @@ impl Builder {
         Self {
             config: Config {
                 name: Name::new(name),
+                module: Name::new(c""),
                 executor: Executor::EventLoop,
                 limits: Limits {
                     connections: 10_000,
@@ -328,11 +329,12 @@ impl Builder {
     /// Like [`start`](Self::start), for one who waits for the end of the server before anything could
     /// go.
     pub(crate) fn start_unchecked<H: Handler>(
-        self,
+        mut self,
         module: &'static ThisModule,
         handler: H,
     ) -> Result<KernelTcpServer> {
         self.config.check()?;
+        self.config.module = registry::name_of(module);
         let name = self.config.name;
         let name: &CStr = &name;
         let addr = self.addr;

@@ -16,6 +16,8 @@ use kernel::{
 /// Settings that the parts of a running server look at.
 pub(super) struct Config {
     pub(super) name: Name,
+    /// The name of the module that it belongs to.
+    pub(super) module: Name,
     pub(super) executor: Executor,
     pub(super) limits: Limits,
     pub(super) conn: ConnConfig,

@@ -8,6 +8,7 @@
 
 use super::{
     config::Config,
+    listening::ListenConfig,
     shared::Shared, //
 };
 use core::fmt::{
@@ -60,13 +61,23 @@ fn millis(timeout: Option<Delta>) -> i64 {
 fn config(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
     let Config {
         name: _,
+        module,
         executor,
         limits,
         conn,
         drain,
     } = &server.config;
+    let ListenConfig {
+        addr,
+        namespace,
+        options,
+    } = &server.listen;
     let timeouts = &conn.timeouts;
-    writeln!(f, "{:<24} {:?}", "listen", server.local_addr())?;
+    let module: &CStr = module;
+    f.write_fmt(fmt!("{:<24} {}\n", "module", module))?;
+    writeln!(f, "{:<24} {namespace}", "net_namespace")?;
+    writeln!(f, "{:<24} {addr:?}", "listen")?;
+    options.show(f)?;
     writeln!(f, "{:<24} {}", "executor", executor.name())?;
     for (name, value) in [
         ("input_buffer", conn.input.bytes() as i64),

@@ -34,6 +34,16 @@ use kernel::{
     }, //
 };
 
+/// Where a server listens, and how.
+#[derive(Clone)]
+pub(super) struct ListenConfig {
+    /// With the port that was chosen.
+    pub(super) addr: SocketAddr,
+    /// The inode of the network namespace.
+    pub(super) namespace: u32,
+    pub(super) options: ListenOptions,
+}
+
 struct Current {
     listener: Arc<TcpListener>,
     /// Nothing listens again.
@@ -44,8 +54,7 @@ struct Current {
 #[pin_data]
 pub(super) struct Listening {
     namespace: Namespace,
-    options: ListenOptions,
-    addr: SocketAddr,
+    config: ListenConfig,
     /// Locked while a new listener is made: [`close`](Self::close) finds either the old one or the
     /// new one in here.
     #[pin]
@@ -63,11 +72,15 @@ impl Listening {
         // The one that was chosen, if it was 0.
         addr.set_port(listener.local_addr()?.port());
         let listener = Arc::new(listener, GFP_KERNEL)?;
+        let config = ListenConfig {
+            addr,
+            namespace: namespace.inode(),
+            options,
+        };
         Arc::pin_init(
             pin_init!(Self {
                 namespace,
-                options,
-                addr,
+                config,
                 current <- new_mutex!(Current {
                     listener,
                     closed: false,
@@ -77,9 +90,9 @@ impl Listening {
         )
     }
 
-    /// The address, with the port that was chosen. Any context.
-    pub(super) fn addr(&self) -> SocketAddr {
-        self.addr
+    /// Where it listens, and how. Any context.
+    pub(super) fn config(&self) -> &ListenConfig {
+        &self.config
     }
 
     /// The listener of now. May sleep.
@@ -97,7 +110,7 @@ impl Listening {
         stopping: &Latch,
         counters: &Counters,
     ) -> Option<Arc<TcpListener>> {
-        let addr = self.addr;
+        let addr = self.config.addr;
         let mut told = false;
 
         pr_warn!("{name}: the listener on {addr:?} was closed by another: {error:?}\n");
@@ -136,7 +149,8 @@ impl Listening {
         if current.closed {
             return Ok(None);
         }
-        let listener = self.options.clone().bind(&self.namespace, self.addr)?;
+        let ListenConfig { addr, options, .. } = &self.config;
+        let listener = options.clone().bind(&self.namespace, *addr)?;
         current.listener = Arc::new(listener, GFP_KERNEL)?;
         Ok(Some(current.listener.clone()))
     }
@@ -160,7 +174,7 @@ mod tests {
     fn a_new_listener_has_the_address_of_the_old_one_until_it_is_closed() -> Result {
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let listening = Listening::new(Namespace::initial(), TcpListener::options(), any)?;
-        let addr = listening.addr();
+        let addr = listening.config().addr;
         assert!(addr.port() != 0);
         assert_eq!(listening.renew().err(), Some(EADDRINUSE));
 

@@ -99,11 +99,10 @@ impl RunningServer {
         listening: Arc<Listening>,
         handler: ErasedHandler,
     ) -> Result<Self> {
-        let addr = listening.addr();
         let name = config.name;
         let name: &CStr = &name;
         let has_timeouts = config.conn.timeouts.are_any();
-        let shared = Shared::new(config, addr, handler.can_poll_bh)?;
+        let shared = Shared::new(config, listening.config().clone(), handler.can_poll_bh)?;
         let id = shared.id();
         // From here on, dropping stops what has been started.
         let mut server = Self {

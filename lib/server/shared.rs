@@ -5,6 +5,7 @@
 use super::{
     config::Config,
     limits::Limits,
+    listening::ListenConfig,
     table::Table, //
 };
 use crate::{
@@ -55,7 +56,7 @@ use kernel::{
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) scheduler: Scheduler<Connection<Shared>>,
-    addr: SocketAddr,
+    pub(super) listen: ListenConfig,
     #[pin]
     pub(super) env: Environment,
     /// The time at which the server began to stop.
@@ -108,7 +109,11 @@ impl Shared {
     ///
     /// Not inlined: what runs as its work item is to be code of the library.
     #[inline(never)]
-    pub(super) fn new(config: Config, addr: SocketAddr, can_poll_bh: bool) -> Result<Arc<Self>> {
+    pub(super) fn new(
+        config: Config,
+        listen: ListenConfig,
+        can_poll_bh: bool,
+    ) -> Result<Arc<Self>> {
         let counters = Arc::new(Counters::new()?, GFP_KERNEL)?;
         let table = Table::new(&config.limits);
         Arc::pin_init(
@@ -122,7 +127,7 @@ impl Shared {
                 )?,
                 env <- Environment::new(config.name, config.conn, counters),
                 config,
-                addr,
+                listen,
                 stop_began: SetOnce::new(),
                 drained <- Latch::new(),
                 table <- new_mutex!(table),
@@ -169,7 +174,7 @@ impl Shared {
 
     /// The address that it listens on.
     pub(super) fn local_addr(&self) -> SocketAddr {
-        self.addr
+        self.listen.addr
     }
 
     pub(super) fn limits(&self) -> &Limits {

@@ -39,6 +39,13 @@ void ktcp_put_net(struct net *net)
 }
 EXPORT_SYMBOL_GPL(ktcp_put_net);
 
+/* As readlink(1) shows it of /proc/PID/ns/net. */
+u32 ktcp_net_inode(const struct net *net)
+{
+	return net->ns.inum;
+}
+EXPORT_SYMBOL_GPL(ktcp_net_inode);
+
 bool ktcp_cpu_present(unsigned int cpu)
 {
 	return cpu < nr_cpu_ids && cpu_present(cpu);
@@ -99,6 +106,13 @@ bool ktcp_in_worker(void)
 	return current->flags & PF_WQ_WORKER;
 }
 EXPORT_SYMBOL_GPL(ktcp_in_worker);
+
+/* Returns the module's name. The caller keeps the module loaded. */
+const char *ktcp_module_name(struct module *module)
+{
+	return module_name(module);
+}
+EXPORT_SYMBOL_GPL(ktcp_module_name);
 
 /*
  * Returns true if code of the module may still be started. Built-in code has no

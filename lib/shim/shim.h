@@ -59,6 +59,7 @@ u32 ktcp_sock_acked(const struct sock *sk);
 struct net *ktcp_get_net(struct net *net);
 struct net *ktcp_get_current_net(void);
 void ktcp_put_net(struct net *net);
+u32 ktcp_net_inode(const struct net *net);
 int ktcp_sock_create(struct net *net, int family, int protocol, struct socket **sock);
 /* The name takes IFNAMSIZ bytes. */
 int ktcp_current_device(int family, char *name);
@@ -73,6 +74,7 @@ void ktcp_clear_interrupt(void);
 void *ktcp_kthread_data(int (*function)(void *data));
 bool ktcp_in_kernel_thread(void);
 bool ktcp_in_worker(void);
+const char *ktcp_module_name(struct module *module);
 bool ktcp_module_is_live(struct module *module);
 bool ktcp_hold_module(struct module *module);
 void ktcp_release_module(struct module *module);

@@ -15,7 +15,9 @@ from .lab import Lab, eventually, rmmod, statistics
 
 IP = "/usr/bin/ip"
 SS = "/usr/bin/ss"
+NICE = "/usr/bin/nice"
 POLICY = "/bin/policy"
+WITHOUT = "/bin/without"
 GROUPS = "/sys/fs/cgroup"
 UNIT = f"{GROUPS}/unit"
 
@@ -44,9 +46,11 @@ def program(name: str, folder: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def own(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("programs")
     files = {
-        POLICY: program("policy", tmp_path_factory.mktemp("programs")),
-        **userland.programs(["ip", "ss"]),
+        POLICY: program("policy", folder),
+        WITHOUT: program("without", folder),
+        **userland.programs(["ip", "nice", "ss"]),
     }
     drivers = ["veth", "vrf", "tcp_diag"]
     own = Lab(lab.kernel, lab.modules, lab.accel, "loader", files=files, drivers=drivers)
@@ -78,6 +82,12 @@ def owners(guest: vm.Guest) -> list[str]:
     """The control groups of the sockets of kecho."""
     listing = guest.must(f"{SS} -Htan --cgroup sport = :12345")
     return re.findall(r"cgroup:(\S+)", listing)
+
+
+def setting(guest: vm.Guest, name: str) -> str:
+    """A line of what kecho runs with."""
+    config = guest.must("cat /sys/kernel/debug/ktcp_server/kecho/config")
+    return dict(line.split(maxsplit=1) for line in config.splitlines())[name]
 
 
 # Control groups
@@ -129,6 +139,14 @@ def test_the_group_of_the_loader_goes_before_the_server(machine: vm.Guest) -> No
     assert rmmod(machine) < 5
 
 
+def test_what_is_forbidden_to_all_is_forbidden_to_the_server(machine: vm.Guest) -> None:
+    machine.must(f"{POLICY} {GROUPS} bind")
+    outcome = machine.run("insmod /modules/kecho.ko")
+    machine.must(f"{POLICY} {GROUPS} bind off")
+    assert outcome.status != 0
+    assert "kecho: cannot listen on 127.0.0.1:12345: EPERM" in machine.dmesg()
+
+
 # VRFs
 
 # A line from the VRF `red` to the namespace `far`
@@ -169,6 +187,7 @@ def test_a_module_loaded_in_a_vrf_serves_that_vrf_alone(red: vm.Guest, addr: str
     assert answers(red, "10.7.0.1", FROM_FAR)
     assert not answers(red)
     assert "kecho: serves the device red only, as its loader does" in red.dmesg()
+    assert setting(red, "device") == "red"
     # The port is free in the default VRF.
     other = red.start("nc -l -p 12345 -e cat", timeout=60)
     assert eventually(lambda: answers(red, seconds=2), 20)
@@ -255,3 +274,85 @@ def test_a_root_that_depends_on_the_working_directory_is_refused(site: vm.Guest,
     outcome = site.run(f"cd /srv && insmod /modules/khttpd.ko root={root} port=8080")
     assert outcome.status != 0
     assert f"khttpd: root={root} cannot be opened: EINVAL" in site.dmesg()
+
+
+# Everything else
+
+
+@pytest.fixture
+def inside(machine: vm.Guest) -> Iterator[vm.Guest]:
+    """With a namespace `own`."""
+    machine.must(f"mkdir -p /var/run/netns; {IP} netns add own && {IP} -n own link set lo up")
+    yield machine
+    machine.run(f"rmmod kecho; {IP} netns del own")
+
+
+# A process that differs in all that a process has
+ODD = f"""
+    cd /srv
+    umask 077
+    ulimit -n 64 -c 0 -l 64
+    echo 700 >/proc/self/oom_score_adj
+    echo $$ >{UNIT}/cgroup.procs
+    trap '' HUP TERM
+    exec {IP} netns exec own unshare -m -u -i {NICE} -n 19 ionice -c 3 taskset 1 linux32 \\
+        {WITHOUT} 1 insmod /modules/kecho.ko executor=
+"""
+# What the threads of kecho have, a line for each thread and trait
+TRAITS = """
+    for comm in $(grep -ls '^kecho/' /proc/[0-9]*/comm); do
+        task=${comm%/comm}
+        {
+            cat $task/cgroup $task/limits $task/oom_score_adj $task/personality $task/timerslack_ns
+            grep -E '^(Uid|Gid|Groups|Cap|NoNew|Secc|Cpus_a|Mems_a|Umask|SigIgn|SigBlk)' $task/status
+            readlink $task/ns/* $task/root $task/cwd
+            cut -d ' ' -f 6-8,18,19,40,41 $task/stat
+            ionice -p ${task#/proc/}
+        } 2>&1 | sed "s,^,$(cat $comm): ,"
+    done | sort
+"""
+
+
+def traits(guest: vm.Guest) -> list[str]:
+    """What the threads of kecho have, once they have run."""
+    assert answers(guest, prefix=f"{IP} netns exec own")
+    return guest.must(TRAITS).splitlines()
+
+
+@pytest.mark.parametrize("executor", ["event_loop", "workqueue", "kthread"])
+def test_threads_have_nothing_of_the_process_that_loads(inside: vm.Guest, executor: str) -> None:
+    inside.must(f"{IP} netns exec own insmod /modules/kecho.ko executor={executor}")
+    plain = traits(inside)
+    assert any(line.startswith("kecho/accept: Cpus_allowed:") for line in plain), plain
+    rmmod(inside)
+    odd = ODD.replace("executor=", f"executor={executor}")
+    inside.must(f"sh -c '{odd.replace("'", "'\\''")}'")
+    assert traits(inside) == plain
+    rmmod(inside)
+
+
+def test_config_shows_the_namespace_and_the_module(inside: vm.Guest) -> None:
+    inside.must(f"{IP} netns exec own insmod /modules/kecho.ko")
+    inode = inside.must("stat -L -c %i /run/netns/own").strip()
+    assert setting(inside, "net_namespace") == inode
+    rmmod(inside)
+    inside.must("insmod /modules/kecho.ko backlog=77")
+    here = inside.must("readlink /proc/1/ns/net").strip()
+    assert f"net:[{setting(inside, 'net_namespace')}]" == here
+    for name, value in {"module": "kecho", "device": "any", "backlog": "77"}.items():
+        assert setting(inside, name) == value
+
+
+BIND_SERVICE = 10
+ERRORS = {
+    "EACCES": f"{WITHOUT} {BIND_SERVICE} insmod /modules/kecho.ko port=7",
+    "EADDRNOTAVAIL": "insmod /modules/kecho.ko addr=192.0.2.1",
+    "EINVAL": "insmod /modules/kecho.ko addr=fe80::1",
+}
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_the_log_names_the_error(machine: vm.Guest, error: str) -> None:
+    assert machine.run(ERRORS[error]).status != 0
+    line = rf"ktcp_server: kecho: cannot listen on \S+: {error}$"
+    assert re.search(line, machine.dmesg(), re.MULTILINE), machine.dmesg()

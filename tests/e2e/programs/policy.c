@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Forbids something to a control group, as a service manager does for its units: `policy GROUP WHAT`
- * attaches BPF programs that say no, which stay as long as the group.
+ * attaches BPF programs that say no, which stay as long as the group or until `policy GROUP WHAT off`.
  */
 
 #include <fcntl.h>
@@ -62,13 +62,24 @@ static int attach(int group, int program, const struct policy *policy)
 	return call_bpf(BPF_PROG_ATTACH, &attr);
 }
 
+static int detach(int group, const struct policy *policy)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.target_fd = group;
+	attr.attach_type = policy->place;
+	return call_bpf(BPF_PROG_DETACH, &attr);
+}
+
 int main(int argc, char **argv)
 {
+	int off = argc == 4 && !strcmp(argv[3], "off");
 	int status = 2;
 	int group;
 	size_t i;
 
-	if (argc != 3)
+	if (argc != 3 && !off)
 		return status;
 	group = open(argv[1], O_RDONLY | O_DIRECTORY);
 	for (i = 0; i < ARRAY_SIZE(policies); i++) {
@@ -77,7 +88,7 @@ int main(int argc, char **argv)
 		if (strcmp(policy->what, argv[2]))
 			continue;
 		status = 0;
-		if (attach(group, load(policy), policy)) {
+		if (off ? detach(group, policy) : attach(group, load(policy), policy)) {
 			perror(argv[2]);
 			return 1;
 		}
