@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ktcp import userland, vm
-from .lab import Lab, eventually, rmmod, statistics
+from ktcp import module, userland, vm
+from .lab import Lab, eventually, loaded, rmmod, statistics
 
 IP = "/usr/bin/ip"
 SS = "/usr/bin/ss"
@@ -50,7 +50,7 @@ def own(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     files = {
         POLICY: program("policy", folder),
         WITHOUT: program("without", folder),
-        **userland.programs(["ip", "nice", "ss"]),
+        **userland.programs(["depmod", "ip", "modprobe", "nice", "ss"]),
     }
     drivers = ["veth", "vrf", "tcp_diag"]
     own = Lab(lab.kernel, lab.modules, lab.accel, "loader", files=files, drivers=drivers)
@@ -356,3 +356,56 @@ def test_the_log_names_the_error(machine: vm.Guest, error: str) -> None:
     assert machine.run(ERRORS[error]).status != 0
     line = rf"ktcp_server: kecho: cannot listen on \S+: {error}$"
     assert re.search(line, machine.dmesg(), re.MULTILINE), machine.dmesg()
+
+
+def test_ss_names_no_process(machine: vm.Guest) -> None:
+    machine.must("insmod /modules/kecho.ko")
+    listing = machine.must(f"{SS} -Hltnp sport = :12345")
+    assert "LISTEN" in listing and "users:" not in listing
+
+
+def test_a_kernel_whose_modules_are_disabled_unloads_none(lab: Lab) -> None:
+    own = Lab(lab.kernel, lab.modules, lab.accel, "disabled")
+    guest = own.lend()
+    try:
+        guest.must("insmod /modules/ktcp_server.ko && insmod /modules/kecho.ko")
+        guest.must("echo 1 >/proc/sys/kernel/modules_disabled")
+        refused = guest.run("rmmod kecho")
+        assert refused.status != 0 and "not permitted" in refused.output
+        assert answers(guest)
+    finally:
+        # There is no other way to be rid of them.
+        own.discard()
+
+
+# The unit for systemd
+
+UNIT_FILE = module.CHECKOUT / "tools" / "systemd" / "ktcp-server@.service"
+
+
+def command_of(key: str, parameters: str = "") -> str:
+    """A command of the unit for kecho."""
+    line = re.search(rf"^{key}=(.*)$", UNIT_FILE.read_text(), re.MULTILINE)
+    assert line
+    return (
+        line[1]
+        .replace("/sbin/", "/usr/bin/")
+        .replace("%i", "kecho")
+        .replace("$PARAMETERS", parameters)
+    )
+
+
+def test_the_commands_of_the_unit_load_and_unload(machine: vm.Guest) -> None:
+    machine.must(
+        "rmmod ktcp_server; folder=/lib/modules/$(uname -r); mkdir -p $folder/updates && "
+        "cp /modules/k*.ko $folder/updates && /usr/bin/depmod"
+    )
+    machine.must(command_of("ExecStart", "addr=0.0.0.0 max_per_peer=20"))
+    assert answers(machine)
+    assert setting(machine, "max_per_peer") == "20"
+    # What was loaded already has other parameters, perhaps.
+    assert machine.run(command_of("ExecStart")).status != 0
+    machine.must(command_of("ExecStop"), timeout=60)
+    assert loaded(machine).isdisjoint({"kecho", "ktcp_server"})
+    failed = machine.run(command_of("ExecStart", "addr=192.0.2.1"))
+    assert failed.status != 0 and "Cannot assign requested address" in failed.output
