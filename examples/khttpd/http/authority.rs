@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host and the port in a request (RFC 9110, section 7.2): `uri-host [":" port]`, as RFC 3986 has it.
+//! The host and the port in a request (RFC 9110, section 7.2): `uri-host [":" port]`, as RFC 3986
+//! has it.
 
 use core::net::Ipv6Addr;
 
