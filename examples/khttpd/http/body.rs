@@ -136,7 +136,8 @@ impl Receiver {
         })
     }
 
-    /// Returns how many more bytes of content are allowed, whatever is left of those that were announced.
+    /// Returns how many more bytes of content are allowed, whatever is left of those that were
+    /// announced.
     #[cfg(any(test, feature = "check"))]
     pub fn allowed(&self) -> u64 {
         self.allowed

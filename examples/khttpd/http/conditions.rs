@@ -11,8 +11,8 @@ use super::{
 
 /// An entity tag: a strong one, its quotes included.
 ///
-/// Made of the time of the last change, to the nanosecond, of the size, and of a number of other ones that
-/// tell one state from another.
+/// Made of the time of the last change, to the nanosecond, of the size, and of a number of other
+/// ones that tell one state from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
     bytes: [u8; Self::MAX],
@@ -40,8 +40,8 @@ impl Tag {
 
     /// The same, of a state with these numbers, too.
     ///
-    /// They do not stand in it: that of a file is nothing that a client should know. Two states of which
-    /// one of these numbers differs have different tags.
+    /// They do not stand in it: that of a file is nothing that a client should know. Two states of
+    /// which one of these numbers differs have different tags.
     pub fn with(mut self, numbers: &[u64]) -> Self {
         self.length -= 1;
         self.push(b'-');
@@ -108,8 +108,9 @@ pub struct Validators {
 }
 
 impl Validators {
-    /// Returns the date that a client is told at `now`, the time before the state was looked at: while the
-    /// second of the change lasts, and another one could have the same date, it is the second before.
+    /// Returns the date that a client is told at `now`, the time before the state was looked at:
+    /// while the second of the change lasts, and another one could have the same date, it is the
+    /// second before.
     pub fn last_modified(&self, now: i64) -> i64 {
         if self.modified == now {
             now - 1

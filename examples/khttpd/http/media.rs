@@ -7,8 +7,8 @@ pub const UNKNOWN: &str = "application/octet-stream";
 
 /// The types of all extensions, a line for each: `html text/html; charset=utf-8`.
 ///
-/// `tools/ktcp/media_types.py` makes it when khttpd is built, of a list that others keep. One text takes
-/// half the memory of a table with pointers.
+/// `tools/ktcp/media_types.py` makes it when khttpd is built, of a list that others keep. One text
+/// takes half the memory of a table with pointers.
 const TYPES: &str = include_str!(env!("KTCP_MEDIA_TYPES"));
 
 /// The length of the longest extension that is looked for.

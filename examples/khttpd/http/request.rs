@@ -155,7 +155,8 @@ fn parse_known_version(head: &[u8]) -> Result<Parsed<'_>, httparse::Error> {
     Ok(Complete((request, length)))
 }
 
-/// Parses a head of HTTP/1.2 to 1.9, which is read as one of 1.1 (RFC 9110, section 2.5); 505 for others.
+/// Parses a head of HTTP/1.2 to 1.9, which is read as one of 1.1 (RFC 9110, section 2.5); 505 for
+/// others.
 ///
 /// `head` begins with what `httparse` takes for a request but for its version.
 // As above.
@@ -215,8 +216,8 @@ pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Returns the number of bytes of empty lines at the start of `input`: some clients send them behind the
-/// content of a request (RFC 9112, section 2.2).
+/// Returns the number of bytes of empty lines at the start of `input`: some clients send them
+/// behind the content of a request (RFC 9112, section 2.2).
 pub fn leading_empty_lines(input: &[u8]) -> usize {
     2 * input
         .chunks_exact(2)

@@ -148,8 +148,8 @@ impl Head {
         head
     }
 
-    /// The rest of a head behind [`Start`], for a connection that stays open, and the empty line. The content
-    /// was changed before every date at which this is sent.
+    /// The rest of a head behind [`Start`], for a connection that stays open, and the empty line.
+    /// The content was changed before every date at which this is sent.
     pub fn behind_start<C>(reply: &Reply<C>) -> Self {
         let mut head = Self::empty();
         head.rest(reply, i64::MAX);

@@ -50,7 +50,8 @@ pub trait Site {
         None
     }
 
-    /// The reply to a request; nothing if it is to be [asked for elsewhere](super::conversation::Step::Elsewhere).
+    /// The reply to a request; nothing if it is to be [asked for
+    /// elsewhere](super::conversation::Step::Elsewhere).
     fn reply(&self, request: &Request<'_>) -> Option<Reply<Self::Content>>;
 
     /// Whether a content can be sent here, or only [elsewhere](super::conversation::Step::Elsewhere).
