@@ -71,6 +71,7 @@ impl Options {
         let Self {
             protocol,
             nodelay,
+            out_of_band_inline,
             reuse_port,
             keepalive,
             user_timeout,
@@ -86,6 +87,7 @@ impl Options {
         for (name, value) in [
             ("mptcp", u32::from(*protocol == Protocol::Mptcp)),
             ("nodelay", u32::from(*nodelay)),
+            ("out_of_band_inline", u32::from(*out_of_band_inline)),
             ("reuse_port", u32::from(*reuse_port)),
             ("keepalive_idle_s", keep(|keep| keep.idle().into())),
             ("keepalive_interval_s", keep(|keep| keep.interval().into())),

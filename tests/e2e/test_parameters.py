@@ -103,7 +103,9 @@ def test_modinfo_lists_every_parameter(lab: Lab) -> None:
     lines = result.stdout.splitlines()
     assert sorted(line.partition(":")[0] for line in lines) == sorted(KNOWN)
     assert "port:TCP port to listen on; 0 lets the kernel choose (u16)" in lines
-    assert "executor:Executor of the connections: event_loop, workqueue or kthread (executor)" in lines
+    assert (
+        "executor:Executor of the connections: event_loop, workqueue or kthread (executor)" in lines
+    )
 
 
 def test_defaults_are_those_of_the_page(library: vm.Guest) -> None:

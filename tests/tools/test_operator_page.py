@@ -84,7 +84,9 @@ def test_each_figure_is_explained() -> None:
     fields = re.findall(r"^    \w+ => (\w+),$", source, re.MULTILINE)
     assert len(fields) >= 18
     first = " ".join(row[0] for row in rows(PAGE))
-    assert [field for field in ["open", "most_open", "closing", *fields] if f"`{field}`" not in first] == []
+    assert [
+        field for field in ["open", "most_open", "closing", *fields] if f"`{field}`" not in first
+    ] == []
 
 
 def test_each_trace_event_is_explained_with_its_fields() -> None:
