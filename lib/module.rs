@@ -4,6 +4,7 @@
 //! module's memory is freed.
 
 pub(crate) mod cleanup;
+pub(crate) mod debugfs;
 pub mod kthread;
 pub(crate) mod library;
 pub(crate) mod raw_queue;

@@ -142,6 +142,17 @@ extern "C" {
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn ktcp_kunit_loopback_up() -> c_int;
 
+    pub(crate) fn ktcp_debugfs_dir(
+        name: *const c_char,
+        parent: *mut bindings::dentry,
+    ) -> *mut bindings::dentry;
+    pub(crate) fn ktcp_debugfs_file(
+        name: *const c_char,
+        dir: *mut bindings::dentry,
+        data: *mut c_void,
+    );
+    pub(crate) fn ktcp_debugfs_remove(dentry: *mut bindings::dentry);
+
     pub(crate) fn ktcp_open_root(name: *const c_char, root: *mut bindings::path) -> c_int;
     pub(crate) fn ktcp_put_path(path: *const bindings::path);
     pub(crate) fn ktcp_nobody() -> *const bindings::cred;

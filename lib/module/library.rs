@@ -5,23 +5,26 @@
 use crate::{
     module::{
         cleanup,
+        debugfs::Dir,
         registry, //
     },
     sync::deadlock, //
 };
 use kernel::{
-    debugfs::Dir,
     prelude::*,
-    sync::global_lock, //
+    sync::{
+        global_lock,
+        Arc, //
+    }, //
 };
 
 global_lock! {
     // SAFETY: Initialised by `ktcp_library_init`, before any module can call the library.
-    unsafe(uninit) static FOLDER: Mutex<Option<Dir>> = None;
+    unsafe(uninit) static FOLDER: Mutex<Option<Arc<Dir>>> = None;
 }
 
 /// Returns the folder in debugfs that holds the files of all servers. May sleep.
-pub(crate) fn folder() -> Result<Dir> {
+pub(crate) fn folder() -> Result<Arc<Dir>> {
     FOLDER.lock().as_ref().cloned().ok_or(ENODEV)
 }
 
@@ -41,8 +44,17 @@ unsafe extern "C" fn ktcp_library_init() -> c_int {
     if let Err(error) = cleanup::init() {
         return error.to_errno();
     }
-    *FOLDER.lock() = Some(Dir::new(c"ktcp_server"));
-    0
+    match Arc::new(Dir::new(c"ktcp_server", None), GFP_KERNEL) {
+        Ok(folder) => {
+            *FOLDER.lock() = Some(folder);
+            0
+        }
+        Err(_) => {
+            // SAFETY: No module can call the library yet.
+            unsafe { cleanup::exit() };
+            ENOMEM.to_errno()
+        }
+    }
 }
 
 /// Releases all that the library holds. Called once, when no module that uses the library is left.

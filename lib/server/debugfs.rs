@@ -11,44 +11,59 @@ use super::{
     listening::ListenConfig,
     shared::Shared, //
 };
+use crate::module::debugfs::{
+    Dir,
+    Files,
+    Show, //
+};
 use core::fmt::{
     Formatter,
     Result as Written, //
 };
 use kernel::{
-    debugfs::{
-        Dir,
-        Scope, //
-    },
     prelude::*,
     sync::Arc,
     time::Delta, //
 };
 
-/// The files of a server. Dropping it removes them, and waits for readers.
-pub(super) type Files = Pin<KBox<Scope<Arc<Shared>>>>;
-
-/// Makes the files of a server in its folder `name`. May sleep.
-///
-/// Files that cannot be made are missing, and the server starts without them: debugfs is for those
-/// who look at a system, and nothing must depend on it, as everywhere in the kernel.
-pub(super) fn publish(root: &Dir, name: &CStr, server: Arc<Shared>) -> Result<Files> {
-    let files = root.scope(server, name, |server, dir| {
-        dir.read_callback_file(c"stats", server, &stats);
-        dir.read_callback_file(c"connections", server, &connections);
-        dir.read_callback_file(c"config", server, &config);
-    });
-    KBox::pin_init(files, GFP_KERNEL)
+/// A file of a server.
+struct File {
+    server: Arc<Shared>,
+    show: fn(&Shared, &mut Formatter<'_>) -> Written,
 }
 
-fn stats(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
+impl Show for File {
+    fn show(&self, f: &mut Formatter<'_>) -> Written {
+        (self.show)(&self.server, f)
+    }
+}
+
+/// Makes the files of a server in its folder `name`. May sleep.
+pub(super) fn publish(root: &Arc<Dir>, name: &CStr, server: &Arc<Shared>) -> Result<Files> {
+    let mut files = KVec::new();
+    for (name, show) in [
+        (
+            c"stats",
+            stats as fn(&Shared, &mut Formatter<'_>) -> Written,
+        ),
+        (c"connections", connections),
+        (c"config", config),
+    ] {
+        let server = server.clone();
+        let file: KBox<dyn Show> = KBox::new(File { server, show }, GFP_KERNEL)?;
+        files.push((name, file), GFP_KERNEL)?;
+    }
+    Ok(Files::new(Dir::new(name, Some(root)), files))
+}
+
+fn stats(server: &Shared, f: &mut Formatter<'_>) -> Written {
     for (name, value) in server.statistics().fields() {
         writeln!(f, "{name:<24} {value}")?;
     }
     Ok(())
 }
 
-fn connections(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
+fn connections(server: &Shared, f: &mut Formatter<'_>) -> Written {
     writeln!(f, "{:<48} {:<8} {:>10}", "peer", "state", "idle_ms")?;
     server.for_each(|connection| connection.describe(f))
 }
@@ -58,7 +73,7 @@ fn millis(timeout: Option<Delta>) -> i64 {
     timeout.map_or(0, Delta::as_millis)
 }
 
-fn config(server: &Arc<Shared>, f: &mut Formatter<'_>) -> Written {
+fn config(server: &Shared, f: &mut Formatter<'_>) -> Written {
     let Config {
         name: _,
         module,

@@ -12,6 +12,7 @@ use crate::{
             self,
             DeferredArc, //
         },
+        debugfs::Dir,
         kthread,
         library,
         registry::{
@@ -37,7 +38,6 @@ use crate::{
     util::name::Name, //
 };
 use kernel::{
-    debugfs::Dir,
     impl_has_work,
     prelude::*,
     str::CString,
@@ -110,7 +110,7 @@ impl ServerHandle {
     pub(super) fn new(
         name: &Name,
         module: &'static ThisModule,
-        start: impl FnOnce((&Dir, &CStr)) -> Result<RunningServer>,
+        start: impl FnOnce((&Arc<Dir>, &CStr)) -> Result<RunningServer>,
     ) -> Result<Arc<Self>> {
         let handle = Self::unlisted(name)?;
         let first = handle.list(module)?;
@@ -169,7 +169,7 @@ impl ServerHandle {
     fn start(
         &self,
         first: bool,
-        start: impl FnOnce((&Dir, &CStr)) -> Result<RunningServer>,
+        start: impl FnOnce((&Arc<Dir>, &CStr)) -> Result<RunningServer>,
     ) -> Result<RunningServer> {
         let folder = library::folder()?;
         let name: &CStr = &self.name;

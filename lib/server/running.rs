@@ -4,24 +4,26 @@
 
 use super::{
     config::Config,
-    debugfs::{
-        self,
-        Files, //
-    },
+    debugfs,
     factory::ErasedHandler,
     listening::Listening,
     shared::Shared, //
 };
 use crate::{
     handler::CloseReason,
-    module::kthread::{
-        self,
-        JoinHandle, //
+    module::{
+        debugfs::{
+            Dir,
+            Files, //
+        },
+        kthread::{
+            self,
+            JoinHandle, //
+        }, //
     },
     util::backoff::Backoff, //
 };
 use kernel::{
-    debugfs::Dir,
     prelude::*,
     str::CString,
     sync::Arc,
@@ -94,7 +96,7 @@ impl RunningServer {
     /// Not generic, and not inlined: what the threads of the server run is to be code of the library.
     #[inline(never)]
     pub(super) fn start(
-        (root, label): (&Dir, &CStr),
+        (root, label): (&Arc<Dir>, &CStr),
         config: Config,
         listening: Arc<Listening>,
         handler: ErasedHandler,
@@ -119,7 +121,7 @@ impl RunningServer {
         }
         let name = CString::try_from_fmt(fmt!("{name}/accept"))?;
         let drivers = handler.drivers;
-        server.files = Some(debugfs::publish(root, label, shared.clone())?);
+        server.files = Some(debugfs::publish(root, label, &shared)?);
         server.acceptor = Some(kthread::spawn_own(id, &name, move || {
             shared.accept(&listening, &*drivers);
         })?);

@@ -18,6 +18,7 @@
 
 struct bio_vec;
 struct cred;
+struct dentry;
 struct file;
 struct fs_struct;
 struct ktcp_pollers;
@@ -26,6 +27,7 @@ struct net;
 struct page;
 struct page_frag;
 struct path;
+struct seq_file;
 struct sock;
 struct socket;
 struct task_struct;
@@ -107,6 +109,10 @@ bool ktcp_can_send_file(const struct file *file);
 ssize_t ktcp_send_file(struct socket *sock, struct page_frag *frag, bool atomic,
 		       struct file *file, loff_t pos, size_t len, bool more, bool *full);
 
+struct dentry *ktcp_debugfs_dir(const char *name, struct dentry *parent);
+void ktcp_debugfs_file(const char *name, struct dentry *dir, void *data);
+void ktcp_debugfs_remove(struct dentry *dentry);
+
 typedef bool (*ktcp_read_dir_entry)(void *data, const char *name, int len);
 
 int ktcp_open_root(const char *name, struct path *root);
@@ -168,5 +174,6 @@ int ktcp_library_init(void);
 void ktcp_library_exit(void);
 void ktcp_module_going(struct module *module);
 void ktcp_module_shutdown(struct module *module);
+int ktcp_show_file(struct seq_file *seq, void *data);
 
 #endif /* KTCP_SHIM_H */

@@ -32,10 +32,14 @@ def programs(names: Iterable[str]) -> dict[str, bytes]:
             )
         # Not where busybox puts the link of the same name.
         files[f"/usr/bin/{name}"] = Path(place).read_bytes()
-        listing = subprocess.run(["ldd", place], capture_output=True, text=True, check=False)
-        for library in libraries(listing.stdout):
-            files[str(library)] = library.read_bytes()
+        files.update(_needed(Path(place)))
     return files
+
+
+def _needed(binary: Path) -> dict[str, bytes]:
+    """The libraries that a program, or another library, needs."""
+    listing = subprocess.run(["ldd", binary], capture_output=True, text=True, check=False)
+    return {str(library): library.read_bytes() for library in libraries(listing.stdout)}
 
 
 # Prints the files of all modules of Python that are in use.
@@ -56,4 +60,6 @@ def python(*imports: str) -> dict[str, bytes]:
     files["/usr/lib/python3.13/lib-dynload/.keep"] = b""
     for path in map(Path, filter(None, listing.stdout.splitlines())):
         files[str(path)] = path.read_bytes()
+        if path.suffix == ".so":
+            files.update(_needed(path))
     return files
