@@ -12,9 +12,16 @@
 #include <linux/in6.h>
 #include <linux/tracepoint.h>
 
+/*
+ * An event that is traced holds the library. The kernel takes one back that is merely
+ * enabled, but not one with a trigger: then it warns, and leaves the probe behind.
+ */
+int ktcp_trace_begin(void);
+void ktcp_trace_end(void);
+
 /* `peer` is a sockaddr_in or a sockaddr_in6, with room for the latter. */
 
-TRACE_EVENT(ktcp_accept,
+TRACE_EVENT_FN(ktcp_accept,
 	TP_PROTO(const char *server, unsigned long connection, const void *peer),
 	TP_ARGS(server, connection, peer),
 	TP_STRUCT__entry(
@@ -28,7 +35,8 @@ TRACE_EVENT(ktcp_accept,
 		__assign_sockaddr(peer, peer, sizeof(struct sockaddr_in6));
 	),
 	TP_printk("server=%s connection=%lu peer=%pISpc",
-		  __get_str(server), __entry->connection, __get_sockaddr(peer))
+		  __get_str(server), __entry->connection, __get_sockaddr(peer)),
+	ktcp_trace_begin, ktcp_trace_end
 );
 
 DECLARE_EVENT_CLASS(ktcp_bytes,
@@ -53,20 +61,22 @@ DECLARE_EVENT_CLASS(ktcp_bytes,
 );
 
 /* The server has received bytes from the peer. */
-DEFINE_EVENT(ktcp_bytes, ktcp_receive,
+DEFINE_EVENT_FN(ktcp_bytes, ktcp_receive,
 	TP_PROTO(const char *server, unsigned long connection, const void *peer,
 		 unsigned long bytes),
-	TP_ARGS(server, connection, peer, bytes)
+	TP_ARGS(server, connection, peer, bytes),
+	ktcp_trace_begin, ktcp_trace_end
 );
 
 /* The server has passed bytes to the socket. */
-DEFINE_EVENT(ktcp_bytes, ktcp_send,
+DEFINE_EVENT_FN(ktcp_bytes, ktcp_send,
 	TP_PROTO(const char *server, unsigned long connection, const void *peer,
 		 unsigned long bytes),
-	TP_ARGS(server, connection, peer, bytes)
+	TP_ARGS(server, connection, peer, bytes),
+	ktcp_trace_begin, ktcp_trace_end
 );
 
-TRACE_EVENT(ktcp_close,
+TRACE_EVENT_FN(ktcp_close,
 	TP_PROTO(const char *server, unsigned long connection, const void *peer,
 		 const char *reason, int error),
 	TP_ARGS(server, connection, peer, reason, error),
@@ -86,14 +96,15 @@ TRACE_EVENT(ktcp_close,
 	),
 	TP_printk("server=%s connection=%lu peer=%pISpc reason=%s error=%d",
 		  __get_str(server), __entry->connection, __get_sockaddr(peer),
-		  __get_str(reason), __entry->error)
+		  __get_str(reason), __entry->error),
+	ktcp_trace_begin, ktcp_trace_end
 );
 
 /*
  * The server has reset a new connection before the handler saw it; it has no number
  * yet.
  */
-TRACE_EVENT(ktcp_refuse,
+TRACE_EVENT_FN(ktcp_refuse,
 	TP_PROTO(const char *server, const void *peer, const char *reason, int error),
 	TP_ARGS(server, peer, reason, error),
 	TP_STRUCT__entry(
@@ -109,7 +120,8 @@ TRACE_EVENT(ktcp_refuse,
 		__entry->error = error;
 	),
 	TP_printk("server=%s peer=%pISpc reason=%s error=%d", __get_str(server),
-		  __get_sockaddr(peer), __get_str(reason), __entry->error)
+		  __get_sockaddr(peer), __get_str(reason), __entry->error),
+	ktcp_trace_begin, ktcp_trace_end
 );
 
 #endif /* KTCP_TRACE_H */

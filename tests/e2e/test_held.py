@@ -180,19 +180,35 @@ def test_a_file_of_the_kernel_is_harmless(machine: vm.Guest, path: str, how: str
     assert crowd(machine, "ask", clients=4)["complete"] == 4
 
 
-@pytest.mark.parametrize(
-    "setting",
-    (
-        f"echo 1 >{EVENTS}/enable",
+INSTANCE = f"{TRACING}/instances/held"
+
+# How an event is traced, and how that ends.
+TRACED = {
+    "enabled": (f"echo 1 >{EVENTS}/enable", f"echo 0 >{EVENTS}/enable"),
+    "filtered": (
         f"echo 'bytes > 1' >{EVENTS}/ktcp_send/filter; echo 1 >{EVENTS}/ktcp_send/enable",
+        f"echo 0 >{EVENTS}/ktcp_send/filter; echo 0 >{EVENTS}/ktcp_send/enable",
     ),
-    ids=("enabled", "filtered"),
-)
-def test_an_event_that_is_traced_goes_with_the_library(machine: vm.Guest, setting: str) -> None:
-    machine.must(setting)
+    "triggered": (
+        f"echo stacktrace >{EVENTS}/ktcp_send/trigger",
+        f"echo '!stacktrace' >{EVENTS}/ktcp_send/trigger",
+    ),
+    "in an instance": (
+        f"mkdir {INSTANCE}; echo 1 >{INSTANCE}/events/ktcp_server/enable",
+        f"rmdir {INSTANCE}",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", TRACED)
+def test_an_event_that_is_traced_holds_the_library(machine: vm.Guest, how: str) -> None:
+    begin, end = TRACED[how]
+    machine.must(begin)
     asking = machine.start(f"{CROWD} storm --clients 8 --seconds 3", timeout=60)
-    machine.must("usleep 500000; rmmod kecho && rmmod ktcp_server")
+    machine.must("usleep 500000; rmmod kecho")
     machine.finish(asking)
+    assert "Resource temporarily unavailable" in machine.run("rmmod ktcp_server").output
+    machine.must(f"{end}; rmmod ktcp_server")
     # What was traced can still be read, without that which explained it.
     machine.must(f"cat {TRACING}/trace >/dev/null")
     machine.must(f"{LOAD}; grep -x 0 {EVENTS}/enable")

@@ -133,7 +133,7 @@ def c_structs(header: str) -> dict[str, list[tuple[str, str]]]:
 def trace_functions(header: str) -> dict[str, Function]:
     """The functions by which Rust reports the trace events that a header defines."""
     events = re.findall(
-        r"^(?:TRACE_EVENT\(|DEFINE_EVENT\(\w+, )(\w+),\s*TP_PROTO\((.*?)\),\s*TP_ARGS",
+        r"^(?:TRACE_EVENT_FN\(|DEFINE_EVENT_FN\(\w+, )(\w+),\s*TP_PROTO\((.*?)\),\s*TP_ARGS",
         header,
         re.DOTALL | re.MULTILINE,
     )

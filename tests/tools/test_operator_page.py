@@ -92,7 +92,7 @@ def test_each_figure_is_explained() -> None:
 def test_each_trace_event_is_explained_with_its_fields() -> None:
     header = (CHECKOUT / "lib/shim/trace.h").read_text()
     events = re.findall(
-        r"^(?:TRACE_EVENT|DEFINE_EVENT)\((?:ktcp_bytes, )?(\w+),", header, re.MULTILINE
+        r"^(?:TRACE_EVENT_FN|DEFINE_EVENT_FN)\((?:ktcp_bytes, )?(\w+),", header, re.MULTILINE
     )
     assert len(events) >= 5
     listed = {row[0].strip("`"): row[2] for row in rows(PAGE) if EVENT.fullmatch(row[0])}
