@@ -104,7 +104,11 @@ impl Shared {
             let name: &CStr = &self.config.name;
             let thread = self
                 .scheduler
-                .prepare(self.id(), fmt!("{name}/{}", peer.port()), &connection)
+                .prepare(
+                    self.id(),
+                    fmt!("{name}/{}#{number}", peer.port()),
+                    &connection,
+                )
                 .inspect_err(|_| connection.abandon())?;
             trace::accept(&self.env, connection.endpoint());
             connection.begin();

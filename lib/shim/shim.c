@@ -52,6 +52,12 @@ bool ktcp_cpu_present(unsigned int cpu)
 }
 EXPORT_SYMBOL_GPL(ktcp_cpu_present);
 
+int ktcp_cpu_to_node(unsigned int cpu)
+{
+	return cpu_to_node(cpu);
+}
+EXPORT_SYMBOL_GPL(ktcp_cpu_to_node);
+
 /*
  * True if isolcpus=, nohz_full= and isolated cpusets leave the CPU to the kernel's
  * own work.

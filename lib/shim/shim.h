@@ -81,6 +81,7 @@ bool ktcp_module_is_live(struct module *module);
 bool ktcp_hold_module(struct module *module);
 void ktcp_release_module(struct module *module);
 bool ktcp_module_has(const struct module *module, const void *code);
+int ktcp_cpu_to_node(unsigned int cpu);
 void ktcp_prepare_to_park(void);
 void ktcp_finish_park(void);
 int ktcp_prefer_cpu(struct task_struct *task, unsigned int cpu);

@@ -26,3 +26,9 @@ pub(crate) fn is_housekeeping(cpu: u32) -> bool {
     // SAFETY: The function accepts any number.
     unsafe { shim::ktcp_cpu_is_housekeeping(cpu) }
 }
+
+/// Returns the NUMA node of a CPU that is present. Any context.
+pub(crate) fn node_of(cpu: u32) -> i32 {
+    // SAFETY: By this function's contract there is such a CPU.
+    unsafe { shim::ktcp_cpu_to_node(cpu) }
+}

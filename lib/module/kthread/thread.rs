@@ -25,7 +25,8 @@ use crate::{
             new_mutex,
             new_work, //
         }, //
-    }, //
+    },
+    util::cpu::node_of, //
 };
 use core::{
     cell::UnsafeCell,
@@ -214,13 +215,15 @@ impl Thread {
         cpu: Option<u32>,
         data: *const Self,
     ) -> Result {
+        // The thread's stack is best near the CPU on which it runs.
+        let node = cpu.map_or(bindings::NUMA_NO_NODE, node_of);
         // SAFETY: `main` takes an `Arc<Thread>`. The format string takes one string, which is
         // copied.
         let raw = from_err_ptr(unsafe {
             bindings::kthread_create_on_node(
                 Some(main),
                 data.cast_mut().cast(),
-                bindings::NUMA_NO_NODE,
+                node,
                 c"%s".as_char_ptr(),
                 self.name.as_char_ptr(),
             )
