@@ -78,6 +78,42 @@ mod tests {
         Arc::pin_init(pin_init!(Shelf { handle <- new_mutex!(None) }), GFP_KERNEL)
     }
 
+    /// In which state a thread sleeps that does nothing but this; it is gone afterwards.
+    fn state_in(sleep: fn(&Stop)) -> Result<u32> {
+        let running = Arc::new(Atomic::new(0usize), GFP_KERNEL)?;
+        let task = running.clone();
+        let thread = spawn(move |stop| {
+            task.store(Task::current_raw().addr(), Relaxed);
+            sleep(stop);
+        })?;
+        let mut state = 0;
+        assert!(eventually(|| {
+            let task = running.load(Relaxed) as *const kernel::bindings::task_struct;
+            if !task.is_null() {
+                // SAFETY: The thread is not joined yet, so its task is there.
+                state = unsafe { (&raw const (*task).__state).read_volatile() };
+            }
+            state != 0
+        }));
+        thread.stop()?;
+        Ok(state)
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_idle() -> Result {
+        for sleep in [
+            |stop: &Stop| assert!(stop.wait(Delta::from_secs(3600))),
+            |stop: &Stop| while !stop.wait(Delta::from_secs(1)) {},
+        ] {
+            let state = state_in(sleep)?;
+            assert_eq!(
+                state & kernel::bindings::TASK_IDLE,
+                kernel::bindings::TASK_IDLE
+            );
+        }
+        Ok(())
+    }
+
     #[test]
     fn the_result_is_joined_out() -> Result {
         let text = KBox::new([7u8; 32], GFP_KERNEL)?;

@@ -134,6 +134,10 @@ extern "C" {
     pub(crate) fn ktcp_poller_schedule(pollers: *mut RawPollers, index: c_uint);
     pub(crate) fn ktcp_pollers_stop(pollers: *mut RawPollers);
     pub(crate) fn ktcp_pollers_free(pollers: *mut RawPollers);
+    pub(crate) fn ktcp_wait_for_completion_timeout(
+        x: *mut bindings::completion,
+        timeout: c_ulong,
+    ) -> c_ulong;
     pub(crate) fn ktcp_cpu_to_node(cpu: c_uint) -> c_int;
     pub(crate) fn ktcp_prepare_to_park();
     pub(crate) fn ktcp_finish_park();

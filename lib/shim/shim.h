@@ -17,6 +17,7 @@
 #include <linux/types.h>
 
 struct bio_vec;
+struct completion;
 struct cred;
 struct dentry;
 struct file;
@@ -81,6 +82,7 @@ bool ktcp_module_is_live(struct module *module);
 bool ktcp_hold_module(struct module *module);
 void ktcp_release_module(struct module *module);
 bool ktcp_module_has(const struct module *module, const void *code);
+unsigned long ktcp_wait_for_completion_timeout(struct completion *x, unsigned long timeout);
 int ktcp_cpu_to_node(unsigned int cpu);
 void ktcp_prepare_to_park(void);
 void ktcp_finish_park(void);

@@ -3,13 +3,17 @@
 //! A one-way switch that tasks can wait for, with or without a deadline.
 //!
 //! [`kernel::sync::Completion`] cannot wait with a timeout. [`CondVar`] can, but only in a form
-//! that a pending signal interrupts; a signal to `rmmod` must not cut a wait short.
+//! that a pending signal interrupts; a signal to `rmmod` must not cut a wait short. Both count a
+//! waiting thread as load.
 //!
 //! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
 //!
 //! [`CondVar`]: kernel::sync::CondVar
 
-use crate::util::compat::millis_ceil;
+use crate::{
+    shim,
+    util::compat::millis_ceil, //
+};
 use kernel::{
     bindings,
     prelude::*,
@@ -81,12 +85,13 @@ impl Latch {
         while !self.wait_timeout(Delta::from_secs(30)) {}
     }
 
-    /// Waits until the latch is open, for at most `timeout`. Returns true if it is open. Sleeps.
+    /// Waits until the latch is open, for at most `timeout`. Returns true if it is open. Sleeps: a kernel
+    /// thread is idle meanwhile, and does not count as load.
     pub(crate) fn wait_timeout(&self, timeout: Delta) -> bool {
         let millis = Msecs::try_from(millis_ceil(timeout).max(0)).unwrap_or(Msecs::MAX);
         // SAFETY: The completion was initialised by `new`.
         let left = unsafe {
-            bindings::wait_for_completion_timeout(self.completion.get(), msecs_to_jiffies(millis))
+            shim::ktcp_wait_for_completion_timeout(self.completion.get(), msecs_to_jiffies(millis))
         };
         left != 0 || self.is_open()
     }

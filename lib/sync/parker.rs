@@ -63,3 +63,22 @@ impl Parker {
         }
     }
 }
+
+#[cfg(CONFIG_KTCP_KUNIT_TEST)]
+#[kunit_tests(ktcp_parker)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+
+    #[test]
+    fn a_task_that_is_parked_is_idle() {
+        let state = Cell::new(0);
+        let parker = Parker::new();
+        parker.park_until(|| {
+            // SAFETY: The current task is there. What it is asked last is in which state it would sleep.
+            state.set(unsafe { (&raw const (*Task::current_raw()).__state).read_volatile() });
+            true
+        });
+        assert_eq!(state.get() & bindings::TASK_IDLE, bindings::TASK_IDLE);
+    }
+}

@@ -92,6 +92,10 @@ def test_it_tries_until_it_can(machine: vm.Guest) -> None:
     machine.must(f"ip addr del {ADDRESS}/32 dev lo; {KILL}")
     assert eventually(lambda: statistics(machine, "proving")["accept_errors"] > 12)
     assert not listens(machine) and "proving" in loaded(machine)
+    # It pauses without being a load.
+    stat = "$(dirname $(grep -l '^proving/accept$' /proc/[0-9]*/comm))/stat"
+    states = machine.must(f"for i in $(seq 50); do sed 's/.*) //; s/ .*//' {stat}; done").split()
+    assert "I" in states and "D" not in states, states
     lines = [line for line in machine.dmesg().splitlines() if "proving: " in line]
     assert len(lines) == 2, lines
     assert f"cannot listen on {ADDRESS}:{PORT} again yet: EADDRNOTAVAIL" in lines[1]

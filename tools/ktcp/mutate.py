@@ -128,6 +128,20 @@ MUTATIONS = (
         "ktcp_kthread",
     ),
     Mutation(
+        "a thread that waits counts as load",
+        "lib/shim/freezer.c",
+        "PF_KTHREAD ? TASK_IDLE :",
+        "PF_KTHREAD ? TASK_UNINTERRUPTIBLE :",
+        "ktcp_kthread",
+    ),
+    Mutation(
+        "a loop without work counts as load",
+        "lib/shim/shim.c",
+        "set_current_state(TASK_IDLE);",
+        "set_current_state(TASK_UNINTERRUPTIBLE);",
+        "ktcp_parker",
+    ),
+    Mutation(
         "a thread that was joined is kept",
         "lib/module/kthread/thread.rs",
         "bindings::kthread_stop_put(",
