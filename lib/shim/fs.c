@@ -21,6 +21,7 @@
 #include <linux/timekeeping.h>
 #include <linux/uio.h>
 
+#include "freezer.h"
 #include "shim.h"
 
 /*
@@ -30,7 +31,9 @@
 int ktcp_open_root(const char *name, struct path *root)
 {
 	const unsigned int flags = LOOKUP_FOLLOW | LOOKUP_DIRECTORY;
+	CLASS(ktcp_files, entered)();
 	int err;
+
 #ifdef scoped_with_init_fs
 	scoped_with_init_fs()
 		err = kern_path(name, flags, root);
@@ -99,12 +102,16 @@ int ktcp_lookup(const struct path *root, const struct cred *cred,
 		const char *name, bool cached, struct path *found)
 {
 	unsigned int flags = LOOKUP_FOLLOW | LOOKUP_BENEATH | LOOKUP_NO_MAGICLINKS;
-	const struct cred *old = override_creds(cred);
+	CLASS(ktcp_files_unless, entered)(cached);
 	int tries = cached ? 1 : LOOKUP_TRIES;
+	const struct cred *old;
 	int err;
 
+	if (cached && ktcp_is_freezing())
+		return -EAGAIN;
 	if (cached)
 		flags |= LOOKUP_CACHED;
+	old = override_creds(cred);
 	do {
 		err = vfs_path_lookup(root->dentry, root->mnt, name, flags, found);
 	} while (err == -EAGAIN && --tries);
@@ -115,6 +122,7 @@ EXPORT_SYMBOL_GPL(ktcp_lookup);
 
 int ktcp_stat(const struct path *path, bool cached, struct ktcp_stat *stat)
 {
+	CLASS(ktcp_files_unless, entered)(cached);
 	struct kstat from;
 	int err;
 
@@ -142,6 +150,7 @@ EXPORT_SYMBOL_GPL(ktcp_stat);
 struct file *ktcp_open(const struct path *path, const struct cred *cred)
 {
 	struct inode *inode = d_backing_inode(path->dentry);
+	CLASS(ktcp_files, entered)();
 	const struct cred *old;
 	struct file *file;
 	int err;
@@ -169,12 +178,13 @@ ssize_t ktcp_read(struct file *file, void *buffer, size_t len, loff_t pos,
 		  bool cached)
 {
 	struct kvec vec = { .iov_base = buffer, .iov_len = min_t(size_t, len, MAX_RW_COUNT) };
+	CLASS(ktcp_files_unless, entered)(cached);
 	struct iov_iter iter;
 	struct kiocb iocb;
 
 	if (!cached)
 		return kernel_read(file, buffer, vec.iov_len, &pos);
-	if (!(file->f_mode & FMODE_NOWAIT))
+	if (!(file->f_mode & FMODE_NOWAIT) || ktcp_is_freezing())
 		return -EAGAIN;
 	init_sync_kiocb(&iocb, file);
 	iocb.ki_pos = pos;

@@ -18,6 +18,7 @@
 #include <linux/uio.h>
 #include <net/sock.h>
 
+#include "freezer.h"
 #include "locked.h"
 #include "shim.h"
 
@@ -194,9 +195,10 @@ ssize_t ktcp_send_file(struct socket *sock, struct page_frag *frag, bool atomic,
 		.flags = more ? SPLICE_F_MORE : 0,
 		.u.data = &to,
 	};
+	CLASS(ktcp_files_unless, entered)(atomic);
 	ssize_t sent = 0;
 
-	if (ktcp_is_all_cached(file))
+	if (ktcp_is_all_cached(file) && !(atomic && ktcp_is_freezing()))
 		sent = ktcp_send_cached(&to, file, pos, len, more);
 	if (!sent)
 		sent = atomic ? -EBUSY : splice_direct_to_actor(file, &sd, ktcp_send_pipe);
