@@ -86,7 +86,7 @@ MUTATIONS = (
         "ktcp_limits_event_loop",
     ),
     Mutation(
-        "who is refused sees an orderly end",
+        "a refused peer sees an orderly end",
         "lib/server/accept.rs",
         ".inspect_err(|_| stream.reset_on_drop())?;",
         "?;",
@@ -233,7 +233,7 @@ MUTATIONS = (
         "ktcp_push_event_loop",
     ),
     Mutation(
-        "who drops a sender frees what is left of its server",
+        "dropping a sender frees the rest of its server at once",
         "lib/module/cleanup.rs",
         "defer(Arc::from(last));",
         "drop(last);",
@@ -303,7 +303,7 @@ MUTATIONS = (
         "ktcp_circles",
     ),
     Mutation(
-        "a socket is taken from who watches it",
+        "a socket is taken from another user who watches it",
         "lib/shim/watch.c",
         "\tif (sk->sk_user_data) {",
         "\tif (false) {",
@@ -492,7 +492,7 @@ def run(wanted: str) -> int:
     cache.log("mutations").unlink(missing_ok=True)
     tree = _copy()
     survived = 0
-    print("| what is broken | where | noticed by |\n|---|---|---|", flush=True)
+    print("| mutation | file | noticed by |\n|---|---|---|", flush=True)
     for number, mutation in enumerate(chosen, 1):
         started = time.monotonic()
         noticed = _try(mutation, tree)
@@ -512,5 +512,5 @@ def _mutate_command(_arguments: argparse.Namespace) -> int:
 
 
 def register(subparsers: cli.Subparsers) -> None:
-    command = subparsers.add_parser("test-mutations", help="break the library, and see who notices")
+    command = subparsers.add_parser("test-mutations", help="break the library, and see which tests notice")
     command.set_defaults(call=_mutate_command)
