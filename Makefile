@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Where everything starts; `make help` lists it. The modules themselves are described in Kbuild.
+# All commands of the project; `make help` lists them. Kbuild describes the modules themselves.
 #
-# Without KDIR, everything runs in a build root of its own (tools/buildroot), which is made by the
-# first call. With KDIR, the modules are built against that kernel build tree, with the tools of
+# Without KDIR, everything runs in a build root of its own (tools/buildroot), which the first call
+# makes. With KDIR, the modules are built against that kernel build tree, with the tools of
 # this machine.
 
 MAKEFLAGS += --no-print-directory
@@ -15,16 +15,16 @@ cache = $(or $(KTCP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ktcp_server)
 #@ Build
 ifndef KDIR
 
-modules: ## build ktcp_server.ko and kecho.ko into build/<release>/ (the default)
+modules: ## build ktcp_server.ko and the examples into build/<release>/ (the default)
 	@$(tool) modules
 
 rust-analyzer: ## write rust-project.json, for editors
 	@$(tool) rust-analyzer
 
-lint: ## rustfmt, clippy, shellcheck, black, mypy and others; one of them: LINT=
+lint: ## run rustfmt, clippy, shellcheck, black, mypy and others; one of them: LINT=
 	@$(tool) lint
 
-install: modules ## install the modules, and what other modules need to build on them
+install: modules ## install the modules, and the files with which other modules build on the library
 	@tools/install-modules
 
 else
@@ -61,11 +61,11 @@ install: modules
 
 endif
 
-#@ Modules of others
-new: ## write a module of its own that uses the library: NAME=foo DIR=/path/to/foo
+#@ Your own module
+new: ## write a new module that uses the library: NAME=foo DIR=/path/to/foo
 	@tools/new-module '$(NAME)' '$(DIR)'
 
-build-module: ## build such a module, with what `make install` gives it: DIR=
+build-module: ## build such a module against the files that `make install` installs: DIR=
 	@KTCP_ALSO='$(abspath $(DIR))' $(tool) build-module '$(abspath $(DIR))'
 
 test-module: ## run the KUnit tests of such a module on user-mode Linux: DIR=
@@ -75,56 +75,56 @@ test-module: ## run the KUnit tests of such a module on user-mode Linux: DIR=
 run: ## boot the distribution's kernel, load kecho and talk to it
 	@$(tool) run
 
-test: ## all tests: lints, tools, models, KUnit, the debug kernel, end to end
+test: ## lints, tools, benchmark programs, models, KUnit, a new module, the debug kernel, end to end
 	@$(tool) test
 
-test-unit: ## KUnit on user-mode Linux only
+test-unit: ## only KUnit on user-mode Linux
 	@$(tool) test-unit
 
-test-new: ## the tests of a module as `make new` writes it only
+test-new: ## only the tests of a module as `make new` writes it
 	@$(tool) test-new
 
-test-tools: ## the tests of the tools only
+test-tools: ## only the tests of the tools and the documents
 	@$(tool) test-tools
 
-test-bench: ## the tests of the load generator, and of the servers to compare with, only
+test-bench: ## only the tests of the load generator, and of the servers to compare with
 	@$(tool) test-bench
 
-test-model: ## the lock-free parts in a model checker, and mistakes that it has to find, only
+test-model: ## only the lock-free parts in a model checker, and mistakes that it has to find
 	@$(tool) test-model
 
-test-debug: ## KUnit and clients on a kernel that sees races, leaks and bad accesses only
+test-debug: ## only KUnit and clients on a kernel that reports bad accesses, lock cycles and leaks
 	@$(tool) test-debug
 
-test-e2e: ## the tests that boot the distribution's kernel only
+test-e2e: ## only the tests that boot the distribution's kernel
 	@$(tool) test-e2e
 
 test-browser: ## khttpd's pages in Chromium, which is installed into the build root (300 MB)
 	@$(tool) test-browser
 
-test-kernels: ## build for each series of the kernel (see KERNEL), and talk to kecho there
+test-kernels: ## build for each series of the kernel (see KERNEL), and test kecho's echo there
 	@$(tool) test-kernels
 
 #@ Measure
 plots: ## measure the time per echo over clients, and draw it for the documentation (4 min)
 	@$(tool) plots
 
-bench: ## how fast kecho is, beside servers in user space: all cases, 20 min
+bench: ## measure kecho and khttpd beside servers in user space: all cases, 20 min
 	@$(tool) bench
 
-bench-quick: ## how fast kecho is, beside servers in user space: the main cases, 4 min
+bench-quick: ## measure kecho beside servers in user space: the main cases, 4 min
 	@$(tool) bench-quick
 
-profile: ## where the instructions of an echo or of an HTTP request go, function by function
+profile: ## count the instructions of an echo or an HTTP request, function by function
 	@$(tool) profile
 
-fuzz: ## feed khttpd's protocol what a fuzzer comes up with, for FUZZ_SECONDS
+fuzz: ## run a fuzzer against khttpd's protocol, for FUZZ_SECONDS
 	@$(tool) fuzz
 
 test-long: ## storms, failing memory, and a hundred thousand connections, for half an hour
 	@$(tool) test-long
 
-test-mutations: ## break the library in many ways, and see that a test notices each (up to an hour)
+test-mutations: ## break the library in many ways, each of which a test has to notice (up to an hour)
 	@$(tool) test-mutations
 
 #@ Keep in order
@@ -134,22 +134,22 @@ doc: ## write the documentation of the library into build/doc/
 fmt: ## format the Rust and the Python code
 	@$(tool) fmt
 
-shell: ## a shell in the build root
+shell: ## start a shell in the build root
 	@tools/buildroot bash
 
-buildroot: ## make the build root, and nothing else
+buildroot: ## make only the build root
 	@tools/buildroot true
 
-update: ## refresh the package index, which happens daily by itself
+update: ## refresh the package index (by itself this happens daily)
 	@$(tool) update
 
-clean: ## remove what was built in this checkout
+clean: ## remove the builds of this checkout
 	@rm -rf build rust-project.json
 
 clean-cache: ## remove the build root, the kernels and all else in KTCP_CACHE
 	@tools/buildroot --remove-cache
 
-help: ## this table
+help: ## print this table
 	@awk -f tools/help.awk -v cache='$(cache)' Makefile
 
 #@ Variables
@@ -158,23 +158,23 @@ help: ## this table
 #= KDIR: a Rust-enabled kernel build tree to build against, with no build root
 #= RUSTC: with KDIR, the Rust compiler that has built the kernel; default: rustc
 #= LLVM: with KDIR, 1 for a kernel that clang has built
-#= KTCP_CRATES: with KDIR, where cargo has put the crates of khttpd; without it khttpd is left out
+#= KTCP_CRATES: with KDIR, the folder of the crates of khttpd; without it khttpd is left out
 #= KTCP_MIME: with KDIR, the list of media types that khttpd knows; default: /etc/mime.types
-#= DESTDIR: where `make install` puts everything; default: /
+#= DESTDIR: the root folder of `make install`; default: /
 #= PORT: the port of this machine that `make run` forwards; default: 12345
 #= ACCEL: kvm or tcg; default: kvm if it runs a guest, else tcg
-#= LINT: the one lint to run
-#= CASE: the tests that `make test-unit`, `test-tools`, … runs: a part of their names
-#= CASE: for `make bench`: the cases that it measures, a part of their names
-#= REPEAT: how often `make test-unit`, `test-e2e`, … run, unless a run fails
+#= LINT: the one lint that `make lint` runs
+#= CASE: the tests that `make test-unit`, `test-tools`, … run, by a part of their names
+#= CASE: the cases that `make bench` measures, by a part of their names
+#= REPEAT: the number of runs of `make test-unit`, `test-e2e`, …, unless a run fails
 #= SERVERS: the servers that `make bench` measures, with commas between: kecho,epoll,io_uring,tokio
-#= FIGURES: what `make bench` measures, with commas between: instructions,rates,memory,stop,open
-#= CONNECTIONS: how many connections `make profile` looks at; default: 64
-#= SIZE: the bytes of a message of theirs, or of the file that they ask for; default: 64, or 1024
-#= BASE: the result that `make bench` compares with; default: the one before
-#= FUZZ_SECONDS: how long `make fuzz` runs; default: 600
+#= FIGURES: the figures that `make bench` takes, with commas between: instructions,rates,memory,stop,open
+#= CONNECTIONS: the number of connections for `make profile`; default: 64
+#= SIZE: bytes of a message for `make profile`, default: 64; or of a file by HTTP, default: 1024
+#= BASE: the result that `make bench` compares with; default: the previous one
+#= FUZZ_SECONDS: the seconds that `make fuzz` runs; default: 600
 #= V: 1 shows the commands of the build
-#= KTCP_CACHE: where the build root and the kernels are kept; default: @CACHE@
+#= KTCP_CACHE: the folder of the build root and the kernels; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
 .PHONY: modules rust-analyzer lint doc install run test test-unit test-new test-tools test-bench test-model test-debug \
