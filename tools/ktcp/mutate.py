@@ -512,5 +512,7 @@ def _mutate_command(_arguments: argparse.Namespace) -> int:
 
 
 def register(subparsers: cli.Subparsers) -> None:
-    command = subparsers.add_parser("test-mutations", help="break the library, and see which tests notice")
+    command = subparsers.add_parser(
+        "test-mutations", help="break the library, and see which tests notice"
+    )
     command.set_defaults(call=_mutate_command)
