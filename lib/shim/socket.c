@@ -74,8 +74,9 @@ int ktcp_current_device(int family, char *name)
 
 	if (current->flags & PF_KTHREAD || !cgroup_bpf_enabled(CGROUP_INET_SOCK_CREATE))
 		return 0;
-	if (sock_create(family, SOCK_STREAM, IPPROTO_TCP, &sock))
-		return 0;
+	err = sock_create(family, SOCK_STREAM, IPPROTO_TCP, &sock);
+	if (err)
+		return err == -EPERM || err == -EACCES ? 0 : err;
 	index = READ_ONCE(sock->sk->sk_bound_dev_if);
 	if (index) {
 		rtnl_lock();

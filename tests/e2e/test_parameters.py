@@ -111,7 +111,23 @@ def test_modinfo_lists_every_parameter(lab: Lab) -> None:
 def test_defaults_are_those_of_the_page(library: vm.Guest) -> None:
     assert library.insmod("kecho").status == 0
     assert set_values(library) == {name: known.default for name, known in KNOWN.items()}
+    namespace = library.must("readlink /proc/1/ns/net")
     assert config(library) == {
+        "module": "kecho",
+        "net_namespace": namespace.strip("net:[]\n"),
+        "backlog": "128",
+        "only_v6": "sysctl",
+        "device": "any",
+        "mptcp": "0",
+        "nodelay": "1",
+        "out_of_band_inline": "1",
+        "reuse_port": "0",
+        "keepalive_idle_s": "0",
+        "keepalive_interval_s": "0",
+        "keepalive_probes": "0",
+        "send_buffer": "0",
+        "receive_buffer": "0",
+        "user_timeout_ms": "0",
         "listen": "127.0.0.1:12345",
         "executor": "event_loop",
         "input_buffer": "65536",
