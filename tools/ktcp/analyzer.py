@@ -19,7 +19,7 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LIBRARY = "ktcp_server"
-# What `scripts/Makefile.build` gives to every crate outside of `rust/`
+# The arguments that `scripts/Makefile.build` gives to every crate outside of `rust/`
 GIVEN = ("core", "kernel", "pin_init", "zerocopy", "zerocopy_derive")
 
 Crate = dict[str, Any]

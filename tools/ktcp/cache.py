@@ -70,7 +70,7 @@ def is_complete(directory: Path, key: str) -> bool:
 
 
 def wipe(path: Path) -> None:
-    """Removes `path`, whatever it is, if it is there."""
+    """Removes `path`, a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         # The stamp goes first: a removal cut short must not leave a stamped ruin.
         (path / STAMP).unlink(missing_ok=True)

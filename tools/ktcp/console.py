@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The console of a guest: a log file, and what the kernel complains about in it."""
+"""The console of a guest: a log file, and the kernel's complaints in it."""
 
 from __future__ import annotations
 

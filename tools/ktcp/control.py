@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Commands that run in the guest; the host's end of what tools/guest/agent.c speaks.
+"""Commands that run in the guest; the host's end of the protocol of tools/guest/agent.c.
 
 A request is the line `ID SECONDS LENGTH` and a shell command of LENGTH bytes. The answer is the line
 `ID STATUS LENGTH` and LENGTH bytes: what the command has printed. Any number of commands may be under

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Inputs for a fuzzer in one file: a line each, with escapes for what cannot be read.
+"""Inputs for a fuzzer in one file: a line each, with escapes for unreadable bytes.
 
 A line is the input as a literal of bytes in Rust or Python would have it, without the quotes: printable
 ASCII stands for itself, a backslash is doubled, and everything else is `\\r`, `\\n`, `\\t` or `\\xNN`.
@@ -46,6 +46,6 @@ def read(file: Path) -> list[bytes]:
 
 
 def write(file: Path, inputs: Iterable[bytes]) -> None:
-    """Each input once, the short ones first: what is added later moves little."""
+    """Writes each input once, the short ones first, so that additions move few lines."""
     chosen = sorted(set(inputs), key=lambda data: (len(data), data))
     file.write_text("".join(f"{escaped(data)}\n" for data in chosen))

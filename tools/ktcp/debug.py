@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The debug kernel: the source of the distribution's kernel, built to see what others overlook.
+"""The debug kernel: the source of the distribution's kernel, built to report mistakes that others overlook.
 
 It is made once for each configuration, and knows nothing of this checkout: the library, its users
 and its KUnit suites are loaded into it as modules.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import cache, cli, distribution, host_crates, kernel, lanes, ui
 
-# Part of the key: raise it when what is made below changes.
+# Part of the key: raise it when the kernel made below changes.
 LAYOUT = "1"
 
 CONFIG = Path(__file__).resolve().parents[2] / "tests/debug/kernel.config"

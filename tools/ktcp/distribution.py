@@ -10,7 +10,7 @@ import os
 from . import apt, cache, cli, image, index, kconfig, metadata, packages, ui
 from .kernel import Kernel, Paths
 
-# Part of every key: raise it when what is made below changes.
+# Part of every key: raise it when the directories made below change.
 LAYOUT = "1"
 
 # The source, the build directory and the packages, before they are unpacked and after
@@ -81,7 +81,7 @@ def _fill(kernel: index.Candidate) -> Kernel:
 
 
 def _prepared() -> list[index.Candidate]:
-    """The kernels that lie ready in the cache: what is left to choose from without a network."""
+    """Returns the kernels that are ready in the cache: the choice without a network."""
     found = []
     for folder in (cache.root() / "kernels").glob("*_*"):
         release, version = folder.name.split("_", 1)
@@ -108,7 +108,7 @@ def resolve() -> index.Candidate:
 
 
 def prepare() -> Kernel:
-    """Resolves the kernel and makes what is missing of it."""
+    """Resolves the kernel and makes its missing parts."""
     kernel = resolve()
     index.warn_if_untested(kernel)
     return _fill(kernel)

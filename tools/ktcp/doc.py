@@ -22,7 +22,7 @@ OUTPUT = module.BUILD / "doc"
 
 # The command of `lib/.ktcp_server.o.cmd`, up to what rustc is followed by.
 COMMAND = re.compile(r"^savedcmd_\S+ := (.*?\.rs)\b", re.MULTILINE)
-# What rustdoc does not know, or knows in another sense
+# Flags that rustdoc does not know, or knows in another sense
 FOREIGN = re.compile(r"--emit=.*|--out-dir(=.*)?|-Zbinary_dep_depinfo=y")
 
 # Where the documentation of the crates lies that links lead to
@@ -57,7 +57,7 @@ def command_of(saved: str) -> tuple[dict[str, str], list[str]]:
 
 
 def _rustdoc(folder: Path, output: Path, *more: str) -> str:
-    """Runs rustdoc for the library that was built in `folder`; what it complains about."""
+    """Runs rustdoc for the library that was built in `folder`; returns its complaints."""
     saved = (folder / f"lib/.{CRATE}.o.cmd").read_text()
     environment, arguments = command_of(saved)
     roots = [f"--extern-html-root-url={name}={url}" for name, url in ROOTS.items()]
@@ -99,7 +99,7 @@ def complaints(prepared: kernel.Kernel) -> str:
 
 
 def build(prepared: kernel.Kernel) -> Path:
-    """Writes the documentation of what is public; returns its first page."""
+    """Writes the documentation of public items; returns its first page."""
     folder = module.build(prepared, quiet=True)
     shutil.rmtree(OUTPUT, ignore_errors=True)
     wrong = _rustdoc(folder, OUTPUT) or "\n".join(point_at_kernel(OUTPUT, prepared))

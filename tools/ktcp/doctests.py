@@ -30,7 +30,7 @@ COMMENT = re.compile(r"\s*//[/!](?: (.*)|)$")
 FENCE = re.compile(r"(`{3,})\s*(\S*)$")
 # `module!` makes the symbols of a module, and this is none.
 MODULE_MACRO = re.compile(r"^module! \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
-# What documents a whole file cannot stand within a function.
+# Documentation of a whole file cannot stand within a function.
 INNER_DOC = re.compile(r"^//!", re.MULTILINE)
 MODULE = re.compile(r"^impl kernel::Module for (\w+) \{$", re.MULTILINE)
 # A last line that is the value of the example, as rustdoc has it too
@@ -82,7 +82,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class Example:
-    """A block of Rust: where it stands, and what is compiled of it."""
+    """A block of Rust: its place, and the code that is compiled."""
 
     path: str
     line: int
@@ -93,7 +93,7 @@ class Example:
         return re.sub(r"\W+", "_", self.path.rsplit(".", 1)[0]).lower() + f"_{number}"
 
     def function(self, number: int) -> str:
-        """The test. What follows the example depends on what it is."""
+        """Returns the test: the example, and the code that runs it."""
         code = INNER_DOC.sub("//", MODULE_MACRO.sub("", self.code))
         modules = MODULE.findall(code)
         end = [f"drop(<{name} as kernel::Module>::init(&crate::THIS_MODULE)?);" for name in modules]

@@ -24,7 +24,7 @@ MAX_LENGTH = 20_000
 # Named, so that the flags are for the fuzzer and not for build scripts
 TARGET = "x86_64-unknown-linux-gnu"
 
-# What `cargo fuzz` would say; every one of these flags is stable.
+# The flags that `cargo fuzz` would set; all of them are stable.
 COVERAGE = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -104,7 +104,7 @@ def _fuzz_command(_arguments: argparse.Namespace) -> int:
         status = subprocess.run(
             [*command, "-print_final_stats=1", f"-artifact_prefix={FOLDER}/"], check=False
         ).returncode
-        # Of what was found, as much as reaches something that the corpus does not.
+        # Only the inputs that reach code that the corpus does not reach.
         merge = [str(program), "-merge=1", "-max_len=1024", str(known), str(found)]
         subprocess.run(merge, check=True, stderr=subprocess.DEVNULL)
         inputs = [file.read_bytes() for file in known.iterdir()]

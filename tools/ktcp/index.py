@@ -20,7 +20,7 @@ from . import ui
 KNOWN_SERIES = ("7.3", "7.2")
 FLAVOURS = ("cloud-amd64", "amd64", "rt-amd64")
 DEFAULT_FLAVOUR = FLAVOURS[0]
-# How many releases an error names
+# Releases that an error names
 SHOWN = 6
 
 # `7.3.4+deb13-cloud-amd64`, or `6.12.115+deb13.1-amd64`
@@ -73,7 +73,7 @@ def _image_packages(index: dict[str, set[str]], release: str, version: str) -> t
         return version in index.get(name, set())
 
     modules = f"linux-modules-{release}"
-    # The lists of what is built in, without which modprobe cannot tell
+    # The lists of built-in modules, which modprobe needs
     base = tuple(name for name in (f"linux-base-{release}",) if has(name))
     # The signed image comes from a source package of its own, and some hours later.
     binaries = [f"linux-binary-{release}", f"linux-binary-unsigned-{release}"]

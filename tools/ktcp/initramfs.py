@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest's root file system: busybox, a few kernel modules and what starts it, in a cpio archive.
+"""The guest's root file system: busybox, a few kernel modules and init, in a cpio archive.
 
 The archive is written for every boot, so there is nothing to keep fresh.
 """
@@ -21,14 +21,14 @@ from .kernel import Kernel
 BUSYBOX = Path("/bin/busybox")
 GUEST = Path(__file__).parent.parent / "guest"
 
-# What the guest cannot live without. The cloud flavour has most of it built in, others do not.
+# Drivers that the guest needs. The cloud flavour has most of them built in, others do not.
 DRIVERS = {
     "virtio_pci": "CONFIG_VIRTIO_PCI",
     "virtio_console": "CONFIG_VIRTIO_CONSOLE",
     "virtio_net": "CONFIG_VIRTIO_NET",
 }
 
-# How programs and scripts begin
+# The first bytes of programs and scripts
 EXECUTABLE = (b"\x7fELF", b"#!")
 
 # Where the modules that are under test lie in the guest.
@@ -48,8 +48,8 @@ def _agent() -> bytes:
 
 
 def _stripped(module: Path) -> bytes:
-    """A module as `make INSTALL_MOD_STRIP=1 modules_install` installs it: what is for debuggers is
-    most of it, and to load it takes time."""
+    """Strips a module as `make INSTALL_MOD_STRIP=1 modules_install` does: debugging data is
+    most of it, and takes time to load."""
     with tempfile.TemporaryDirectory(prefix="ktcp-strip.") as folder:
         stripped = Path(folder, module.name)
         subprocess.run(["strip", "--strip-debug", "-o", stripped, module], check=True)
@@ -72,7 +72,7 @@ class Tree:
 
     def archive(self) -> bytes:
         """The folder in the one format that the kernel unpacks."""
-        # Each folder has to come before what is in it.
+        # Each folder has to come before its contents.
         names = sorted(str(path.relative_to(self._root)) for path in self._root.rglob("*"))
         return subprocess.run(
             ["cpio", "--create", "--format=newc", "--null", "--quiet", "--owner=+0:+0"],
@@ -105,9 +105,9 @@ def _module_content(path: Path) -> bytes:
 
 
 def _in_load_order(kernel: Kernel, wanted: Iterable[str]) -> list[Path]:
-    """The files of the modules `wanted` and of those they need, each after what it needs.
+    """Returns the files of the modules `wanted` and of those they need, each after its dependencies.
 
-    What is built in, or not there at all, has none.
+    Modules that are built in, or missing, have no file.
     """
     # `<root>/lib/modules/<release>`
     root = kernel.modules.parents[2]

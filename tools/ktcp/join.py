@@ -41,7 +41,7 @@ def _remove_link(link: Path) -> None:
 
 
 def leave(tree: Path) -> None:
-    """Undoes what `join` did to the kernel tree `tree`."""
+    """Undoes `join` in the kernel tree `tree`."""
     kconfig, makefile = tree / "net/Kconfig", tree / "net/Makefile"
     if not kconfig.is_file() or not makefile.is_file():
         raise ui.Fail(f"{tree} is no kernel source tree", "name the folder that holds its `net`")

@@ -29,12 +29,12 @@ class Kernel:
     # Pristine: everything is built out of it, with O=.
     source: Path
     build: Path
-    # What is booted: the kernel itself if it can be entered without the firmware's ways (CONFIG_PVH).
-    # To unpack an image takes more than a second where the processor is emulated.
+    # The file to boot: the kernel itself if it can be entered without firmware (CONFIG_PVH).
+    # Unpacking an image takes more than a second on an emulated processor.
     image: Path
     # `/lib/modules/<release>` of this kernel
     modules: Path
-    # What chooses its compilers; by default, those of the distribution.
+    # Arguments that choose its compilers; by default, those of the distribution.
     toolchain: tuple[str, ...] = ()
 
     def make(self, *arguments: str) -> list[str]:

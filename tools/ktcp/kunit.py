@@ -21,14 +21,14 @@ from . import cache, cli, distribution, host_crates, join, kernel, lanes, splat,
 # Seconds after which a kernel that hangs is ended.
 TIMEOUT = int(os.environ.get("KTCP_KUNIT_SECONDS", "300"))
 
-# How many of the runs that are to be repeated go on at once: each waits for most of its time.
+# Repeated runs that go on at once: each waits most of its time.
 AT_ONCE = 4 * (os.cpu_count() or 1)
 
 # Rust and KASAN together need a kernel built by clang.
 TOOLCHAIN = "LLVM=1"
 
 
-# Where kunit.py leaves what the kernel has said
+# The file in which kunit.py leaves the output of the kernel
 LOG = "test.log"
 
 
@@ -125,7 +125,7 @@ def _exec(tree: Path, folder: Path, case: str | None, *, quiet: bool = False) ->
     report.unlink(missing_ok=True)
     arguments = [f"--json={report}", f"--timeout={TIMEOUT}"]
     arguments += [case] if case else []
-    # Its own output is what a person wants to see, and it knows colours.
+    # kunit.py's own output is made for people, and has colours.
     # `run` would build once more, which takes some time even where nothing is to be done.
     ended = subprocess.run(
         _kunit_py("exec", tree, folder, *arguments),

@@ -18,19 +18,19 @@ from dataclasses import dataclass
 
 from . import ui
 
-# Set for a command that others run beside: what it builds yields to what they measure.
+# Set for a command that runs beside others: its builds yield to their measurements.
 BESIDE = "KTCP_BESIDE"
 
-# How much less a build is favoured than a test, whose time is limited
+# The niceness of a build beside tests, whose time is limited
 NICE = 15
-# One after which there is much to wait for, and little to compute: that is done beside other builds.
+# The niceness of a build whose tests mostly wait: it goes before other builds, beside which they run.
 NICE_FIRST = 10
 
 
 @dataclass(frozen=True)
 class Command:
     name: str
-    # What it is about, for the line above its results
+    # A description, for the line above its results
     what: str
     words: Sequence[str]
 

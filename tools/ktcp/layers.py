@@ -37,7 +37,7 @@ USE = re.compile(r"\buse\s+([^;]+);")
 PATH = re.compile(r"\b(?:crate|self|super)(?:::\w+)+")
 # The `crate` of a macro's user, for whom a macro of the library names what is public
 USERS = re.compile(r"\$crate(?:::\w+)+|\bcrate::__LOG_PREFIX\b")
-# What opens a module in a file, as `mod raw {`
+# The beginning of a module in a file, as `mod raw {`
 INLINE = re.compile(r"\bmod (\w+) \{")
 
 

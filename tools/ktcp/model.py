@@ -24,7 +24,7 @@ LOG = "test-model"
 PATIENCE = 120
 
 FAILED = re.compile(r"^test models::(\S+) \.\.\. FAILED$", re.MULTILINE)
-# What cargo says once everything is built
+# cargo's line once everything is built
 BUILT = re.compile(r"^ *Running unittests", re.MULTILINE)
 
 _STATE = "lib/connection/state.rs"
@@ -162,7 +162,7 @@ def _command(*names: str) -> list[str]:
 
 
 def _copy() -> None:
-    """Copies the models and what they include. All of it is new then, even to a cargo that has seen
+    """Copies the models and the files that they include, with new times, even for a cargo that has seen
     the mistakes of the run before."""
     for folder in ("lib", "tests/model"):
         shutil.rmtree(TREE / folder, ignore_errors=True)
@@ -188,7 +188,7 @@ def _explore(case: str) -> programs.Tested:
 
 
 def _try(mistake: Mutation) -> str:
-    """Makes a mistake and runs its model; returns what has found it."""
+    """Makes a mistake and runs its model; returns the models that have found it."""
     before = apply(mistake, TREE)
     try:
         result = subprocess.run(

@@ -19,12 +19,12 @@ RELEASE_FILE = BUILD / ".release"
 
 
 def hand_over(path: Path, where: Path = CHECKOUT) -> None:
-    """Gives what root made in the folder `where` to the folder's owner."""
+    """Gives files that root made in the folder `where` to the folder's owner."""
     owner = where.stat()
     if owner.st_uid == 0:
         return
     for made in (path, *path.rglob("*")):
-        # Another build may be at work in there, and remove what it is done with.
+        # Another build may be at work in there, and remove its temporary files.
         with suppress(FileNotFoundError):
             os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
 

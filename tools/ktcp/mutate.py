@@ -25,7 +25,7 @@ PATIENCE = 150
 
 FAILED = re.compile(r"\[FAILED\] (\w+)$", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# What `kunit` says before it shows it.
+# The line of `kunit` before a complaint of the kernel
 COMPLAINT = "the kernel complained:"
 DOES_NOT_BUILD = re.compile(r"^\[2/2\] build .*, failed$", re.MULTILINE)
 
@@ -418,7 +418,7 @@ MUTATIONS = (
 
 
 def apply(mutation: Mutation, tree: Path) -> str:
-    """Makes the mutation in `tree`; returns what stood there. Raises `Fail` if it fits no more."""
+    """Makes the mutation in `tree`; returns the original text. Raises `Fail` if it does not fit any more."""
     file = tree / mutation.file
     text = file.read_text()
     if text.count(mutation.old) != 1:
@@ -447,7 +447,7 @@ def verdict(status: int, output: str) -> str:
 
 
 def _copy() -> Path:
-    """A copy of what is under version control here."""
+    """Copies the files under version control."""
     tree = BUILD / "mutations"
     shutil.rmtree(tree, ignore_errors=True)
     git = ["git", "-c", f"safe.directory={CHECKOUT}", "ls-files", "-z"]

@@ -15,20 +15,20 @@ from . import cache, ui
 from .counts import Counts
 from .module import CHECKOUT
 
-# How pytest's exit status says that there was nothing to run.
+# pytest's exit status if there was nothing to run
 NOTHING_COLLECTED = 5
 
 # The share of the whole, in the line of `pytest --verbose` for a test: at its end, or before the
 # outcome if there are workers
 PROGRESS = re.compile(r"^\[gw\d+\] \[ *(\d+)%\]|\[ *(\d+)%\]$")
 
-# How much of a failed test's traceback is shown; the whole of it is in the log.
+# Lines of a failed test's traceback that are shown; the log has the whole of it.
 SHOWN_LINES = 40
 
 
 @dataclass(frozen=True)
 class Case:
-    """A test that pytest ran, with what it says about a failure."""
+    """A test that pytest ran, with the text of a failure."""
 
     name: str
     outcome: str

@@ -14,7 +14,7 @@ QEMU = "qemu-system-x86_64"
 
 ACCELERATORS = {
     "tcg": ["tcg,thread=multi"],
-    # Time stands still for an instruction, and an idle CPU skips to what it waits for.
+    # An instruction takes a fixed time, and an idle CPU skips to the next event.
     "icount": ["tcg,thread=single", "-icount", "shift=0,sleep=off"],
 }
 

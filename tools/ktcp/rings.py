@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The rings of tests: what each runs, and which of them `make test` runs."""
+"""The rings of tests, and those of them that `make test` runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Ring:
     run: Callable[[str], Counts]
     # Runs it so often, if that is not just one run after the other
     repeat: Callable[[str, int], Iterator[Counts]] | None = None
-    # Makes ready what else is built beside it, for which it waits
+    # Prepares something else that is built beside it, and for which it waits
     after: Callable[[], object] | None = None
 
     def runs(self, case: str, times: int) -> Iterator[Counts]:
@@ -129,7 +129,7 @@ RINGS = {
     ring.name: ring for ring in (LINT, TOOLS, BENCH, MODEL, KUNIT, NEW, E2E, DEBUG, LONG, KERNELS)
 }
 
-# What `make test` runs, so many at a time: first what takes longest. On a new machine the programs
+# The rings of `make test`, so many at a time, the longest first. On a new machine the programs
 # are built while the kernel is made ready, which they do not need.
 LANES = 3
 ALL = (DEBUG, E2E, BENCH, KUNIT, LINT, TOOLS, MODEL, NEW)

@@ -16,7 +16,7 @@ from .conversation import Address
 # kecho's own default; it is the port of this machine that can be chosen.
 GUEST_PORT = 12345
 FIRST_ECHO_SECONDS = 30.0
-# By default kecho listens on the loopback address, and what QEMU forwards comes by the network.
+# By default kecho listens on the loopback address, but QEMU forwards to the network device.
 REACHABLE: Mapping[str, int | str] = {"addr": "0.0.0.0"}
 
 

@@ -61,12 +61,12 @@ ANYWHERE = (
 
 _SPLAT = re.compile(f"{PREFIX}(?:{'|'.join(AT_START)})|{'|'.join(ANYWHERE)}")
 
-# How much of the log is shown around a find.
+# Lines of the log that are shown around a find.
 BEFORE = 2
 AFTER = 30
 
 
-# What the kernel writes, with a backtrace, when it has no memory for a stack or its like
+# Reports, with a backtrace, of a kernel that has no memory for a stack or the like
 _SHORTAGE = re.compile(r"vmalloc error: size \d+|page allocation failure: order:\d+")
 _SHORTAGE_END = "</TASK>"
 
@@ -84,7 +84,7 @@ def without_shortages(log: str) -> str:
 
 
 def find(log: str) -> str:
-    """The first splat in `log` with what stands around it; empty if there is none."""
+    """Returns the first splat in `log` with the lines around it; empty if there is none."""
     lines = log.splitlines()
     for number, line in enumerate(lines):
         if _SPLAT.search(line):

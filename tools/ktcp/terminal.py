@@ -22,9 +22,9 @@ from .conversation import Address
 
 CTRL_C = b"\x03"
 
-# How long a line of the kernel's log may wait before it is shown.
+# Seconds that a line of the kernel's log may wait before it is shown.
 LOG_SECONDS = 0.2
-# What our modules say; what the kernel says of every module that is not its own is left out.
+# Lines of our modules; those that the kernel prints about every out-of-tree module are left out.
 OUR_LOG = re.compile(r"\b(?:kecho|ktcp_server): (?!.*\btaint)")
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 # rdtsc; shl $32, %rdx; or %rdx, %rax; ret
 INSTRUCTIONS = bytes.fromhex("0f31 48c1e220 4809d0 c3")
 
-# How far apart it is read, and how often at either end: the best of these counts, for between the counter
-# and the clock this process may have to wait for a processor.
+# Seconds between the two ends, and readings at each end. The best reading counts: between the counter and
+# the clock, this process may have to wait for a processor.
 SECONDS = 0.1
 READINGS = 20
 

@@ -22,20 +22,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-# How often the moving line of a terminal is drawn, and how often a log file is told that a long
+# Seconds between two updates of the line on a terminal, and between two notes in a log file that a long
 # step is still alive.
 REDRAW_SECONDS = 0.25
 HEARTBEAT_SECONDS = 30.0
 
-# How the kernel's build system tells of a step, among the warnings of compilers
+# A line of the kernel's build system about a step, among the warnings of compilers
 STEP = re.compile(rb"  [A-Z]")
 
-# What is shown of a log when the command that wrote it fails.
+# Lines of a log that are shown when the command that wrote it fails.
 TAIL_LINES = 15
 
 
 class Fail(Exception):
-    """An expected failure: one sentence on what is wrong, one on what to do about it."""
+    """An expected failure: a sentence about the fault, and one about the remedy."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -167,7 +167,7 @@ def _failed(command: Sequence[str], status: int, tail: Sequence[str], log: Path)
 def _child(
     command: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `command`; whatever ends the block, no child outlives it."""
+    """Runs `command`; no child outlives the block, even if an exception ends it."""
     try:
         child = subprocess.Popen(
             command,

@@ -33,10 +33,10 @@ from .wires import Forward, Tap
 
 BOOT_SECONDS = 90.0
 POWER_OFF_SECONDS = 20.0
-# How often a guest is started at most, if it does not boot as it should
+# Attempts to start a guest that does not boot as it should
 STARTS = 4
 
-# What the guest's shell takes as one argument: large files belong into the initramfs.
+# The longest argument of the guest's shell: large files belong into the initramfs.
 PUSH_BYTES = 65536
 
 
@@ -84,10 +84,9 @@ class Guest:
     # Birth and death
 
     def __enter__(self) -> Guest:
-        # What goes wrong before any module is there says nothing of the modules. Where processors are
-        # emulated, QEMU 10 may fail an assertion (iotlb_to_section) while one of them sets up the PCI
-        # bus and another one uses a device, and one may meet with a breakpoint (int3) where another one
-        # changes code.
+        # A failure before any module is there is not the modules' fault. With emulated processors, QEMU
+        # 10 may fail an assertion (iotlb_to_section) while one processor sets up the PCI bus and another
+        # one uses a device; and one may hit a breakpoint (int3) while another one patches code.
         for _ in range(self._starts - 1):
             try:
                 self._boot()
@@ -163,7 +162,7 @@ class Guest:
                         f"the guest did not start within {self._boot_seconds:g} s"
                     )
                 if self._machine.accel == "kvm" and "KVM internal error" in self.console():
-                    # QEMU would only pause the guest and wait for someone to look.
+                    # QEMU would only pause the guest and wait.
                     raise self._console.failure("a trial guest stopped with a KVM internal error")
             probe.wait()
         except Lost as lost:
@@ -199,11 +198,11 @@ class Guest:
         self._is_off = True
         self.check()
 
-    # What it says
+    # Output
 
     @property
     def log(self) -> Path:
-        """The file with the kernel's console, and with what QEMU itself has to say."""
+        """The file with the kernel's console, and QEMU's own output."""
         return self._console.path
 
     def console(self) -> str:
@@ -220,7 +219,7 @@ class Guest:
         """Raises `Fail` if the kernel complained about anything since it started."""
         self._console.check()
 
-    # What it does
+    # Commands
 
     def start(self, command: str, timeout: float = 30.0) -> Command:
         """Runs a shell command in the guest without waiting; `wait()` for it with `finish`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .. import ui
 
 
-# What is counted at least
+# The least that is counted: rounds of the connections, and instructions
 COUNTED_ROUNDS = 4
 COUNTED_INSTRUCTIONS = 100_000_000
 
@@ -22,13 +22,13 @@ class Case:
 
     name: str
     arguments: str
-    # What is spoken: only servers that speak it are measured
+    # The protocol: only servers that speak it are measured
     protocol: str = "echo"
     # The group that it is shown in: cases that differ in one thing
     group: str = ""
     # That thing: connections or bytes
     x: int = 0
-    # How many requests tell what one costs: whole rounds of the connections. 0 is not to be counted.
+    # Requests that are counted, in whole rounds of the connections. 0: the case is not counted.
     requests: int = 0
     # For how long the rate is measured, in seconds of the guest, and how often
     seconds: float = 0.5

@@ -36,7 +36,7 @@ QUICK_FIGURES = ("instructions", "rates", "memory", "stop")
 # One more than needed, to see that they agree; if they do not, more follow
 COUNT_RUNS = 2
 
-# What FIGURES may name, and what it is called in a result
+# The figures that FIGURES may name, and their names in a result
 FIGURES = {
     "instructions": "instructions",
     "rates": "rate",

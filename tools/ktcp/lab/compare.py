@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .. import ui
 from .results import Result
 
-# What moves by less is not worth a word.
+# Smaller changes are not reported.
 THRESHOLD = 0.02
 
 
@@ -23,7 +23,7 @@ class Move:
     server: str
     before: float
     after: float
-    # Whether more of it is better
+    # True if a higher figure is better
     more_is_better: bool
 
     @property

@@ -21,7 +21,7 @@ BOOT_SECONDS = 300.0
 # A limit for a call of the load generator, in seconds of the guest
 CALL_SECONDS = 300.0
 
-# How the load generator's exit status says that it measured, and that something went wrong
+# The exit status of a load generator that has measured, with failures
 UNANSWERED = 1
 
 # A report of `ktcp-bench --json`
@@ -70,7 +70,7 @@ class Laboratory:
             # A server's queue of connections that it has not accepted may be as long as it likes.
             guest.must("echo 65535 >/proc/sys/net/core/somaxconn")
             # A gibibyte of answers is under way at most: as much memory as a machine that is made for
-            # that has for TCP, in pages. Without it, what is measured is who gets the last of it.
+            # that has for TCP, in pages. With less, the result depends on which server gets the last of it.
             guest.must("echo 400000 500000 600000 >/proc/sys/net/ipv4/tcp_mem")
             # TIME_WAIT keeps a port for a minute.
             guest.must("echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range")

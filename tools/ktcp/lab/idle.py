@@ -31,10 +31,10 @@ OPEN_CASE = f"{OPEN:,} connections"
 ADDRESSES = "127.0.0.1,127.0.0.2,127.0.0.3,127.0.0.4"
 
 CONNECT_SECONDS = 120.0
-# What is freed in the background is free then.
+# After that, memory that is freed in the background is free.
 SETTLE_SECONDS = 3
 
-# What they are called in a result
+# Their names in a result
 FIGURES = ("memory", "stop_seconds", "open")
 
 # By case, server and run

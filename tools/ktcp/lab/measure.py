@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Takes the figures of the cases: what a request costs, and how many there are in a second."""
+"""Measures the cases: the instructions of a request, and the requests per second."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class _Queue:
 def _count(
     lab: Laboratory, name: str, chosen: Sequence[Server], queue: _Queue, runs: int
 ) -> Counts:
-    """Counts what one guest gets of the cases."""
+    """Counts the cases that one guest gets."""
     found: Counts = {}
     with lab.guest(name, icount=True) as guest:
         servers.start(guest, chosen, cpus=1)

@@ -34,7 +34,7 @@ def _names(figures: Figures) -> list[str]:
 
 
 def _lines(figures: Figures, group: Iterable[Case], factor: float = 1.0) -> list[Chart]:
-    """A line for each server, over what the cases differ in."""
+    """Returns a line for each server, over the setting in which the cases differ."""
     cases = sorted(group, key=lambda case: case.x)
     found = []
     for name in _names(figures):

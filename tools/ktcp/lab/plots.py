@@ -28,17 +28,17 @@ MESSAGE = 13
 
 # The mean of so many, between which the servers alternate
 REPEATS = 3
-# Echoes that say what the slowest of a thousand takes
+# Enough echoes for the slowest of a thousand
 SAMPLES = 2_000
 LEAST_ROUNDS = 10
 
 PICTURES = Path("Documentation/pictures")
 PAGE = Path("Documentation/measurements.md")
 
-# What a client asks of a server, by protocol
+# The request of a client, by protocol
 ASKED = {"echo": f"--size {MESSAGE}", "http": "--path /1k.bin"}
 
-# The servers, by what they are called in the names of files
+# The servers, by their names in file names
 SERVERS = {
     "kthread": servers.kecho("kecho, kthread", 2, "kthread"),
     "workqueue": servers.kecho("kecho, workqueue", 3, "workqueue"),
@@ -88,7 +88,7 @@ Sweeps = Mapping[str, Sequence[Point]]
 
 
 def _failures(part: Mapping[str, Any]) -> int:
-    # Beside the counts stands what the system said.
+    # Beside each count stands the error of the system.
     return sum(int(count) for count in part["failures"].values() if isinstance(count, int))
 
 
@@ -145,7 +145,7 @@ def _chart(title: str, subtitle: str, y: Chart, lines: Sequence[Chart]) -> Chart
 
 
 def pictures(chosen: Mapping[str, Server], sweeps: Sweeps, where: str) -> dict[str, Chart]:
-    """The charts, by the names of their files; `where` is what was measured on."""
+    """Returns the charts by the names of their files; `where` describes the machine."""
 
     def lines(figure: str) -> list[Chart]:
         return [

@@ -121,7 +121,7 @@ def group(function: str) -> str:
 
 
 def parse(counts: str) -> Counter[int]:
-    """Instructions by the address of their block, of what the plugin writes."""
+    """Returns instructions by the address of their block, from the output of the plugin."""
     found: Counter[int] = Counter()
     for line in counts.splitlines():
         address, instructions, runs = line.split()
@@ -208,7 +208,7 @@ def _profile(guest: vm.Guest, counting: Counting, server: Server, wanted: Load) 
     return twice
 
 
-# What is shown
+# Output
 
 
 Profile = dict[str, dict[str, float]]
@@ -284,7 +284,7 @@ def _wanted(protocol: str = "echo") -> Load:
     if protocol == "http" and size not in web.FILES.values():
         sizes = " and ".join(str(size) for size in web.FILES.values())
         raise ui.Fail(f"SIZE={size} is no size of a file that is given out", f"they are {sizes}")
-    # Enough for what happens now and then to even out, in whole rounds of the connections.
+    # Enough for rare events to even out, in whole rounds of the connections.
     rounds = max(4, 8192 // (connections * max(1, size // 4096)))
     return Load(connections, size, rounds * connections, protocol)
 

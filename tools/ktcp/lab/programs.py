@@ -14,7 +14,7 @@ SOURCES = module.CHECKOUT / "bench"
 OUTPUT = module.BUILD / "bench" / "x86_64-unknown-linux-gnu"
 # Those of the laboratory
 NAMES = ("ktcp-bench", "ktcp-peer")
-# What draws charts, once it is built
+# The program that draws charts, once it is built
 BENCH = OUTPUT / "release" / "ktcp-bench"
 
 

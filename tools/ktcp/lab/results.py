@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Results that are kept: what was measured, of which commit, on which kernel and machine."""
+"""Results that are kept: figures, with their commit, kernel and machine."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def begin(prepared: kernel.Kernel, kind: str) -> Result:
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": _git("rev-parse", "HEAD"),
         "subject": _git("log", "-1", "--format=%s"),
-        # What is not committed has no name that could be kept.
+        # Uncommitted changes have no name that could be kept.
         "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "kernel": prepared.release,
         "machine": machine(prepared),
@@ -125,7 +125,7 @@ def _is_comparable(result: Result, other: Result) -> bool:
 
 
 def previous(result: Result) -> Result | None:
-    """The last result of the same kernel on the same machine, or what the variable BASE names."""
+    """Returns the last result of the same kernel on the same machine, or the one that BASE names."""
     if base := os.environ.get("BASE"):
         return read(Path(base))
     for path in sorted(folder().glob("*.json"), reverse=True):

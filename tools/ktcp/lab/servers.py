@@ -21,7 +21,7 @@ class Server:
 
     name: str
     port: int
-    # How the names of its threads begin
+    # The beginning of the names of its threads
     threads: str
     # The command that starts it, and does not wait for it; {port} and {cpus} are filled in
     command: str

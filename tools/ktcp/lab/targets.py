@@ -23,7 +23,7 @@ class Target:
     limit: float
     # The other server
     to: str = ""
-    # Whether less is better
+    # True if a lower figure is better
     at_most: bool = True
     ours: str = OURS
 
