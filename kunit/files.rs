@@ -272,7 +272,7 @@ fn check_sending() -> Result {
     for part in answer.chunks(content.len()) {
         assert!(part[0] == b'<' && part[1..] == content[1..]);
     }
-    // One that is shorter than was thought
+    // A file that is shorter than was assumed
     let answer = testing::converse(
         Sender {
             file,
@@ -280,7 +280,7 @@ fn check_sending() -> Result {
         },
         b"a",
     );
-    // Who says the end of the stream first learns of the reset from that.
+    // The reset arrives as an error of `converse`.
     assert!(answer.is_err());
     Ok(())
 }

@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_leaked_queue_is_drained_with_its_module() -> Result {
         let done = counter()?;
-        // What is on the one uses the other.
+        // An item of one queue uses the other queue.
         let (one, other) = (queue()?, Arc::new(queue()?, GFP_KERNEL)?);
         for _ in 0..10 {
             let (other, done) = (other.clone(), done.clone());
@@ -261,7 +261,7 @@ mod tests {
                     assert_eq!(runs.load(Relaxed), 0);
                 }
             }
-            // What the closure had is gone.
+            // The data of the closure was dropped.
             assert!(Arc::into_unique_or_drop(token).is_some());
         }
         Err(E2BIG)
