@@ -71,7 +71,7 @@ def test_every_setting_of_the_builder_is_named() -> None:
 
 
 def test_the_tests_that_show_what_khttpd_does_exist() -> None:
-    rows = Path("Documentation/khttpd.md").read_text().split("## What shows it")[1]
+    rows = Path("Documentation/khttpd.md").read_text().split("\n## Tests\n")[1]
     there = "".join(path.read_text() for path in Path("tests/e2e").glob("test_http*.py"))
     folder = Path("examples/khttpd/http")
     on_host = {path.stem: path.read_text() for path in folder.glob("*.rs")}
