@@ -13,15 +13,14 @@ use std::{
 
 fn main() {
     let source = env::var("KTCP_MIME").unwrap_or("/etc/mime.types".to_owned());
-    let tool = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../tools/ktcp/media_types.py"
-    );
+    // As it is when this runs: the program may have been compiled in another checkout.
+    let folder = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let tool = format!("{folder}/../../tools/ktcp/media_types.py");
     println!("cargo::rerun-if-env-changed=KTCP_MIME");
     println!("cargo::rerun-if-changed={source}");
     println!("cargo::rerun-if-changed={tool}");
     let made = Command::new("python3")
-        .args([tool, &source])
+        .args([&tool, &source])
         .stderr(Stdio::inherit())
         .output()
         .expect("python3 does not run");
