@@ -202,7 +202,6 @@ mod tests {
         stats::StatsBatch,
         sync::{
             deadlock::ServerId,
-            lock_class::new_work,
             parker::Parker,
             run_queue::{
                 Link,
