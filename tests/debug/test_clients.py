@@ -17,6 +17,7 @@ from tests.e2e.test_echo import (
     test_short_message_after_a_long_one_comes_back_alone,
     test_sizes_around_boundaries_come_back,
 )
+from tests.e2e.test_held import LOAD, held_over_the_library, read_while_modules_come_and_go
 from tests.e2e.test_lifecycle import (
     test_clients_in_mid_transfer_are_ended_in_time,
     test_clients_that_keep_coming_are_ended_in_time,
@@ -55,6 +56,12 @@ def test_multipath_sockets_do_not_hold_the_library(guest: vm.Guest) -> None:
     assert guest.must("cat /sys/module/ktcp_server/refcnt").strip() == "1"
     assert crowd(guest, "ask", clients=20)["complete"] == 20
     guest.must("rmmod proving", timeout=30)
+
+
+def test_files_that_are_held_over_the_library(guest: vm.Guest) -> None:
+    guest.must(LOAD)
+    read_while_modules_come_and_go(guest, 3)
+    held_over_the_library(guest, "connections", read_before=True)
 
 
 def test_nothing_has_leaked(lab: Lab) -> None:

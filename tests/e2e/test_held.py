@@ -92,12 +92,8 @@ def python(guest: vm.Guest, script: str) -> list[str]:
     return guest.must("/usr/bin/python3 -IS /tmp/held.py", timeout=60).splitlines()
 
 
-@pytest.mark.parametrize("read_before", (False, True))
-@pytest.mark.parametrize("name", FILES)
-def test_an_open_file_of_a_server_holds_the_library(
-    machine: vm.Guest, name: str, read_before: bool
-) -> None:
-    # 3: one that was opened after the other.
+def held_over_the_library(guest: vm.Guest, name: str, read_before: bool) -> None:
+    """Unloads both modules while a file of kecho is open, by two descriptors."""
     script = f"""
         exec 3<{FOLDER}/{name} 4<{FOLDER}/{name}
         {"head -c 1 <&3 >/dev/null" if read_before else ":"}
@@ -109,10 +105,18 @@ def test_an_open_file_of_a_server_holds_the_library(
         exec 4<&-
         rmmod ktcp_server
     """
-    output = machine.must(script)
+    output = guest.must(script)
     assert "Input/output error" in output
     assert output.count("Resource temporarily unavailable") == 2
-    assert not ours(machine)
+    assert not ours(guest)
+
+
+@pytest.mark.parametrize("read_before", (False, True))
+@pytest.mark.parametrize("name", FILES)
+def test_an_open_file_of_a_server_holds_the_library(
+    machine: vm.Guest, name: str, read_before: bool
+) -> None:
+    held_over_the_library(machine, name, read_before)
 
 
 def test_an_open_file_does_not_show_the_server_that_comes_next(machine: vm.Guest) -> None:
@@ -144,15 +148,14 @@ def test_a_file_that_was_never_open_cannot_be_opened_after_the_library(machine: 
     assert not ours(machine)
 
 
-@pytest.mark.limit(200)
-def test_files_are_read_while_modules_come_and_go(machine: vm.Guest) -> None:
-    """The library cannot go while one of them is open, so this tries again."""
-    readers = machine.start(
+def read_while_modules_come_and_go(guest: vm.Guest, rounds: int) -> None:
+    """The library cannot go while one of its files is open, so this tries again."""
+    readers = guest.start(
         f"touch /tmp/reading; while [ -e /tmp/reading ]; do cat {FOLDER}/* 2>/dev/null; done | wc -l",
         timeout=180,
     )
     script = f"""
-        for i in $(seq 20); do
+        for i in $(seq {rounds}); do
             {CROWD} ask --clients 4 --seconds 60 | grep -q '^complete 4$' || exit 2
             rmmod kecho || exit 3
             until rmmod ktcp_server 2>/dev/null; do :; done
@@ -160,9 +163,14 @@ def test_files_are_read_while_modules_come_and_go(machine: vm.Guest) -> None:
         done
         rm /tmp/reading
     """
-    machine.must(script, timeout=150)
-    assert int(machine.finish(readers).output) > 0
-    assert crowd(machine, "ask", clients=4)["complete"] == 4
+    guest.must(script, timeout=150)
+    assert int(guest.finish(readers).output) > 0
+    assert crowd(guest, "ask", clients=4)["complete"] == 4
+
+
+@pytest.mark.limit(200)
+def test_files_are_read_while_modules_come_and_go(machine: vm.Guest) -> None:
+    read_while_modules_come_and_go(machine, 20)
 
 
 @pytest.mark.parametrize("path, how", TAKEN_BACK)
