@@ -15,13 +15,16 @@ import pytest
 
 from ktcp import wires
 from . import web
-from .lab import Lab, eventually, is_silent
+from .lab import Lab, eventually, fill, is_silent
 from .web import Web
 
 FREEZER = "/tmp/freezer"
 GROUP = f"{FREEZER}/khttpd"
 # Workers of queues cannot be moved into a group.
 THREADS = ("event_loop", "kthread")
+
+# Megabytes that no socket takes at once.
+HUGE = 60
 
 FREEZE = f"""
     for task in /proc/[0-9]*; do
@@ -78,6 +81,38 @@ def test_a_file_is_not_touched_while_threads_are_frozen(
             machine.guest.must(THAW)
             assert connection.recv(15) == b"HTTP/1.1 200 OK"
         assert machine.curl(path).status == 200
+
+
+def received(connection: socket.socket, most: int, seconds: float) -> int:
+    """How many bytes come, so many at most, until none has come for so long."""
+    connection.settimeout(seconds)
+    count = 0
+    try:
+        while count < most and (piece := connection.recv(min(1 << 16, most - count))):
+            count += len(piece)
+    except TimeoutError:
+        pass
+    return count
+
+
+@pytest.mark.parametrize("executor", THREADS)
+def test_a_transfer_stops_while_threads_are_frozen(machine: Web, executor: str) -> None:
+    """What the sockets have goes on; they do not have all of it."""
+    fill(machine.guest, f"{web.ROOT}/huge.txt", "much", megabytes=HUGE)
+    with machine.served(executor=executor):
+        with socket.create_connection(machine.address, 30) as connection:
+            ask(connection, "/huge.txt")
+            assert received(connection, 1000, 30.0) == 1000
+            machine.guest.must(FREEZE)
+            try:
+                meanwhile = received(connection, HUGE * 1_000_000, 2.0)
+            finally:
+                machine.guest.must(THAW)
+            print(meanwhile)
+            assert meanwhile < HUGE * 1_000_000 * 3 / 4
+            left = HUGE * 1_000_000 - 1000 - meanwhile
+            assert received(connection, left, 30.0) == left
+    machine.guest.must(f"rm {web.ROOT}/huge.txt")
 
 
 @pytest.mark.parametrize("executor", THREADS)
