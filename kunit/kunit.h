@@ -26,6 +26,7 @@ struct ktcp_kunit_told {
 int ktcp_kunit_late_events(struct ktcp_kunit_told *told);
 
 int ktcp_kunit_pages_of_other_socket(bool atomic);
+int ktcp_kunit_pages_of_client(int given, bool atomic);
 
 unsigned int ktcp_kunit_log_lines(const char *text);
 

@@ -127,8 +127,10 @@ impl Socket {
             let received = received as usize;
             (used as usize, received, (received, more))
         };
-        // SAFETY: C gives each piece a reference, and what is in it was received. What TCP has
-        // received in a page to which nothing is written as long as that has references.
+        // SAFETY: C gives each piece a reference, and what is in it was received. C takes only pages
+        // that belong to packets alone, to which TCP and drivers write nothing more as long as they
+        // have references. Pages that a sender shares with the packet (they are marked, in a file or
+        // mapped) are left to be copied.
         unsafe { pages.append_with(GFP_NOWAIT | __GFP_NOWARN, fill) }
     }
 

@@ -17,7 +17,8 @@ const PIECES: usize = 17;
 ///
 /// - Each of `pieces[first..]` has a reference on its page, and is not empty.
 /// - The sum of their lengths is `bytes`.
-/// - What is in them was received from a stream, or belongs to a file.
+/// - What is in them was received from a stream, and nothing writes to it: not even a sender on this
+///   machine, whose own pages are copied.
 #[derive(Default)]
 pub(crate) struct Pages {
     pieces: KVec<bindings::bio_vec>,

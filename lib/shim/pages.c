@@ -15,16 +15,34 @@
 #include "locked.h"
 #include "shim.h"
 
-/* Returns true if the pages of a packet can be taken, and copying costs more. */
+/*
+ * Returns true if the pages of a packet can be taken, and copying costs more. Over loopback
+ * or veth they are those of the sender, which may have given pages to which it can still
+ * write (vmsplice, splice, sendfile, MSG_ZEROCOPY): TCP marks them as shared, and code that
+ * moves them to another packet keeps the mark.
+ */
 static bool ktcp_has_pages(struct sk_buff *skb, u32 offset)
 {
 	u32 len = skb->len - offset;
 
 	return len >= KTCP_PAGES_LEAST && offset >= skb_headlen(skb) &&
 	       !skb_has_frag_list(skb) && !skb_zcopy(skb) &&
-	       skb_frags_readable(skb) &&
+	       !skb_has_shared_frag(skb) && skb_frags_readable(skb) &&
 	       /* A small part must not keep all of the packet's memory in use. */
 	       skb->truesize / 4 < skb->len;
+}
+
+/*
+ * Returns true if only TCP and drivers know of a page. They do not write to the part that
+ * they have passed on as long as the page has references: page fragments, page pools. A page
+ * of a file, of an anonymous mapping or of a process is not one of these, even if its sender
+ * leaves the mark out (MSG_NO_SHARED_FRAGS).
+ */
+static bool ktcp_is_of_packets(struct page *page)
+{
+	const struct folio *folio = page_folio(page);
+
+	return sendpage_ok(page) && !READ_ONCE(folio->mapping) && !folio_mapped(folio);
 }
 
 /* Takes references to the pages behind offset; returns the number of bytes in them. */
@@ -47,7 +65,7 @@ static size_t ktcp_take_pages(struct sk_buff *skb, u32 offset,
 		}
 		page = skb_frag_page(frag);
 		size = min_t(size_t, size - offset, len - taken);
-		if (!size || !sendpage_ok(page))
+		if (!size || !ktcp_is_of_packets(page))
 			break;
 		get_page(page);
 		bvec_set_page(&pages[(*used)++], page, size,

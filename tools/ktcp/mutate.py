@@ -324,6 +324,27 @@ MUTATIONS = (
         "ktcp_pages",
     ),
     Mutation(
+        "pages that a client shares are kept",
+        "lib/shim/pages.c",
+        "\t       !skb_has_shared_frag(skb) && ",
+        "\t       ",
+        "ktcp_pages",
+    ),
+    Mutation(
+        "pages of files are kept when nothing marks them",
+        "lib/shim/pages.c",
+        "!READ_ONCE(folio->mapping) && ",
+        "",
+        "ktcp_pages",
+    ),
+    Mutation(
+        "pages of processes are kept when nothing marks them",
+        "lib/shim/pages.c",
+        " && !folio_mapped(folio);",
+        ";",
+        "ktcp_pages",
+    ),
+    Mutation(
         "a parameter is read while it is written",
         "lib/shim/shim.c",
         "guard(raw_spinlock_irqsave)(&ktcp_param_lock);",

@@ -6,6 +6,7 @@ use crate::{
     client::{Plan, State},
     crowd::Crowd,
     part,
+    shared::{share, Way},
     stream::fill,
 };
 use anyhow::Result;
@@ -13,6 +14,7 @@ use clap::Subcommand;
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -75,6 +77,14 @@ pub enum Command {
         #[arg(long, default_value_t = 100_000)]
         bytes: u64,
     },
+    /// One sends pages of its own, and changes them when the server has received what was in them
+    Share {
+        #[arg(long, value_enum)]
+        way: Way,
+        /// Where the server tells what it has received
+        #[arg(long, default_value = "/sys/kernel/debug/ktcp_server/kecho/stats")]
+        stats: PathBuf,
+    },
 }
 
 impl Command {
@@ -95,6 +105,7 @@ impl Command {
             } => part::part(crowd.next_addr(), clients, bytes, Duration::from_secs(time)),
             Self::Transfer { clients, bytes } => transfer(crowd, clients, bytes),
             Self::Storm { clients, bytes } => storm(crowd, clients, bytes),
+            Self::Share { way, stats } => share(crowd, way, &stats),
         }
     }
 }

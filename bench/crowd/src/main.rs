@@ -11,6 +11,7 @@ mod client;
 mod commands;
 mod crowd;
 mod part;
+mod shared;
 mod stream;
 
 use clap::{Args, Parser};
