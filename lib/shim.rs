@@ -66,6 +66,7 @@ extern "C" {
         name: c_int,
         value: *mut c_int,
     ) -> c_int;
+    pub(crate) fn ktcp_listen(sock: *mut bindings::socket, backlog: c_int) -> c_int;
     pub(crate) fn ktcp_alloc_wide_workqueue(
         name: *const c_char,
         max_active: c_int,

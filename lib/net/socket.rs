@@ -158,9 +158,10 @@ impl Socket {
         to_result(unsafe { bindings::kernel_bind(self.as_ptr(), raw.as_mut_ptr(), len) })
     }
 
+    /// Listens, with the backlog that the sysctl `net.core.somaxconn` allows.
     pub(super) fn listen(&self, backlog: c_int) -> Result {
         // SAFETY: The socket is valid.
-        to_result(unsafe { bindings::kernel_listen(self.as_ptr(), backlog) })
+        to_result(unsafe { shim::ktcp_listen(self.as_ptr(), backlog) })
     }
 
     /// Waits for the next connection of a listening socket.

@@ -70,6 +70,7 @@ void ktcp_mptcp_lock_class(struct socket *sock);
 int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
 		    unsigned int len);
 int ktcp_getsockopt(struct socket *sock, int level, int name, int *value);
+int ktcp_listen(struct socket *sock, int backlog);
 bool ktcp_cpu_present(unsigned int cpu);
 bool ktcp_cpu_is_housekeeping(unsigned int cpu);
 void ktcp_interrupt_kthread(struct task_struct *task);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * setsockopt(2) and getsockopt(2) with values in kernel memory, and a lock subclass
- * for lockdep.
+ * setsockopt(2), getsockopt(2) and listen(2) with values in kernel memory, and a lock
+ * subclass for lockdep.
  */
 
 #include <linux/export.h>
@@ -98,3 +98,11 @@ int ktcp_getsockopt(struct socket *sock, int level, int name, int *value)
 	}
 }
 EXPORT_SYMBOL_GPL(ktcp_getsockopt);
+
+/* kernel_listen() leaves it to system calls to keep to net.core.somaxconn. */
+int ktcp_listen(struct socket *sock, int backlog)
+{
+	return kernel_listen(sock, min(backlog,
+				       READ_ONCE(sock_net(sock->sk)->core.sysctl_somaxconn)));
+}
+EXPORT_SYMBOL_GPL(ktcp_listen);
