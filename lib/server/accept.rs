@@ -4,7 +4,10 @@
 
 use super::{
     factory::DriverFactory,
-    limits::Refusal,
+    limits::{
+        Notices,
+        Refusal, //
+    },
     listening::Listening,
     shared::Shared,
     table::Entry, //
@@ -32,11 +35,12 @@ impl Shared {
     pub(super) fn accept(self: &Arc<Self>, listening: &Listening, drivers: &dyn DriverFactory) {
         let stopping = &self.env.stopping;
         let mut backoff = Backoff::new();
+        let mut notices = Notices::new();
         let mut listener = listening.current();
 
         while !stopping.is_open() {
             let admitted = match listener.accept() {
-                Ok((stream, peer)) => self.admit(drivers, stream, peer),
+                Ok((stream, peer)) => self.admit(drivers, stream, peer, &mut notices),
                 // That connection is gone; there is nothing wrong with the next.
                 Err(ECONNABORTED) => Ok(()),
                 Err(_) if stopping.is_open() => return,
@@ -69,6 +73,7 @@ impl Shared {
         drivers: &dyn DriverFactory,
         stream: TcpStream,
         peer: SocketAddr,
+        notices: &mut Notices,
     ) -> Result {
         let Err(refusal) = self.add(drivers, stream, peer) else {
             self.env.counters.add(Counter::Accepted, 1);
@@ -77,6 +82,7 @@ impl Shared {
         let error = refusal.error();
         trace::refuse(&self.config.name, peer, refusal.name(), error);
         self.env.counters.add(refusal.counter(), 1);
+        notices.note(&self.config.name, self.limits(), &refusal);
         error.map_or(Ok(()), Err)
     }
 

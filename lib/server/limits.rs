@@ -9,6 +9,11 @@ use kernel::{
     rbtree::{
         RBTree,
         RBTreeNode, //
+    },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
     }, //
 };
 
@@ -103,6 +108,65 @@ impl<E: Into<Error>> From<E> for Refusal {
     }
 }
 
+/// Newcomers that one limit has turned away, and when the log was told of them.
+#[derive(Default)]
+struct Notice {
+    untold: u64,
+    told: Option<Delta>,
+}
+
+impl Notice {
+    /// The least time between two lines.
+    const PAUSE: Delta = Delta::from_secs(60);
+
+    /// Counts a newcomer at the time `now`; returns the number since the last line if it is time for one.
+    fn count(&mut self, now: Delta) -> Option<u64> {
+        self.untold += 1;
+        if let Some(told) = self.told {
+            if now < told + Self::PAUSE {
+                return None;
+            }
+        }
+        self.told = Some(now);
+        Some(core::mem::take(&mut self.untold))
+    }
+}
+
+/// Lines of the log on newcomers that limits turn away: one a minute for each limit at most, whatever
+/// peers do.
+pub(super) struct Notices {
+    began: Instant<Monotonic>,
+    full: Notice,
+    peer_full: Notice,
+}
+
+impl Notices {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            full: Notice::default(),
+            peer_full: Notice::default(),
+        }
+    }
+
+    /// Notes that the server `name` with these limits has refused a newcomer.
+    #[cold]
+    pub(super) fn note(&mut self, name: &CStr, limits: &Limits, refusal: &Refusal) {
+        let (notice, setting, limit) = match refusal {
+            Refusal::Full => (&mut self.full, "max_connections", limits.connections),
+            Refusal::PeerFull => (
+                &mut self.peer_full,
+                "max_per_peer",
+                limits.per_peer.unwrap_or(0),
+            ),
+            Refusal::InUse | Refusal::Failed(_) => return,
+        };
+        if let Some(count) = notice.count(self.began.elapsed()) {
+            pr_warn!("{name}: {setting}={limit} turns clients away, {count} since the last line\n");
+        }
+    }
+}
+
 /// Number of connections that each peer has.
 pub(super) struct Shares {
     prefixes: PeerPrefixes,
@@ -182,6 +246,19 @@ mod tests {
         }
         assert!(shares.by_peer.is_empty());
         Ok(is_refused)
+    }
+
+    #[test]
+    fn the_log_hears_of_refusals_at_once_and_then_once_a_minute() {
+        let mut notice = Notice::default();
+        let mut count = |seconds| notice.count(Delta::from_secs(seconds));
+        assert_eq!(count(5), Some(1));
+        assert_eq!(count(5), None);
+        assert_eq!(count(64), None);
+        // These two, and this one.
+        assert_eq!(count(65), Some(3));
+        assert_eq!(count(66), None);
+        assert_eq!(count(1000), Some(2));
     }
 
     #[test]

@@ -263,6 +263,20 @@ def test_ipv6_loopback_address_serves_ipv6_only(library: vm.Guest) -> None:
     assert library.run("echo four | nc 127.0.0.1 12345").status != 0
 
 
+def test_one_line_tells_of_clients_that_a_limit_turns_away(library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko max_connections=1")
+    library.start("sleep 60 | nc 127.0.0.1 12345", timeout=90)
+    assert eventually(lambda: statistics(library)["open"] == 1)
+    complaints(library)
+    for _ in range(5):
+        library.run("echo hello | nc -w 5 127.0.0.1 12345")
+    assert eventually(lambda: statistics(library)["refused_by_limit"] == 5)
+    assert complaints(library) == [
+        "ktcp_server: kecho: max_connections=1 turns clients away, 1 since the last line"
+    ]
+    library.must("killall nc")
+
+
 def test_address_of_another_machine_refuses_the_load(library: vm.Guest) -> None:
     complaints(library)
     outcome = library.insmod("kecho", addr="192.0.2.1")

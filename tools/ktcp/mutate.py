@@ -345,6 +345,13 @@ MUTATIONS = (
         "ktcp_pages",
     ),
     Mutation(
+        "each refusal is a line of the log",
+        "lib/server/limits.rs",
+        "            if now < told + Self::PAUSE {",
+        "            if now < told {",
+        "ktcp_limits",
+    ),
+    Mutation(
         "a parameter is read while it is written",
         "lib/shim/shim.c",
         "guard(raw_spinlock_irqsave)(&ktcp_param_lock);",
