@@ -94,6 +94,7 @@ mod peers;
 mod probe;
 mod push;
 mod registry;
+mod settings;
 mod support;
 mod talk;
 mod watch;

@@ -17,6 +17,28 @@ int ktcp_kunit_claim(u16 port, bool claimed);
 
 int ktcp_kunit_abort_listener(u16 port);
 
+struct ktcp_kunit_settings {
+	u64 max_pacing_rate;
+	u32 mark;
+	u32 priority;
+	u32 notsent_lowat;
+	u32 max_segment;
+	u32 backlog;
+	u32 fast_open;
+	s32 incoming_cpu;
+	u8 tos;
+	u8 min_ttl;
+	u8 tclass;
+	u8 min_hopcount;
+	u8 defer_accept;
+	u8 freebind;
+	u8 transparent;
+	u8 reno;
+};
+
+int ktcp_kunit_socket_settings(u16 port, u16 peer, bool v6, struct ktcp_kunit_settings *is);
+int ktcp_kunit_set_somaxconn(int connections);
+
 struct ktcp_kunit_told {
 	unsigned int watched;
 	unsigned int watcher;

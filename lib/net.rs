@@ -57,7 +57,10 @@ mod namespace;
 mod options;
 pub(crate) mod pages;
 mod progress;
+mod scoped_addr;
+mod settings;
 mod socket;
+mod socket_option;
 mod stream;
 mod watch;
 
@@ -70,6 +73,7 @@ pub(crate) use self::{
         Sent, //
     },
     progress::Progress,
+    settings::Refusal,
     watch::{
         Watch,
         Watcher, //
@@ -84,6 +88,11 @@ pub use self::{
         TcpListener, //
     },
     namespace::Namespace,
+    scoped_addr::ScopedAddr,
     socket::Shutdown,
+    socket_option::{
+        CongestionControl,
+        SocketOption, //
+    },
     stream::TcpStream, //
 };

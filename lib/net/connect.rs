@@ -14,6 +14,10 @@ use super::{
         Protocol,
         Socket, //
     },
+    socket_option::{
+        CongestionControl,
+        SocketOption, //
+    },
     stream::TcpStream, //
 };
 use crate::sync::context;
@@ -88,7 +92,7 @@ impl ConnectOptions {
     pub fn connect(self, namespace: &Namespace, addr: SocketAddr) -> Result<TcpStream> {
         context::may_sleep()?;
         let socket = Socket::new(namespace, &addr, self.common.protocol)?;
-        self.common.apply(&socket)?;
+        self.common.apply(&socket, addr.is_ipv6())?;
         if let Some(local) = self.local {
             if local.is_ipv4() != addr.is_ipv4() {
                 return Err(EINVAL);

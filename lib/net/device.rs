@@ -4,7 +4,14 @@
 
 use super::addr::family;
 use crate::shim;
-use core::net::SocketAddr;
+use core::{
+    fmt::{
+        Display,
+        Formatter,
+        Result as Written, //
+    },
+    net::SocketAddr, //
+};
 use kernel::{
     error::to_result,
     prelude::*,
@@ -44,8 +51,12 @@ impl Device {
     ///
     /// Any context.
     pub fn new(name: &CStr) -> Result<Self> {
-        let name = name.to_bytes();
-        let strange = |byte: &u8| matches!(byte, b'/' | b':') || byte.is_ascii_whitespace();
+        Self::from_bytes(name.to_bytes())
+    }
+
+    /// Like [`new`](Self::new), of a name without a NUL.
+    pub(crate) fn from_bytes(name: &[u8]) -> Result<Self> {
+        let strange = |byte: &u8| matches!(byte, b'/' | b':' | 0) || byte.is_ascii_whitespace();
         if name.is_empty()
             || name.len() >= Self::SIZE
             || name == b"."
@@ -72,6 +83,11 @@ impl Device {
         Ok((bytes[0] != 0).then_some(Self(bytes)))
     }
 
+    /// The name for C, which ends with a NUL.
+    pub(super) fn as_ptr(&self) -> *const c_char {
+        self.0.as_ptr().cast()
+    }
+
     /// The name, without a NUL.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         let len = self.0.iter().position(|&byte| byte == 0);
@@ -81,5 +97,12 @@ impl Device {
     /// The name, to be printed: a device may have any bytes in it.
     pub(crate) fn display(&self) -> &BStr {
         BStr::from_bytes(self.as_bytes())
+    }
+}
+
+impl Display for Device {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Written {
+        // A name that is no text is not one that an operator would type.
+        f.write_str(core::str::from_utf8(self.as_bytes()).unwrap_or("?"))
     }
 }

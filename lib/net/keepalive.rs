@@ -2,6 +2,11 @@
 
 //! Keepalive probes of a connection.
 
+use core::fmt::{
+    Display,
+    Formatter,
+    Result as Written, //
+};
 use kernel::prelude::*;
 
 /// Times at which a silent peer is asked whether it is still there, and when it is given up
@@ -74,5 +79,12 @@ impl Keepalive {
     /// Returns how many probes stay unanswered before the peer is given up. Any context.
     pub const fn probes(&self) -> u8 {
         self.probes
+    }
+}
+
+/// As an operator writes it: `60:10:6`.
+impl Display for Keepalive {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Written {
+        write!(f, "{}:{}:{}", self.idle, self.interval, self.probes)
     }
 }

@@ -10,11 +10,16 @@ use super::{
         common_options,
         Options, //
     },
+    settings::Refusal,
     socket::{
         Blocking, //
         Protocol,
         Shutdown,
         Socket,
+    },
+    socket_option::{
+        CongestionControl,
+        SocketOption, //
     },
     stream::TcpStream, //
 };
@@ -41,6 +46,9 @@ use kernel::{
 /// that listens is refused all the same, unless both have [`reuse_port`](Self::reuse_port).
 ///
 /// What is set for a listener and concerns connections is so for those that it accepts.
+///
+/// Whoever makes a listener, its options are set with the rights of the kernel: none of them needs a
+/// capability.
 ///
 /// Options may be set in any context; what is out of range is found by [`bind`](Self::bind), which
 /// may sleep.
@@ -91,6 +99,29 @@ impl ListenOptions {
         self
     }
 
+    /// Takes bytes that come with the first packet of a connection (TCP Fast Open, RFC 7413) while no more than
+    /// that many connections are not yet complete: 1 to 2^31 - 1. The sysctl `net.ipv4.tcp_fastopen` has to allow
+    /// it for servers (2). Not by default.
+    pub fn fast_open(mut self, pending: u32) -> Self {
+        self.common.settings.fast_open = Some(pending);
+        self
+    }
+
+    /// Accepts a connection only when its first bytes have come, or that many seconds have passed
+    /// (`TCP_DEFER_ACCEPT`): 1 to 32767, which the kernel rounds up to a retransmission. Not by default, and not
+    /// for protocols in which the server speaks first.
+    pub fn defer_accept(mut self, seconds: u32) -> Self {
+        self.common.settings.defer_accept = Some(seconds);
+        self
+    }
+
+    /// Prefers this listener, among those that [share a port](Self::reuse_port), for what arrives on that CPU
+    /// (`SO_INCOMING_CPU`). Not by default.
+    pub fn incoming_cpu(mut self, cpu: u32) -> Self {
+        self.common.settings.incoming_cpu = Some(cpu);
+        self
+    }
+
     /// Writes a line for each option, as `config` in debugfs has them.
     pub(crate) fn show(&self, f: &mut Formatter<'_>) -> Written {
         let Self {
@@ -122,8 +153,11 @@ impl ListenOptions {
     /// - `EADDRNOTAVAIL`: the machine does not have that address.
     /// - `EACCES`: the caller may not use a port that low.
     /// - `EAFNOSUPPORT`: the kernel was built without that family.
-    /// - `EINVAL`: an option out of its range, or [`only_v6`](Self::only_v6) with an IPv4 address.
+    /// - `EINVAL`: an option out of its range, [`only_v6`](Self::only_v6) with an IPv4 address, or a
+    ///   link-local address without its link.
     /// - `ENODEV`: there is no such [device](Self::device).
+    /// - `ENOENT`: there is no such [congestion control](Self::congestion_control).
+    /// - `ENOPROTOOPT`: a [socket option](Self::socket_option) that cannot be set.
     /// - `EPROTONOSUPPORT`, `ENOPROTOOPT`: the kernel lacks [MPTCP](Self::mptcp).
     /// - `ENOPROTOOPT`: MPTCP does not have an option that is set, as
     ///   [`user_timeout`](Self::user_timeout).
@@ -131,13 +165,23 @@ impl ListenOptions {
     ///
     /// May sleep.
     pub fn bind(self, namespace: &Namespace, addr: SocketAddr) -> Result<TcpListener> {
+        Ok(self.try_bind(namespace, addr)?)
+    }
+
+    /// Like [`bind`](Self::bind), and tells which option is the reason for an error.
+    pub(crate) fn try_bind(
+        self,
+        namespace: &Namespace,
+        addr: SocketAddr,
+    ) -> Result<TcpListener, Refusal> {
         context::may_sleep()?;
         if addr.is_ipv4() && self.only_v6 == Some(true) {
-            return Err(EINVAL);
+            return Err(EINVAL.into());
         }
+        self.common.check()?;
         let socket = Socket::new(namespace, &addr, self.common.protocol)?;
         socket.set_reuse_address()?;
-        self.common.apply(&socket)?;
+        self.common.apply(&socket, addr.is_ipv6())?;
         if let (SocketAddr::V6(_), Some(only)) = (addr, self.only_v6) {
             socket.set_only_v6(only)?;
         }
@@ -148,6 +192,7 @@ impl ListenOptions {
         Ok(TcpListener {
             socket,
             inline_on_accept,
+            priority: self.common.settings.priority,
         })
     }
 }
@@ -159,6 +204,8 @@ pub struct TcpListener {
     socket: Socket,
     /// Set where the connections of some peers cannot inherit `SO_OOBINLINE`.
     inline_on_accept: bool,
+    /// What connections do not inherit, and are given when they are accepted.
+    priority: Option<u32>,
 }
 
 impl TcpListener {
@@ -206,6 +253,9 @@ impl TcpListener {
         if self.inline_on_accept {
             // Fails where MPTCP is spoken, which needs it not.
             let _ = stream.set_out_of_band_inline(true);
+        }
+        if let Some(priority) = self.priority {
+            stream.socket.set_priority(priority)?;
         }
         // A connection that was reset before it was accepted has no peer any more.
         let peer = stream.peer_addr().map_err(|_| ECONNABORTED)?;

@@ -5,6 +5,12 @@
 use super::{
     device::Device,
     keepalive::Keepalive,
+    settings::{
+        check,
+        Refusal,
+        Settings,
+        Value, //
+    },
     socket::{
         Protocol,
         Socket, //
@@ -33,10 +39,45 @@ pub(super) struct Options {
     pub(super) send_buffer: Option<u32>,
     pub(super) receive_buffer: Option<u32>,
     pub(super) device: Option<Device>,
+    pub(super) settings: Settings,
 }
 
 impl Options {
-    pub(super) fn apply(&self, socket: &Socket) -> Result {
+    /// Names the first option that is out of its range.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        const INT: i64 = i32::MAX as i64;
+
+        if let Some(timeout) = self.user_timeout {
+            check("user_timeout_ms", millis_ceil(timeout), 1, INT)?;
+        }
+        for (setting, size) in [
+            ("send_buffer_size", self.send_buffer),
+            ("receive_buffer_size", self.receive_buffer),
+        ] {
+            if let Some(size) = size {
+                check(setting, size.into(), 1, INT / 2)?;
+            }
+        }
+        self.settings.check()
+    }
+
+    /// Sets all of a socket for IPv6, or not.
+    pub(super) fn apply(&self, socket: &Socket, is_v6: bool) -> Result<(), Refusal> {
+        self.check()?;
+        self.apply_own(socket)?;
+        if let Some(device) = &self.device {
+            socket
+                .bind_to_device(device)
+                .map_err(|error| Refusal::BySetting {
+                    setting: "device",
+                    value: Value::name(device.as_bytes()),
+                    error,
+                })?;
+        }
+        self.settings.apply(socket, is_v6)
+    }
+
+    fn apply_own(&self, socket: &Socket) -> Result {
         if self.nodelay {
             socket.set_nodelay(true)?;
         }
@@ -60,10 +101,7 @@ impl Options {
         if let Some(bytes) = self.receive_buffer {
             socket.set_receive_buffer(bytes)?;
         }
-        match &self.device {
-            Some(device) => socket.bind_to_device(device),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Writes a line for each option; 0 stands for what the kernel decides by itself.
@@ -78,6 +116,7 @@ impl Options {
             send_buffer,
             receive_buffer,
             device,
+            settings,
         } = self;
         let device = device
             .as_ref()
@@ -98,7 +137,8 @@ impl Options {
             writeln!(f, "{name:<24} {value}")?;
         }
         let user_timeout = user_timeout.map_or(0, millis_ceil);
-        writeln!(f, "{:<24} {user_timeout}", "user_timeout_ms")
+        writeln!(f, "{:<24} {user_timeout}", "user_timeout_ms")?;
+        settings.show(f)
     }
 }
 
@@ -153,6 +193,83 @@ macro_rules! common_options {
         /// from the start.
         pub fn receive_buffer_size(mut self, bytes: u32) -> Self {
             self.common.receive_buffer = Some(bytes);
+            self
+        }
+
+        /// Binds to an address that the machine does not have, or not yet (`IP_FREEBIND`): one that moves
+        /// between machines (VRRP), or that is given to the device later, as when a machine boots. Not by
+        /// default.
+        pub fn freebind(mut self, freebind: bool) -> Self {
+            self.common.settings.freebind = freebind;
+            self
+        }
+
+        /// Binds to addresses of other machines, to stand in for them (`IP_TRANSPARENT`); the routes and the
+        /// firewall have to bring their packets here. Not by default.
+        pub fn transparent(mut self, transparent: bool) -> Self {
+            self.common.settings.transparent = transparent;
+            self
+        }
+
+        /// Marks all packets that are sent, for the firewall and the choice of routes (`SO_MARK`).
+        pub fn mark(mut self, mark: u32) -> Self {
+            self.common.settings.mark = Some(mark);
+            self
+        }
+
+        /// Sets the differentiated services code point of what is sent (`IP_TOS`, `IPV6_TCLASS`;
+        /// RFC 2474): 0 to 63.
+        pub fn dscp(mut self, dscp: u8) -> Self {
+            self.common.settings.dscp = Some(dscp);
+            self
+        }
+
+        /// Sets the priority of what is sent, for queueing disciplines (`SO_PRIORITY`). By default it follows
+        /// from the DSCP.
+        pub fn priority(mut self, priority: u32) -> Self {
+            self.common.settings.priority = Some(priority);
+            self
+        }
+
+        /// Chooses the congestion control (`TCP_CONGESTION`); by default that of the sysctl
+        /// `net.ipv4.tcp_congestion_control`.
+        pub fn congestion_control(mut self, name: CongestionControl) -> Self {
+            self.common.settings.congestion_control = Some(name);
+            self
+        }
+
+        /// Sets how many bytes may wait in the kernel unsent before there is no room for more
+        /// (`TCP_NOTSENT_LOWAT`): 1 to 2^31 - 1. What is written late can still be changed until then.
+        /// By default as the sysctl `net.ipv4.tcp_notsent_lowat` says.
+        pub fn notsent_lowat(mut self, bytes: u32) -> Self {
+            self.common.settings.notsent_lowat = Some(bytes);
+            self
+        }
+
+        /// Sets the largest segment that is sent and announced (`TCP_MAXSEG`; RFC 9293, section 3.7.1): 88 to
+        /// 32767 bytes. By default as the devices and routes allow.
+        pub fn max_segment(mut self, bytes: u16) -> Self {
+            self.common.settings.max_segment = Some(bytes);
+            self
+        }
+
+        /// Sets the least time to live with which a packet is taken (`IP_MINTTL`, `IPV6_MINHOPCOUNT`; RFC 5082): 1
+        /// to 255. With 255, only neighbours are heard, who have to send with 255.
+        pub fn min_ttl(mut self, ttl: u8) -> Self {
+            self.common.settings.min_ttl = Some(ttl);
+            self
+        }
+
+        /// Sets how many bytes a second a connection sends at most (`SO_MAX_PACING_RATE`): 1 to 2^63 - 2.
+        pub fn max_pacing_rate(mut self, bytes_per_second: u64) -> Self {
+            self.common.settings.max_pacing_rate = Some(bytes_per_second);
+            self
+        }
+
+        /// Sets an option that has no method here, after those that have; eight of them at most. See
+        /// [`SocketOption`] for those that can be set: others are `ENOPROTOOPT`.
+        pub fn socket_option(mut self, option: SocketOption) -> Self {
+            self.common.settings.add(option);
             self
         }
 

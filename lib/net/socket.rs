@@ -23,6 +23,7 @@ use crate::{
         layout::{
             IPPROTO_MPTCP,
             IPPROTO_TCP,
+            SO_PRIORITY,
             TCP_KEEPCNT,
             TCP_KEEPIDLE,
             TCP_KEEPINTVL,
@@ -330,7 +331,7 @@ impl Socket {
     }
 
     /// Sets an option to the bytes of `value`.
-    fn set_bytes(&self, level: u32, name: u32, value: &[u8]) -> Result {
+    pub(super) fn set_bytes(&self, level: u32, name: u32, value: &[u8]) -> Result {
         // SAFETY: The socket is valid, and C only reads the stated number of bytes.
         to_result(unsafe {
             shim::ktcp_setsockopt(
@@ -344,7 +345,7 @@ impl Socket {
     }
 
     /// Sets an option that C takes as an `int`.
-    fn set_int(&self, level: u32, name: u32, value: c_int) -> Result {
+    pub(super) fn set_int(&self, level: u32, name: u32, value: c_int) -> Result {
         self.set_bytes(level, name, &value.to_ne_bytes())
     }
 
@@ -381,6 +382,11 @@ impl Socket {
 
     pub(super) fn set_reuse_port(&self) -> Result {
         self.set_int(bindings::SOL_SOCKET, bindings::SO_REUSEPORT, 1)
+    }
+
+    pub(super) fn set_priority(&self, priority: u32) -> Result {
+        // CAST: C takes these 32 bits as an `int`.
+        self.set_int(bindings::SOL_SOCKET, SO_PRIORITY, priority as c_int)
     }
 
     pub(super) fn set_only_v6(&self, only: bool) -> Result {

@@ -22,18 +22,19 @@ use crate::{
     handler::Handler,
     module::registry,
     net::{
+        CongestionControl,
         Device,
         Keepalive,
         ListenOptions,
         Namespace,
+        Refusal,
+        ScopedAddr,
+        SocketOption,
         TcpListener, //
     },
     util::name::Name, //
 };
-use core::net::{
-    Ipv4Addr,
-    SocketAddr, //
-};
+use core::net::SocketAddr;
 use kernel::{
     prelude::*,
     sync::Arc,
@@ -54,6 +55,11 @@ use kernel::{
 /// | [`only_v6`](Self::only_v6), [`send_buffer_size`](Self::send_buffer_size), [`receive_buffer_size`](Self::receive_buffer_size) | as the kernel's sysctls say |
 /// | [`device`](Self::device) | the VRF of the process that starts the server, if it has one |
 /// | [`keepalive`](Self::keepalive), [`user_timeout`](Self::user_timeout) | none |
+/// | [`freebind`](Self::freebind), [`transparent`](Self::transparent), [`fast_open`](Self::fast_open), [`defer_accept`](Self::defer_accept) | no |
+/// | [`mark`](Self::mark), [`dscp`](Self::dscp), [`priority`](Self::priority) | 0 |
+/// | [`congestion_control`](Self::congestion_control), [`notsent_lowat`](Self::notsent_lowat) | as the kernel's sysctls say |
+/// | [`max_segment`](Self::max_segment), [`min_ttl`](Self::min_ttl), [`max_pacing_rate`](Self::max_pacing_rate) | no limit |
+/// | [`incoming_cpu`](Self::incoming_cpu), [`socket_option`](Self::socket_option) | none |
 /// | [`input_buffer`](Self::input_buffer), [`output_buffer`](Self::output_buffer) | 64 KiB |
 /// | [`max_connections`](Self::max_connections) | 10,000 |
 /// | [`max_per_peer`](Self::max_per_peer) | no limit |
@@ -99,7 +105,8 @@ use kernel::{
 #[must_use = "a server runs once it is started"]
 pub struct Builder {
     config: Config,
-    addr: SocketAddr,
+    addr: ScopedAddr,
+    port: u16,
     namespace: Option<Namespace>,
     options: ListenOptions,
 }
@@ -124,7 +131,8 @@ impl Builder {
                 },
                 drain: Delta::from_secs(5),
             },
-            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            addr: ScopedAddr::LOCALHOST,
+            port: 0,
             namespace: None,
             options: TcpListener::options()
                 // What a handler has to say is gathered before it is sent: waiting for more would
@@ -136,8 +144,14 @@ impl Builder {
     }
 
     /// The address and port to listen on.
-    pub fn listen(mut self, addr: SocketAddr) -> Self {
-        self.addr = addr;
+    pub fn listen(self, addr: SocketAddr) -> Self {
+        self.listen_at(addr.into(), addr.port())
+    }
+
+    /// The address and port to listen on, where a link-local address may come with the name of its
+    /// link (`fe80::1%eth0`), which is looked up by [`start`](Self::start).
+    pub fn listen_at(mut self, addr: ScopedAddr, port: u16) -> Self {
+        (self.addr, self.port) = (addr, port);
         self
     }
 
@@ -182,9 +196,107 @@ impl Builder {
         self
     }
 
-    /// Speaks Multipath TCP with peers that do; see [`ListenOptions::mptcp`].
+    /// Speaks Multipath TCP with peers that do; see
+    /// [`ListenOptions::mptcp`].
     pub fn mptcp(mut self, mptcp: bool) -> Self {
         self.options = self.options.mptcp(mptcp);
+        self
+    }
+
+    /// Listens on an address that the machine does not have, or not yet; see
+    /// [`ListenOptions::freebind`].
+    pub fn freebind(mut self, freebind: bool) -> Self {
+        self.options = self.options.freebind(freebind);
+        self
+    }
+
+    /// Listens on addresses of other machines, to stand in for them; see
+    /// [`ListenOptions::transparent`].
+    pub fn transparent(mut self, transparent: bool) -> Self {
+        self.options = self.options.transparent(transparent);
+        self
+    }
+
+    /// Marks all packets that are sent; see
+    /// [`ListenOptions::mark`].
+    pub fn mark(mut self, mark: u32) -> Self {
+        self.options = self.options.mark(mark);
+        self
+    }
+
+    /// Sets the differentiated services code point of what is sent; see
+    /// [`ListenOptions::dscp`].
+    pub fn dscp(mut self, dscp: u8) -> Self {
+        self.options = self.options.dscp(dscp);
+        self
+    }
+
+    /// Sets the priority of what is sent; see
+    /// [`ListenOptions::priority`].
+    pub fn priority(mut self, priority: u32) -> Self {
+        self.options = self.options.priority(priority);
+        self
+    }
+
+    /// Chooses the congestion control; see
+    /// [`ListenOptions::congestion_control`].
+    pub fn congestion_control(mut self, name: CongestionControl) -> Self {
+        self.options = self.options.congestion_control(name);
+        self
+    }
+
+    /// Takes bytes that come with the first packet of a connection; see
+    /// [`ListenOptions::fast_open`].
+    pub fn fast_open(mut self, pending: u32) -> Self {
+        self.options = self.options.fast_open(pending);
+        self
+    }
+
+    /// Accepts a connection only when its first bytes have come; see
+    /// [`ListenOptions::defer_accept`].
+    pub fn defer_accept(mut self, seconds: u32) -> Self {
+        self.options = self.options.defer_accept(seconds);
+        self
+    }
+
+    /// Sets how many bytes may wait in the kernel unsent; see
+    /// [`ListenOptions::notsent_lowat`].
+    pub fn notsent_lowat(mut self, bytes: u32) -> Self {
+        self.options = self.options.notsent_lowat(bytes);
+        self
+    }
+
+    /// Sets the largest segment; see
+    /// [`ListenOptions::max_segment`].
+    pub fn max_segment(mut self, bytes: u16) -> Self {
+        self.options = self.options.max_segment(bytes);
+        self
+    }
+
+    /// Sets the least time to live with which a packet is taken; see
+    /// [`ListenOptions::min_ttl`].
+    pub fn min_ttl(mut self, ttl: u8) -> Self {
+        self.options = self.options.min_ttl(ttl);
+        self
+    }
+
+    /// Prefers this server, among those that share its port, for what arrives on that CPU; see
+    /// [`ListenOptions::incoming_cpu`].
+    pub fn incoming_cpu(mut self, cpu: u32) -> Self {
+        self.options = self.options.incoming_cpu(cpu);
+        self
+    }
+
+    /// Sets how fast a connection sends at most; see
+    /// [`ListenOptions::max_pacing_rate`].
+    pub fn max_pacing_rate(mut self, bytes_per_second: u64) -> Self {
+        self.options = self.options.max_pacing_rate(bytes_per_second);
+        self
+    }
+
+    /// Sets an option that has no method here; see [`SocketOption`].
+    pub fn socket_option(mut self, option: SocketOption) -> Self {
+        self.options = self.options.socket_option(option);
         self
     }
 
@@ -196,7 +308,9 @@ impl Builder {
     }
 
     /// Sets how long sent bytes may stay unacknowledged, and how long a peer may take none, before its
-    /// connection is reset; see [`ListenOptions::user_timeout`]. The kernel counts this for itself,
+    /// connection is reset; see
+    /// [`ListenOptions::user_timeout`].
+    /// The kernel counts this for itself,
     /// and knows more of the peer than [`send_timeout`](Self::send_timeout) does: that one runs from
     /// the last byte that the kernel took.
     pub fn user_timeout(mut self, timeout: Delta) -> Self {
@@ -309,7 +423,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Those of [`ListenOptions::bind`](crate::net::ListenOptions::bind), such as `EADDRINUSE`;
+    /// Those of [`ListenOptions::bind`], such as `EADDRINUSE`;
     /// `EINVAL` for a setting out of its range, which a line in the log names, and when `module` is
     /// not the one that calls this; `ESHUTDOWN` when it is about to go; `ENOMEM`, for which
     /// the kernel also says `ENFILE` or `ENOBUFS` (no memory for a socket), `EADDRINUSE` (none to
@@ -337,35 +451,60 @@ impl Builder {
         self.config.module = registry::name_of(module);
         let name = self.config.name;
         let name: &CStr = &name;
-        let addr = self.addr;
-        let listening = listen(name, self.namespace, self.options, addr)
-            .inspect_err(|error| pr_err!("{name}: cannot listen on {addr:?}: {error:?}\n"))?;
+        let listening = listen(name, self.namespace, self.options, self.addr, self.port)?;
 
         KernelTcpServer::start(module, self.config, listening, handler)
     }
 }
 
 /// Listens for the server `name`; where no namespace was set, in that of the calling task and by the
-/// device that the task's own sockets are bound to.
+/// device that the task's own sockets are bound to. An error leaves a line in the log.
 fn listen(
     name: &CStr,
     namespace: Option<Namespace>,
     mut options: ListenOptions,
-    addr: SocketAddr,
+    scoped: ScopedAddr,
+    port: u16,
 ) -> Result<Arc<Listening>> {
+    let by_loader = namespace.is_none();
+    let namespace = match namespace {
+        Some(namespace) => namespace,
+        None => Namespace::current()?,
+    };
+    let addr = scoped.resolve(port, &namespace).inspect_err(|error| {
+        pr_err!("{name}: there is no device for {scoped:?}: {error:?}\n");
+    })?;
     // The devices of another namespace are others.
-    if namespace.is_none() && !options.has_device() {
-        if let Some(device) = Device::of_current(&addr)? {
+    if by_loader && !options.has_device() {
+        let device =
+            Device::of_current(&addr).inspect_err(|&error| tell(name, addr, &error.into()))?;
+        if let Some(device) = device {
             let shown = device.display();
             pr_info!("{name}: serves the device {shown} only, as its loader does\n");
             options = options.device(device);
         }
     }
-    let namespace = match namespace {
-        Some(namespace) => namespace,
-        None => Namespace::current()?,
-    };
     Listening::new(namespace, options, addr)
+        .inspect_err(|refusal| tell(name, addr, refusal))
+        .map_err(Error::from)
+}
+
+/// Says why the server `name` cannot listen on `addr`.
+fn tell(name: &CStr, addr: SocketAddr, refusal: &Refusal) {
+    match *refusal {
+        Refusal::OutOfRange {
+            setting,
+            value,
+            least,
+            most,
+        } => pr_err!("{name}: {setting} is {value}, and must be {least} to {most}\n"),
+        Refusal::BySetting {
+            setting,
+            value,
+            error,
+        } => pr_err!("{name}: the kernel refuses {setting}={value:?}: {error:?}\n"),
+        Refusal::Failed(error) => pr_err!("{name}: cannot listen on {addr:?}: {error:?}\n"),
+    }
 }
 
 impl KernelTcpServer {

@@ -13,6 +13,7 @@ use crate::{
     net::{
         ListenOptions,
         Namespace,
+        Refusal,
         TcpListener, //
     },
     stats::{
@@ -67,10 +68,19 @@ impl Listening {
         namespace: Namespace,
         options: ListenOptions,
         mut addr: SocketAddr,
-    ) -> Result<Arc<Self>> {
-        let listener = options.clone().bind(&namespace, addr)?;
+    ) -> Result<Arc<Self>, Refusal> {
+        let listener = options.clone().try_bind(&namespace, addr)?;
         // The one that was chosen, if it was 0.
         addr.set_port(listener.local_addr()?.port());
+        Ok(Self::with(namespace, options, addr, listener)?)
+    }
+
+    fn with(
+        namespace: Namespace,
+        options: ListenOptions,
+        addr: SocketAddr,
+        listener: TcpListener,
+    ) -> Result<Arc<Self>> {
         let listener = Arc::new(listener, GFP_KERNEL)?;
         let config = ListenConfig {
             addr,

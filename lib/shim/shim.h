@@ -70,7 +70,9 @@ void ktcp_mptcp_lock_class(struct socket *sock);
 int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
 		    unsigned int len);
 int ktcp_getsockopt(struct socket *sock, int level, int name, int *value);
+bool ktcp_may_set_option(unsigned int level, unsigned int name);
 int ktcp_listen(struct socket *sock, int backlog);
+unsigned int ktcp_device_index(struct net *net, const char *name);
 bool ktcp_cpu_present(unsigned int cpu);
 bool ktcp_cpu_is_housekeeping(unsigned int cpu);
 void ktcp_interrupt_kthread(struct task_struct *task);

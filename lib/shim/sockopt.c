@@ -4,9 +4,12 @@
  * subclass for lockdep.
  */
 
+#include <linux/cred.h>
 #include <linux/export.h>
+#include <linux/in.h>
 #include <linux/in6.h>
 #include <linux/net.h>
+#include <linux/netdevice.h>
 #include <linux/sockptr.h>
 #include <linux/tcp.h>
 #include <net/sock.h>
@@ -40,16 +43,29 @@ void ktcp_mptcp_lock_class(struct socket *sock)
 }
 EXPORT_SYMBOL_GPL(ktcp_mptcp_lock_class);
 
-/* The value is only read: the cast is there because sockptr_t has no const form. */
-int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
-		    unsigned int len)
+static int ktcp_setsockopt_as_current(struct socket *sock, int level, int name,
+				      sockptr_t optval, unsigned int len)
 {
-	sockptr_t optval = KERNEL_SOCKPTR((void *)value);
-
 	/* MPTCP handles SOL_SOCKET itself, to pass options on to its subflows. */
 	if (level == SOL_SOCKET && !test_bit(SOCK_CUSTOM_SOCKOPT, &sock->flags))
 		return sock_setsockopt(sock, level, name, optval, len);
 	return READ_ONCE(sock->ops)->setsockopt(sock, level, name, optval, len);
+}
+
+/*
+ * The value is only read: the cast is there because sockptr_t has no const form. The server
+ * is the kernel's: what needs a capability does not depend on the task that loads the
+ * module, or on the one that listens again.
+ */
+int ktcp_setsockopt(struct socket *sock, int level, int name, const void *value,
+		    unsigned int len)
+{
+	const struct cred *old = override_creds(kernel_cred());
+	int err;
+
+	err = ktcp_setsockopt_as_current(sock, level, name, KERNEL_SOCKPTR((void *)value), len);
+	revert_creds(old);
+	return err;
 }
 EXPORT_SYMBOL_GPL(ktcp_setsockopt);
 
@@ -99,6 +115,43 @@ int ktcp_getsockopt(struct socket *sock, int level, int name, int *value)
 }
 EXPORT_SYMBOL_GPL(ktcp_getsockopt);
 
+/*
+ * Whether an option of an author's choice leaves a socket what it is. Others change its
+ * protocol (TCP_ULP, TCP_REPAIR, IPV6_ADDRFORM), are pointers, or are set by the library.
+ */
+bool ktcp_may_set_option(unsigned int level, unsigned int name)
+{
+	switch (level) {
+	case SOL_SOCKET:
+		return name == SO_RCVBUFFORCE || name == SO_SNDBUFFORCE || name == SO_MARK ||
+		       name == SO_PRIORITY || name == SO_BUSY_POLL ||
+		       name == SO_PREFER_BUSY_POLL || name == SO_BUSY_POLL_BUDGET ||
+		       name == SO_INCOMING_CPU || name == SO_TXREHASH ||
+		       name == SO_DONTROUTE || name == SO_DEBUG;
+	case SOL_IP:
+		return name == IP_TOS || name == IP_TTL || name == IP_MTU_DISCOVER ||
+		       name == IP_MINTTL || name == IP_FREEBIND || name == IP_TRANSPARENT ||
+		       name == IP_LOCAL_PORT_RANGE || name == IP_BIND_ADDRESS_NO_PORT;
+	case SOL_IPV6:
+		return name == IPV6_TCLASS || name == IPV6_UNICAST_HOPS ||
+		       name == IPV6_MTU_DISCOVER || name == IPV6_MTU ||
+		       name == IPV6_DONTFRAG || name == IPV6_MINHOPCOUNT ||
+		       name == IPV6_FREEBIND || name == IPV6_TRANSPARENT ||
+		       name == IPV6_AUTOFLOWLABEL;
+	case SOL_TCP:
+		return name == TCP_MAXSEG || name == TCP_SYNCNT || name == TCP_LINGER2 ||
+		       name == TCP_WINDOW_CLAMP || name == TCP_DEFER_ACCEPT ||
+		       name == TCP_FASTOPEN || name == TCP_FASTOPEN_NO_COOKIE ||
+		       name == TCP_NOTSENT_LOWAT || name == TCP_THIN_LINEAR_TIMEOUTS ||
+		       name == TCP_TX_DELAY || name == TCP_RTO_MAX_MS ||
+		       name == TCP_RTO_MIN_US || name == TCP_DELACK_MAX_US ||
+		       name == TCP_SAVE_SYN;
+	default:
+		return false;
+	}
+}
+EXPORT_SYMBOL_GPL(ktcp_may_set_option);
+
 /* kernel_listen() leaves it to system calls to keep to net.core.somaxconn. */
 int ktcp_listen(struct socket *sock, int backlog)
 {
@@ -106,3 +159,14 @@ int ktcp_listen(struct socket *sock, int backlog)
 				       READ_ONCE(sock_net(sock->sk)->core.sysctl_somaxconn)));
 }
 EXPORT_SYMBOL_GPL(ktcp_listen);
+
+/* The number of a device of that name; 0 if there is none. */
+unsigned int ktcp_device_index(struct net *net, const char *name)
+{
+	const struct net_device *dev;
+
+	guard(rcu)();
+	dev = dev_get_by_name_rcu(net, name);
+	return dev ? dev->ifindex : 0;
+}
+EXPORT_SYMBOL_GPL(ktcp_device_index);

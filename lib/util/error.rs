@@ -61,6 +61,7 @@ codes! {
     ELOOP: "Too many symbolic links encountered.";
     EAFNOSUPPORT: "Address family not supported by protocol.";
     EADDRINUSE: "Address already in use.";
+    ENOPROTOOPT: "Protocol not available.";
     EOPNOTSUPP: "Operation not supported on transport endpoint.";
     EADDRNOTAVAIL: "Cannot assign requested address.";
     ENETUNREACH: "Network is unreachable.";

@@ -174,6 +174,16 @@ def test_bad_value_refuses_the_load_in_one_line(library: vm.Guest, name: str, va
     ]
     assert not anything_left(library)
 
+        "backlog": "128",
+        "only_v6": "auto",
+        "device": "any",
+        "reuse_port": "N",
+        "mptcp": "N",
+        "nodelay": "Y",
+        "keepalive": "off",
+        "user_timeout_ms": "0",
+        "send_buffer_size": "auto",
+        "receive_buffer_size": "auto",
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_parameter_without_a_value_refuses_the_load(library: vm.Guest, name: str) -> None:
