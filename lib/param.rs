@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
+mod listen;
 mod raw;
 #[cfg(CONFIG_KTCP_KUNIT_TEST)]
 mod tests;
@@ -121,6 +122,28 @@ pub trait Parameter: Copy + Sync + 'static {
 /// `read` then returns `EINVAL`, with which the module has to refuse to load. Integers can be
 /// hexadecimal with `0x` or octal with `0`, as everywhere in the kernel.
 ///
+/// # Listening
+///
+/// `struct Parameters: Listen` has, beside its own parameters, those that say where and how a server
+/// listens: `addr`, `device`, `freebind`, `reuse_port`, `only_v6`, `mptcp`, `keepalive` and
+/// `user_timeout_ms`, which are off by default, at the address 127.0.0.1. One of its own has to be `port`, a
+/// `u16`; each ends with a comma. The method `builder` makes a [`Builder`](crate::Builder) of them:
+///
+/// ```
+/// use kernel::prelude::*;
+///
+/// ktcp_server::parameters! {
+///     struct Settings: Listen {
+///         /// TCP port to listen on
+///         port: u16 = 0,
+///     }
+/// }
+///
+/// let builder = Settings::read()?.builder(c"talk").max_connections(100);
+/// # drop(builder);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Examples
 ///
 /// ```
@@ -152,6 +175,19 @@ pub trait Parameter: Copy + Sync + 'static {
 )]
 #[macro_export]
 macro_rules! parameters {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $Name:ident: Listen {
+            $($own:tt)*
+        }
+    ) => {
+        $crate::__listen_parameters! {
+            $(#[$attribute])*
+            $visibility struct $Name {
+                $($own)*
+            }
+        }
+    };
     (
         $(#[$attribute:meta])*
         $visibility:vis struct $Name:ident {

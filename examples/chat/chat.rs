@@ -8,13 +8,7 @@
 
 mod telnet;
 
-use core::{
-    mem,
-    net::{
-        IpAddr,
-        Ipv4Addr, //
-    }, //
-};
+use core::mem;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -33,7 +27,6 @@ use ktcp_server::{
     Output,
     Peer,
     Sender,
-    SocketAddr,
     Text, //
 };
 use telnet::Telnet;
@@ -48,9 +41,7 @@ module! {
 
 ktcp_server::parameters! {
     /// The parameters of `insmod`.
-    struct Parameters {
-        /// Address to listen on; 0.0.0.0 is every IPv4 address, :: every IPv6 and IPv4 address
-        addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
+    struct Parameters: Listen {
         /// TCP port to listen on; 0 lets the kernel choose
         port: u16 = 12348,
         /// People who may be there at once
@@ -291,8 +282,8 @@ impl kernel::Module for Chat {
         let room = Room {
             members: KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?,
         };
-        let server = KernelTcpServer::builder(c"chat")
-            .listen(SocketAddr::new(set.addr, set.port))
+        let server = set
+            .builder(c"chat")
             .max_connections(set.max_connections)
             .input_buffer(INPUT)
             .output_buffer(BACKLOG)

@@ -3,10 +3,6 @@
 //! An echo server (RFC 862): every byte that a client sends comes back to it, an urgent one (`MSG_OOB`)
 //! in its place, as one that is not urgent.
 
-use core::net::{
-    IpAddr,
-    Ipv4Addr, //
-};
 use kernel::{
     prelude::*,
     time::Delta, //
@@ -19,8 +15,7 @@ use ktcp_server::{
     KernelTcpServer,
     Next,
     Output,
-    Peer,
-    SocketAddr, //
+    Peer, //
 };
 
 module! {
@@ -33,9 +28,7 @@ module! {
 
 ktcp_server::parameters! {
     /// The parameters of `insmod`.
-    struct Parameters {
-        /// Address to listen on; 0.0.0.0 is every IPv4 address, :: every IPv6 and IPv4 address
-        addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
+    struct Parameters: Listen {
         /// TCP port to listen on; 0 lets the kernel choose
         port: u16 = 12345,
         /// Connections that may wait to be accepted
@@ -88,8 +81,8 @@ struct Kecho {
 impl kernel::Module for Kecho {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let set = Parameters::read()?;
-        let mut server = KernelTcpServer::builder(c"kecho")
-            .listen(SocketAddr::new(set.addr, set.port))
+        let mut server = set
+            .builder(c"kecho")
             .backlog(set.backlog)
             .executor(set.executor)
             .max_connections(set.max_connections)

@@ -10,13 +10,7 @@
 //! | `cache.rs` | small files, kept in memory |
 //! | `listing.rs`, `stats.rs`, `page.rs` | pages that are made |
 
-use core::{
-    net::{
-        IpAddr,
-        Ipv4Addr, //
-    },
-    time::Duration, //
-};
+use core::time::Duration;
 use kernel::{
     prelude::*,
     str::CString,
@@ -32,7 +26,6 @@ use ktcp_server::{
     Next,
     Output,
     Peer,
-    SocketAddr,
     Text, //
 };
 
@@ -75,11 +68,9 @@ module! {
 
 ktcp_server::parameters! {
     /// What the operator can set.
-    struct Parameters {
+    struct Parameters: Listen {
         /// Directory to give out, as /srv/www; it has to be given
         root: Text<256> = Text::new(""),
-        /// Address to listen on; 0.0.0.0 is every IPv4 address, :: every IPv6 and IPv4 address
-        addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
         /// TCP port to listen on; 0 lets the kernel choose
         port: u16 = 8080,
         /// Who runs the connections: event_loop, workqueue or kthread
@@ -217,8 +208,8 @@ impl kernel::Module for Khttpd {
             },
         };
         let millis = |millis: u32| Delta::from_millis(millis.into());
-        let mut server = KernelTcpServer::builder(c"khttpd")
-            .listen(SocketAddr::new(set.addr, set.port))
+        let mut server = set
+            .builder(c"khttpd")
             .backlog(set.backlog)
             .executor(set.executor)
             .max_connections(set.max_connections)

@@ -5,7 +5,12 @@
 use super::*;
 use crate::{
     buffer::BufferSize,
-    executor::Executor, //
+    executor::Executor,
+    net::{
+        Device,
+        Keepalive,
+        ScopedAddr, //
+    }, //
 };
 use core::net::{
     IpAddr,
@@ -176,6 +181,68 @@ mod cases {
     }
 
     #[test]
+    fn an_address_may_have_a_link() {
+        let parse = |text| parse(ScopedAddr::LOCALHOST, text);
+        for text in ["127.0.0.1", "::1", "fe80::1", "fe80::1%eth0", "fe80::1%2"] {
+            assert!(parse(text).is_some());
+        }
+        for text in ["", "fe80::1%", "::1%lo", "127.0.0.1%lo", "fe80::1%eth0:80"] {
+            assert!(parse(text).is_none());
+        }
+    }
+
+    #[test]
+    fn a_keepalive_is_three_numbers_or_off() {
+        let parse = |text| parse(None::<Keepalive>, text);
+        assert_eq!(parse("off"), Some(None));
+        assert_eq!(parse("60:10:6"), Some(Keepalive::new(60, 10, 6).ok()));
+        assert_eq!(
+            parse("32767:1:127"),
+            Some(Keepalive::new(32767, 1, 127).ok())
+        );
+        for text in [
+            "",
+            "on",
+            "60",
+            "60:10",
+            "60:10:6:1",
+            "60:10:",
+            "0:10:6",
+            "60:0:6",
+            "60:10:0",
+            "32768:1:1",
+            "1:32768:1",
+            "1:1:128",
+            "1:1:256",
+            "-1:1:1",
+            "60,10,6",
+        ] {
+            assert_eq!(parse(text), None);
+        }
+    }
+
+    #[test]
+    fn a_choice_may_be_left_to_the_kernel() {
+        assert_eq!(parse(Some(true), "auto"), Some(None));
+        assert_eq!(parse(None, "y"), Some(Some(true)));
+        assert_eq!(parse(None, "0"), Some(Some(false)));
+        assert_eq!(parse(None::<bool>, ""), None);
+        assert_eq!(parse(None::<bool>, "Auto"), None);
+        assert_eq!(storage(None::<bool>).parse(None), Some(Some(true)));
+    }
+
+    #[test]
+    fn a_device_is_a_name_or_none() {
+        let parse = |text| parse(None::<Device>, text);
+        assert_eq!(parse(""), Some(None));
+        assert_eq!(parse("eth0"), Some(Device::new(c"eth0").ok()));
+        for text in ["a/b", "a b", ".", "sixteen-bytes-is", "eth0\0"] {
+            assert_eq!(parse(text), None);
+        }
+        assert_eq!(storage(None::<Device>).parse(None), None);
+    }
+
+    #[test]
     fn what_is_no_text_is_refused() {
         assert_eq!(storage(7u8).parse(Some(b"\xff\xfe")), None);
         assert!(storage(Text::<8>::new("")).parse(Some(b"\xc3")).is_none());
@@ -245,6 +312,12 @@ mod cases {
         }
         assert!(again(BufferSize::of::<4096>())?);
         assert!(again(Text::<9>::new("/srv/www"))?);
+        assert!(again(None::<bool>)? && again(Some(true))? && again(Some(false))?);
+        assert!(again(None::<Device>)? && again(Some(Device::new(c"eth0")?))?);
+        assert!(again(None::<Keepalive>)? && again(Some(Keepalive::new(60, 10, 6)?))?);
+        for text in ["192.0.2.1", "::1", "fe80::1%eth0", "fe80::1%2"] {
+            assert!(again(text.parse::<ScopedAddr>()?)?);
+        }
         Ok(())
     }
 

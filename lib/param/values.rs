@@ -5,7 +5,12 @@
 use super::Parameter;
 use crate::{
     buffer::BufferSize,
-    executor::Executor, //
+    executor::Executor,
+    net::{
+        Device,
+        Keepalive,
+        ScopedAddr, //
+    }, //
 };
 use core::{
     fmt::{
@@ -104,6 +109,104 @@ addresses! {
     Ipv4Addr "address" "an IPv4 address, as 127.0.0.1";
     Ipv6Addr "address" "an IPv6 address, as ::1";
     SocketAddr "address and port" "an address and a port, as 127.0.0.1:80 or [::1]:80";
+}
+
+impl Parameter for ScopedAddr {
+    const KIND: &'static str = "address";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn show(&self, f: &mut Formatter<'_>) -> Written {
+        write!(f, "{self}")
+    }
+
+    fn accepts(f: &mut Formatter<'_>) -> Written {
+        f.write_str("an IPv4 or IPv6 address, as 127.0.0.1, ::1 or fe80::1%eth0")
+    }
+}
+
+/// `auto` leaves it to the kernel.
+impl Parameter for Option<bool> {
+    const KIND: &'static str = "bool";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(None),
+            _ => bool::parse(text).map(Some),
+        }
+    }
+
+    fn parse_nothing() -> Option<Self> {
+        Some(Some(true))
+    }
+
+    fn show(&self, f: &mut Formatter<'_>) -> Written {
+        match self {
+            Some(value) => value.show(f),
+            None => f.write_str("auto"),
+        }
+    }
+
+    fn accepts(f: &mut Formatter<'_>) -> Written {
+        f.write_str("y, n or auto")
+    }
+}
+
+/// The name of a network device, or nothing.
+impl Parameter for Option<Device> {
+    const KIND: &'static str = "device";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "" => Some(None),
+            _ => Device::from_bytes(text.as_bytes()).ok().map(Some),
+        }
+    }
+
+    fn show(&self, f: &mut Formatter<'_>) -> Written {
+        match self {
+            Some(device) => write!(f, "{device}"),
+            None => Ok(()),
+        }
+    }
+
+    fn accepts(f: &mut Formatter<'_>) -> Written {
+        f.write_str("the name of a network device, as eth0")
+    }
+}
+
+/// `60:10:6`: seconds of silence, seconds between probes, and their number; or `off`.
+impl Parameter for Option<Keepalive> {
+    const KIND: &'static str = "keepalive";
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "off" {
+            return Some(None);
+        }
+        let mut parts = text.split(':');
+        let keepalive = Keepalive::new(
+            u16::parse(parts.next()?)?,
+            u16::parse(parts.next()?)?,
+            u8::parse(parts.next()?)?,
+        );
+        match parts.next() {
+            None => keepalive.ok().map(Some),
+            Some(_) => None,
+        }
+    }
+
+    fn show(&self, f: &mut Formatter<'_>) -> Written {
+        match self {
+            Some(keepalive) => write!(f, "{keepalive}"),
+            None => f.write_str("off"),
+        }
+    }
+
+    fn accepts(f: &mut Formatter<'_>) -> Written {
+        f.write_str("off, or SECONDS:SECONDS:PROBES, as 60:10:6")
+    }
 }
 
 impl Parameter for Executor {

@@ -27,6 +27,11 @@ class Known:
     bad: tuple[str, ...]
     # What the log says of them: "must be …"
     accepts: str
+    # What has to be set beside it
+    others: tuple[tuple[str, str], ...] = ()
+    # It is something to be given as `name`, or as `name=`.
+    bare: bool = False
+    empty: bool = False
 
 
 MILLION16 = str(1 << 24)
@@ -36,8 +41,35 @@ KNOWN = {
     "addr": Known(
         "127.0.0.1",
         ("127.0.0.1", "0.0.0.0", "10.0.2.15", "::1", "::"),
-        ("localhost", "127.0.0.1:80", "[::1]", "127.0.0", "127.0.0.256", "fe80::1%eth0"),
-        "an IPv4 or IPv6 address, as 127.0.0.1 or ::1",
+        ("localhost", "127.0.0.1:80", "[::1]", "127.0.0", "127.0.0.256", "::1%lo", "fe80::1%"),
+        "an IPv4 or IPv6 address, as 127.0.0.1, ::1 or fe80::1%eth0",
+    ),
+    "device": Known(
+        "",
+        ("lo",),
+        ("a/b", "sixteen-bytes-is", "."),
+        "the name of a network device, as eth0",
+        empty=True,
+    ),
+    "freebind": Known("N", ("Y",), ("2", "maybe"), "y or n", bare=True),
+    "reuse_port": Known("N", ("Y",), ("2", "maybe"), "y or n", bare=True),
+    "only_v6": Known(
+        "auto",
+        ("auto", "N", "Y"),
+        ("2", "default"),
+        "y, n or auto",
+        others=(("addr", "::1"),),
+        bare=True,
+    ),
+    "mptcp": Known("N", ("Y",), ("2", "maybe"), "y or n", bare=True),
+    "keepalive": Known(
+        "off",
+        ("off", "60:10:6", "1:1:1", "32767:32767:127"),
+        ("on", "60", "60:10", "0:10:6", "32768:1:1", "1:1:128", "60:10:6:1"),
+        "off, or SECONDS:SECONDS:PROBES, as 60:10:6",
+    ),
+    "user_timeout_ms": Known(
+        "0", ("0", "1", "2147483647"), ("2147483648", "-1", "1s"), "0 to 2147483647"
     ),
     "port": Known(
         "12345", ("0", "1", "65535"), ("-1", "65536", "http", "1.5", "12345x"), "0 to 65535"
@@ -77,7 +109,8 @@ def library(guest: vm.Guest) -> Iterator[vm.Guest]:
 
 def set_values(guest: vm.Guest) -> dict[str, str]:
     """What sysfs shows."""
-    lines = guest.must(f"cd {PARAMETERS} && grep . *").splitlines()
+    # An empty line has nothing before its end.
+    lines = guest.must(f"cd {PARAMETERS} && grep '' *").splitlines()
     return {name: value for name, _, value in (line.partition(":") for line in lines)}
 
 
@@ -148,7 +181,7 @@ def test_defaults_are_those_of_the_page(library: vm.Guest) -> None:
 def test_good_value_is_taken_and_shown(library: vm.Guest, name: str, value: str) -> None:
     # Unless the port is what is tried: nothing else is in the way at one that the kernel chooses.
     others = {} if name == "port" else {"port": "0"}
-    outcome = library.insmod("kecho", **{name: value}, **others)
+    outcome = library.insmod("kecho", **{name: value}, **others, **dict(KNOWN[name].others))
     assert outcome.status == 0, library.dmesg()
     assert set_values(library)[name] == value
     assert conversation_in(library) == "hello\n"
@@ -174,20 +207,11 @@ def test_bad_value_refuses_the_load_in_one_line(library: vm.Guest, name: str, va
     ]
     assert not anything_left(library)
 
-        "backlog": "128",
-        "only_v6": "auto",
-        "device": "any",
-        "reuse_port": "N",
-        "mptcp": "N",
-        "nodelay": "Y",
-        "keepalive": "off",
-        "user_timeout_ms": "0",
-        "send_buffer_size": "auto",
-        "receive_buffer_size": "auto",
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_parameter_without_a_value_refuses_the_load(library: vm.Guest, name: str) -> None:
-    for words in (name, f"{name}="):
+    known = KNOWN[name]
+    for words in [name] * (not known.bare) + [f"{name}="] * (not known.empty):
         complaints(library)
         assert library.run(f"insmod /modules/kecho.ko {words}").status != 0
         line = f'ktcp_server: kecho: {name} is "", and must be {KNOWN[name].accepts}'
@@ -271,6 +295,65 @@ def test_ipv6_loopback_address_serves_ipv6_only(library: vm.Guest) -> None:
     library.must("insmod /modules/kecho.ko addr=::1")
     assert library.must("echo six | nc ::1 12345") == "six\n"
     assert library.run("echo four | nc 127.0.0.1 12345").status != 0
+
+
+def test_link_local_address_is_served_with_its_device(library: vm.Guest) -> None:
+    found = library.must("grep -h '^fe80' /proc/net/if_inet6").split()
+    addr = ":".join(found[0][start : start + 4] for start in range(0, 32, 4))
+    index, device = int(found[1], 16), found[5]
+    for scope in (device, str(index)):
+        library.must(f"insmod /modules/kecho.ko addr={addr}%{scope}")
+        assert set_values(library)["addr"].endswith(f"%{scope}")
+        assert config(library)["listen"].endswith(f"%{index}]:12345")
+        assert f"%{index}]:12345" in complaints(library)[-1]
+        assert library.must(f"echo near | nc {addr}%{device} 12345") == "near\n"
+        library.must("rmmod kecho")
+    # The device may also be said apart from the address.
+    library.must(f"insmod /modules/kecho.ko addr={addr} device={device}")
+    assert library.must(f"echo near | nc {addr}%{device} 12345") == "near\n"
+    library.must("rmmod kecho")
+    complaints(library)
+    assert library.insmod("kecho", addr=f"{addr}%nowhere0").status != 0
+    assert library.insmod("kecho", addr=addr).status != 0
+    lines = complaints(library)
+    assert "there is no device for fe80:" in lines[0] and lines[0].endswith("%nowhere0: ENODEV")
+    assert "cannot listen on [fe80:" in lines[1] and lines[1].endswith(":12345: EINVAL")
+
+
+def test_device_that_is_not_there_refuses_the_load(library: vm.Guest) -> None:
+    complaints(library)
+    assert library.insmod("kecho", device="nowhere0").status != 0
+    assert complaints(library) == ["ktcp_server: kecho: the kernel refuses device=nowhere0: ENODEV"]
+
+
+def test_device_keeps_others_out(lab: Lab, library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko addr=0.0.0.0 device=lo")
+    assert library.must("echo near | nc 127.0.0.1 12345") == "near\n"
+    assert not conversation.answers(lab.address, 2.0)
+    assert config(library)["device"] == "lo"
+
+
+def test_address_that_comes_later_is_served(library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko addr=192.0.2.1 freebind=1")
+    library.must("ip addr add 192.0.2.1/32 dev lo")
+    assert library.must("echo here | nc 192.0.2.1 12345") == "here\n"
+    library.must("ip addr del 192.0.2.1/32 dev lo")
+
+
+def test_only_v6_leaves_v4_to_others(library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko addr=:: only_v6=1")
+    assert library.must("echo six | nc ::1 12345") == "six\n"
+    assert library.run("echo four | nc 127.0.0.1 12345").status != 0
+    assert config(library)["only_v6"] == "1"
+    assert library.insmod("chat", port="12345", addr="127.0.0.1").status == 0
+    library.must("rmmod chat")
+
+
+def test_port_is_shared_with_those_that_want_it(library: vm.Guest) -> None:
+    library.must("insmod /modules/kecho.ko reuse_port=1")
+    assert library.insmod("chat", port="12345").status != 0
+    library.must("insmod /modules/chat.ko port=12345 reuse_port=1 keepalive=60:10:6")
+    library.must("rmmod chat")
 
 
 def test_one_line_tells_of_clients_that_a_limit_turns_away(library: vm.Guest) -> None:

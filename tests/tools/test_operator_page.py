@@ -15,7 +15,7 @@ PAGE = (CHECKOUT / "Documentation" / "operator.md").read_text()
 COMMENT = re.compile(r"^\s*//.*$", re.MULTILINE)
 LOG = re.compile(r'\bpr_(?:emerg|alert|crit|err|warn|notice|info)!\(\s*"([^"]*)"')
 PLACE = re.compile(r"\{[^}]*\}")
-PARAMETER = re.compile(r"^        (\w+): (\S+)(?: \[(\S+)\.\.=(\S+)\])? = (.*),$", re.MULTILINE)
+PARAMETER = re.compile(r"^ {8,16}(\w+): (\S+)(?: \[(\S+)\.\.=(\S+)\])? = (.*),$", re.MULTILINE)
 EVENT = re.compile(r"`ktcp_\w+`")
 
 # What the source calls the defaults that are no numbers
@@ -23,6 +23,13 @@ DEFAULTS = {
     "IpAddr::V4(Ipv4Addr::LOCALHOST)": "127.0.0.1",
     "Executor::EventLoop": "event_loop",
     "BufferSize::of::<{ 64 << 10 }>()": "65536",
+    "$crate::net::ScopedAddr::LOCALHOST": "127.0.0.1",
+    "false": "N",
+}
+# What is shown of an option that is not set
+NONE = {
+    "::core::option::Option<bool>": "auto",
+    "::core::option::Option<$crate::net::Keepalive>": "off",
 }
 
 
@@ -70,9 +77,17 @@ def test_each_parameter_is_listed_with_its_default_and_range() -> None:
     listed = {row[0].strip("`"): row for row in rows(PAGE) if row[0].startswith("`")}
     found = PARAMETER.findall(source)
     assert len(found) >= 8
-    for name, kind, least, most, default in found:
+    # Those of every server
+    macro = (
+        (CHECKOUT / "lib/param/listen.rs").read_text().split("$($own)*")[1].split("impl $Name")[0]
+    )
+    common = PARAMETER.findall(macro)
+    assert len(common) >= 8
+    for name, kind, least, most, default in found + common:
         row = listed[name]
-        expected = DEFAULTS.get(default) or plain(default)
+        expected = NONE.get(kind, "") if default == "None" else DEFAULTS.get(default)
+        if expected is None:
+            expected = plain(default)
         assert row[1] == f"`{expected}`", name
         if least:
             top = {"u16::MAX": "65535"}.get(most) or plain(most)
