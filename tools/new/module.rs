@@ -2,10 +2,6 @@
 
 //! A TCP service that echoes its input in capitals.
 
-use core::net::{
-    IpAddr,
-    Ipv4Addr, //
-};
 use kernel::prelude::*;
 use ktcp_server::{
     Handler,
@@ -13,8 +9,7 @@ use ktcp_server::{
     KernelTcpServer,
     Next,
     Output,
-    Peer,
-    SocketAddr, //
+    Peer, //
 };
 
 module! {
@@ -27,9 +22,7 @@ module! {
 
 ktcp_server::parameters! {
     /// Parameters of `insmod`: `insmod @NAME@.ko addr=0.0.0.0` serves other machines, too.
-    struct Parameters {
-        /// Address to listen on
-        addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
+    struct Parameters: Listen {
         /// TCP port to listen on; 0 lets the kernel choose
         port: u16 = 12347,
     }
@@ -75,9 +68,7 @@ struct Instance {
 impl kernel::Module for Instance {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let set = Parameters::read()?;
-        let server = KernelTcpServer::builder(c"@NAME@")
-            .listen(SocketAddr::new(set.addr, set.port))
-            .start(module, Service)?;
+        let server = set.builder(c"@NAME@").start(module, Service)?;
         pr_info!("listening on {:?}\n", server.local_addr());
         Ok(Self { _server: server })
     }
