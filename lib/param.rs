@@ -154,8 +154,8 @@ pub trait Parameter: Copy + Sync + 'static {
 /// ktcp_server::parameters! {
 ///     /// Parameters that the operator can set.
 ///     struct Parameters {
-///         /// Address to listen on
-///         addr: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
+///         /// Address to greet
+///         place: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST),
 ///         /// Executor that polls the connections
 ///         executor: Executor = Executor::EventLoop,
 ///         /// Number of repetitions of each line
