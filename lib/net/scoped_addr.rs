@@ -136,6 +136,10 @@ impl FromStr for ScopedAddr {
             IpAddr::V6(ip) if ip.segments()[0] & 0xffc0 == 0xfe80 => {}
             _ => return Err(EINVAL),
         }
+        // A device may have this in its name, but then no reader could tell what was meant.
+        if scope.contains('%') {
+            return Err(EINVAL);
+        }
         let scope = if scope.bytes().all(|byte| byte.is_ascii_digit()) {
             match scope.parse() {
                 Ok(index) if index > 0 && index <= i32::MAX as u32 => Scope::Index(index),
