@@ -35,6 +35,8 @@ extern "C" {
 
     pub(crate) fn ktcp_sock_delivered(sock: *const bindings::socket) -> c_int;
 
+    pub(crate) fn ktcp_sock_all_acked(sock: *const bindings::socket) -> bool;
+
     pub(crate) fn ktcp_hold_sock(sock: *const bindings::socket) -> *mut bindings::sock;
 
     pub(crate) fn ktcp_put_sock(sk: *mut bindings::sock);

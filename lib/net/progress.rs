@@ -65,6 +65,12 @@ impl TcpStream {
         Some(progress)
     }
 
+    /// Returns true if the peer has acknowledged all bytes that were sent. Any context.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        // SAFETY: The socket is valid.
+        unsafe { shim::ktcp_sock_all_acked(self.socket.as_ptr()) }
+    }
+
     /// Returns true once the peer has acknowledged all that was sent and the end of the stream, and the
     /// error with which the connection has ended before that. Any context.
     pub(crate) fn is_delivered(&self) -> Result<bool> {

@@ -55,6 +55,7 @@ int ktcp_watch(struct socket *sock, struct ktcp_watch *watch);
 void ktcp_unwatch(struct socket *sock, struct ktcp_watch *watch);
 bool ktcp_sock_ended(const struct socket *sock);
 int ktcp_sock_delivered(const struct socket *sock);
+bool ktcp_sock_all_acked(const struct socket *sock);
 struct sock *ktcp_hold_sock(const struct socket *sock);
 void ktcp_put_sock(struct sock *sk);
 u32 ktcp_sock_acked(const struct sock *sk);

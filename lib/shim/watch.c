@@ -118,6 +118,16 @@ int ktcp_sock_delivered(const struct socket *sock)
 }
 EXPORT_SYMBOL_GPL(ktcp_sock_delivered);
 
+/* Returns true if the peer has acknowledged all bytes that were sent, as far as TCP tells. */
+bool ktcp_sock_all_acked(const struct socket *sock)
+{
+	const struct sock *sk = sock->sk;
+
+	return sk->sk_protocol == IPPROTO_TCP &&
+	       READ_ONCE(tcp_sk(sk)->snd_una) == READ_ONCE(tcp_sk(sk)->write_seq);
+}
+EXPORT_SYMBOL_GPL(ktcp_sock_all_acked);
+
 struct sock *ktcp_hold_sock(const struct socket *sock)
 {
 	sock_hold(sock->sk);

@@ -427,8 +427,12 @@ impl<H: Handler> Protocol<H> {
         if action.reset || is_cut_short {
             return Drive::Done { reset: true };
         }
+        // Nothing is left but our own end of the stream, and nothing could be unread: closing does the rest
+        // without another look. A server that stops waits for its peers to acknowledge that, too.
+        if peer_eof && cx.stream.is_acknowledged() && !cx.is_stopping() {
+            return Drive::Done { reset: false };
+        }
         let _ = cx.stream.shutdown(Shutdown::Write);
-        // Behind the peer's last byte there is nothing that could be unread.
         if !peer_eof {
             discard(cx);
         }
