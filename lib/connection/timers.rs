@@ -97,6 +97,9 @@ pub(crate) struct Timers {
     idle: Atomic<u32>,
     receive: Atomic<u32>,
     send: Atomic<u32>,
+    /// The time at which the peer was last seen to have acknowledged something. Never 0. Apart from the
+    /// others, for those are written by polls: a tick that wrote them could start what a poll has stopped.
+    acked: Atomic<u32>,
 }
 
 /// Written only when it changes, for a connection's cache line that no other task writes stays where
@@ -125,6 +128,7 @@ impl Timers {
             idle: Atomic::new(now),
             receive: Atomic::new(0),
             send: Atomic::new(0),
+            acked: Atomic::new(now),
         }
     }
 
@@ -139,33 +143,37 @@ impl Timers {
     /// Notes by the tick `now` that the peer has acknowledged something since the last tick: a peer that
     /// takes bytes from the socket, be it slowly, is not idle.
     pub(crate) fn note_acked(&self, now: u32) {
-        let then = now.wrapping_sub(1).max(1);
-        set(&self.idle, then);
-        if self.send.load(Relaxed) != 0 {
-            set(&self.send, then);
-        }
+        set(&self.acked, now.wrapping_sub(1).max(1));
+    }
+
+    /// For how long the peer has acknowledged nothing, as for [`idle_millis`](Self::idle_millis).
+    fn unacked_millis(&self, clock: &Clock) -> u64 {
+        clock.millis_since(self.acked.load(Relaxed))
     }
 
     /// For how long no byte has moved, in milliseconds and to the tick of the clock.
     pub(crate) fn idle_millis(&self, clock: &Clock) -> u64 {
-        clock.millis_since(self.idle.load(Relaxed))
+        let idle = clock.millis_since(self.idle.load(Relaxed));
+        idle.min(self.unacked_millis(clock))
     }
 
     /// The timeout that has passed, if one has.
     pub(crate) fn expired(&self, clock: &Clock, timeouts: &Timeouts) -> Option<CloseReason> {
-        let passed = |timer: &Atomic<u32>, timeout: Option<Delta>| {
+        let unacked = self.unacked_millis(clock);
+        let passed = |timer: &Atomic<u32>, at_most: u64, timeout: Option<Delta>| {
             let since = timer.load(Relaxed);
             // The first tick may have been short.
             let whole = clock
                 .millis_since(since)
+                .min(at_most)
                 .saturating_sub(clock.tick_millis.into());
             since != 0 && timeout.is_some_and(|timeout| whole as i64 >= millis_ceil(timeout))
         };
-        if passed(&self.send, timeouts.send) {
+        if passed(&self.send, unacked, timeouts.send) {
             Some(CloseReason::SendTimeout)
-        } else if passed(&self.receive, timeouts.receive) {
+        } else if passed(&self.receive, u64::MAX, timeouts.receive) {
             Some(CloseReason::ReceiveTimeout)
-        } else if passed(&self.idle, timeouts.idle) {
+        } else if passed(&self.idle, unacked, timeouts.idle) {
             Some(CloseReason::Idle)
         } else {
             None

@@ -28,6 +28,7 @@ FAILED = re.compile(r"^test models::(\S+) \.\.\. FAILED$", re.MULTILINE)
 BUILT = re.compile(r"^ *Running unittests", re.MULTILINE)
 
 _STATE = "lib/connection/state.rs"
+_TIMERS = "lib/connection/timers.rs"
 _QUEUE = "lib/sync/run_queue.rs"
 _PARKER = "lib/sync/parker.rs"
 _LATCH = "lib/sync/latch.rs"
@@ -129,6 +130,13 @@ MISTAKES = (
         "            if done {\n                return;\n            }",
         "            return;",
         "parker::it_wakes_for_the_last_of_many",
+    ),
+    Mutation(
+        "a tick starts a timer that a poll has stopped meanwhile",
+        _TIMERS,
+        "set(&self.acked, now.wrapping_sub(1).max(1));",
+        "if self.send.load(Relaxed) != 0 {\n            set(&self.send, now);\n        }",
+        "timers::with_all_output_sent_no_timeout_passes",
     ),
     Mutation(
         "opening a latch orders nothing",

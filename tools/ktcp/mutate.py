@@ -151,15 +151,15 @@ MUTATIONS = (
     Mutation(
         "an idle connection stays",
         "lib/connection/timers.rs",
-        "} else if passed(&self.idle, timeouts.idle) {",
-        "} else if false && passed(&self.idle, timeouts.idle) {",
+        "} else if passed(&self.idle, unacked, timeouts.idle) {",
+        "} else if false && passed(&self.idle, unacked, timeouts.idle) {",
         "ktcp_limits_event_loop",
     ),
     Mutation(
         "a peer that does not read is waited for",
         "lib/connection/timers.rs",
-        "if passed(&self.send, timeouts.send) {",
-        "if false && passed(&self.send, timeouts.send) {",
+        "if passed(&self.send, unacked, timeouts.send) {",
+        "if false && passed(&self.send, unacked, timeouts.send) {",
         "ktcp_limits_event_loop",
     ),
     Mutation(

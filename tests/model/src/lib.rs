@@ -12,7 +12,14 @@ extern crate core_model as core;
 
 #[path = "../../../lib/connection/state.rs"]
 mod state;
+#[expect(
+    dead_code,
+    reason = "a list of connections shows more than the models look at"
+)]
+#[path = "../../../lib/connection/timers.rs"]
+mod timers;
 
+mod handler;
 mod models;
 mod shim;
 mod sync;

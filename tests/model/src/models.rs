@@ -6,6 +6,7 @@ mod connection;
 mod latch;
 mod parker;
 mod run_queue;
+mod timers;
 
 use loom::thread::JoinHandle;
 use std::sync::{
