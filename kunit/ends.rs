@@ -14,7 +14,8 @@ use crate::{
         connect,
         exchange,
         namespace, //
-    }, //
+    },
+    THIS_MODULE, //
 };
 use core::net::SocketAddr;
 use kernel::{
@@ -34,7 +35,12 @@ use ktcp_server::{
     },
     Builder,
     CloseReason,
-    Executor, //
+    Executor,
+    Handler,
+    Input,
+    Next,
+    Output,
+    Peer, //
 };
 
 /// Reads to the end of the stream or to its reset; returns how many bytes came before it.
@@ -191,8 +197,49 @@ fn pushed_data_that_is_not_sent_makes_the_end_a_reset(executor: Executor) -> Res
     Ok(())
 }
 
+/// An echo that takes its time to part from a peer.
+struct SlowToPart;
+
+impl Handler for SlowToPart {
+    type Session = ();
+
+    fn open(&self, _peer: &Peer<'_>) -> Result {
+        Ok(())
+    }
+
+    fn receive(
+        &self,
+        _session: &mut (),
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Next> {
+        output.forward(input);
+        Ok(Next::Receive)
+    }
+
+    fn close(&self, _session: (), _reason: CloseReason) {
+        fsleep(Delta::from_millis(500));
+    }
+}
+
+fn a_stop_without_drain_does_not_wait_for_what_a_slow_handler_leaves(executor: Executor) -> Result {
+    namespace()?;
+    let server = roomy(executor).start(&THIS_MODULE, SlowToPart)?;
+    let client = TcpStream::options()
+        .receive_buffer_size(4 << 10)
+        .connect(&namespace()?, server.local_addr())?;
+    client.write_all(&KVVec::from_elem(b'x', 60_000, GFP_KERNEL)?)?;
+    assert!(eventually(|| server.statistics().bytes_out == 60_000));
+
+    let begin = Instant::<Monotonic>::now();
+    server.shutdown(Delta::ZERO);
+    assert!(begin.elapsed() < Delta::from_secs(20));
+    assert_eq!(read_all(&client).1, Err(ECONNRESET));
+    Ok(())
+}
+
 suites! {
-    ktcp_ends_kthread, ktcp_ends_workqueue, ktcp_ends_event_loop;
+    ktcp_ends_kthread, ktcp_ends_workqueue, ktcp_ends_event_loop, ktcp_ends_softirq, ktcp_ends_trying;
     an_idle_peer_with_output_left_is_reset,
     an_idle_peer_that_has_everything_sees_the_end,
     a_peer_that_reads_slowly_is_not_idle,
@@ -200,4 +247,5 @@ suites! {
     a_closing_connection_that_does_not_go_on_is_reset,
     a_stop_waits_until_the_rest_is_acknowledged,
     pushed_data_that_is_not_sent_makes_the_end_a_reset,
+    a_stop_without_drain_does_not_wait_for_what_a_slow_handler_leaves,
 }

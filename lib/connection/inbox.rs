@@ -105,9 +105,10 @@ impl Inbox {
         self.close_request.make(reason);
     }
 
-    /// Forgets the request for `reason`, which was granted, unless there is another one by now.
-    pub(super) fn clear_close_request(&self, reason: CloseReason) {
-        self.close_request.clear(reason);
+    /// Forgets the request of a timeout, for the connection has ended by now. That of the stop, which is
+    /// made once, stays: it ends what is left of the connection, too.
+    pub(super) fn clear_timeout(&self) {
+        self.close_request.clear_timeout();
     }
 
     /// Returns why the connection is to end, if that was requested.
@@ -144,14 +145,41 @@ impl CloseRequest {
         index.map_or(0, |index| index as u32 + 1)
     }
 
-    fn clear(&self, reason: CloseReason) {
-        // Fails if there is another one.
-        let _ = self.0.cmpxchg(Self::code(reason), 0, Relaxed);
+    fn clear_timeout(&self) {
+        let code = self.0.load(Relaxed);
+        if code != Self::code(CloseReason::Stopped) {
+            // Fails if there is another one by now.
+            let _ = self.0.cmpxchg(code, 0, Relaxed);
+        }
     }
 
     #[inline]
     fn get(&self) -> Option<CloseReason> {
         let code = self.0.load(Relaxed) as usize;
         Self::REASONS.get(code.checked_sub(1)?).copied()
+    }
+}
+
+#[cfg(CONFIG_KTCP_KUNIT_TEST)]
+#[kunit_tests(ktcp_inbox)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_forgets_timeouts_but_not_the_stop() {
+        for (reason, left) in [
+            (CloseReason::Idle, None),
+            (CloseReason::ReceiveTimeout, None),
+            (CloseReason::SendTimeout, None),
+            (CloseReason::Stopped, Some(CloseReason::Stopped)),
+        ] {
+            let request = CloseRequest::new();
+            request.make(reason);
+            assert_eq!(request.get(), Some(reason));
+            request.clear_timeout();
+            assert_eq!(request.get(), left);
+            request.clear_timeout();
+            assert_eq!(request.get(), left);
+        }
     }
 }

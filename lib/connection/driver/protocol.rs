@@ -439,19 +439,19 @@ impl<H: Handler> Protocol<H> {
         if !matches!(cx.stream.is_delivered(), Ok(false)) {
             return Drive::Done { reset: false };
         }
-        self.begin_to_linger(action.reason, cx);
+        self.begin_to_linger(cx);
         Drive::Wait
     }
 
     /// Begins to wait until the peer has acknowledged everything. Until then the connection is one of
     /// those that the server may have, and holds no buffer.
-    fn begin_to_linger(&mut self, reason: CloseReason, cx: &mut PollCx<'_>) {
+    fn begin_to_linger(&mut self, cx: &mut PollCx<'_>) {
         self.state = ConnState::Lingering;
         if let Some(input) = &mut cx.scratch.input {
             input.consume(usize::MAX);
         }
         cx.conn.set_closing();
-        cx.conn.inbox.clear_close_request(reason);
+        cx.conn.inbox.clear_timeout();
         // The timeouts begin anew.
         cx.pending.sent = true;
         // TCP itself ends what does not go on, as far as it can: where it cannot, the server's timeouts do,
