@@ -13,7 +13,8 @@ use crate::{
     support::{
         connect,
         exchange,
-        namespace, //
+        namespace,
+        read_to_end, //
     },
     THIS_MODULE, //
 };
@@ -28,7 +29,10 @@ use kernel::{
     }, //
 };
 use ktcp_server::{
-    error::ECONNRESET,
+    error::{
+        ECONNRESET,
+        ENOTCONN, //
+    },
     net::{
         Shutdown,
         TcpStream, //
@@ -238,6 +242,30 @@ fn a_stop_without_drain_does_not_wait_for_what_a_slow_handler_leaves(executor: E
     Ok(())
 }
 
+fn what_is_pushed_until_the_end_arrives_before_it(executor: Executor) -> Result {
+    const CLIENTS: usize = 20;
+
+    let (_server, record, addr) = start(builder(executor))?;
+    for number in 1..=CLIENTS {
+        let client = connect(addr)?;
+        assert!(eventually(|| record.opened() == number as i32));
+        let sender = record
+            .senders
+            .with(|senders| senders.pop())
+            .ok_or(ENOTCONN)?;
+        client.write_all(&Command::Close.message())?;
+        // A softirq has decided on the end by now, which a thread brings about.
+        let expected: &[u8] = match sender.send(b"news") {
+            Ok(()) => b"byenews",
+            Err(_) => b"bye",
+        };
+        let received = read_to_end(&client, 100)?;
+        // Before the handler said its last word, or behind that.
+        assert!(received[..] == *expected || received[..] == *b"newsbye");
+    }
+    Ok(())
+}
+
 suites! {
     ktcp_ends_kthread, ktcp_ends_workqueue, ktcp_ends_event_loop, ktcp_ends_softirq, ktcp_ends_trying;
     an_idle_peer_with_output_left_is_reset,
@@ -248,4 +276,5 @@ suites! {
     a_stop_waits_until_the_rest_is_acknowledged,
     pushed_data_that_is_not_sent_makes_the_end_a_reset,
     a_stop_without_drain_does_not_wait_for_what_a_slow_handler_leaves,
+    what_is_pushed_until_the_end_arrives_before_it,
 }

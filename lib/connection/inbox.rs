@@ -91,13 +91,14 @@ impl Inbox {
         drop(empty);
     }
 
-    /// Takes nothing more, and drops the data; returns true if there was any. May sleep.
-    pub(super) fn close(&self) -> bool {
+    /// Takes nothing more; returns the data, if there is any. May sleep.
+    pub(super) fn close(&self) -> Option<Buffer> {
         let mut pushed = self.pushed.lock();
         pushed.closed = true;
         let unsent = pushed.buffer.take();
+        self.has_data.store(false, Relaxed);
         drop(pushed);
-        unsent.is_some_and(|unsent| !unsent.is_empty())
+        unsent.filter(|unsent| !unsent.is_empty())
     }
 
     /// Requests that the connection ends for `reason`: a timeout, or the stop of the server.

@@ -413,10 +413,9 @@ impl<H: Handler> Protocol<H> {
     /// Ends the session, and the stream: with a reset if anything that was to be sent is not in the
     /// socket, for an orderly end says that there was no more.
     fn close(&mut self, action: CloseAction, cx: &mut PollCx<'_>) -> Drive {
+        let is_cut_short = !self.close_inbox(&action, cx);
         // Counters are flushed before the peer can observe the end.
         cx.env.counters.add_batch(&mut cx.scratch.stats);
-        let pushed = cx.conn.inbox.close();
-        let is_cut_short = pushed || self.has_output(cx);
         let (session, peer_eof) = self.state.take().into_parts();
         if let Some(session) = session {
             let _bh_disabled = Self::disable_bh(cx.may_sleep());
@@ -441,6 +440,29 @@ impl<H: Handler> Protocol<H> {
         }
         self.begin_to_linger(cx);
         Drive::Wait
+    }
+
+    /// Lets nothing more be pushed. What was pushed since the end was decided, which may have been before
+    /// this poll, is sent if the end is an orderly one and everything else is. Returns true if all that was
+    /// to be sent is in the socket.
+    fn close_inbox(&mut self, action: &CloseAction, cx: &mut PollCx<'_>) -> bool {
+        let pushed = cx.conn.inbox.close();
+        if self.has_output(cx) {
+            return false;
+        }
+        let Some(mut pushed) = pushed else {
+            return true;
+        };
+        if action.reset {
+            return false;
+        }
+        // It is empty, and as large.
+        let Ok((_, output)) = cx.buffers() else {
+            return false;
+        };
+        output.append_from(&mut pushed);
+        let mut budget = BUDGET;
+        matches!(cx.flush(&mut budget, false), Ok(true))
     }
 
     /// Begins to wait until the peer has acknowledged everything. Until then the connection is one of
