@@ -266,6 +266,26 @@ fn what_is_pushed_until_the_end_arrives_before_it(executor: Executor) -> Result 
     Ok(())
 }
 
+fn a_closing_connection_is_reset_in_time_though_the_next_probe_is_late(
+    executor: Executor,
+) -> Result {
+    let timeout = Delta::from_millis(300);
+    let (server, record, addr) = start(roomy(executor).close_timeout(timeout))?;
+    let client = TcpStream::options()
+        .receive_buffer_size(4 << 10)
+        .connect(&namespace()?, addr)?;
+    client.write_all(&KVVec::from_elem(b'x', 60_000, GFP_KERNEL)?)?;
+    // After 0.2 s, 0.4 s, 0.8 s and 1.6 s TCP has asked for room, and will again after 3.2 s.
+    fsleep(Delta::from_millis(3300));
+    client.shutdown(Shutdown::Write)?;
+    assert!(eventually(|| record.closed() == 1));
+    let begin = Instant::<Monotonic>::now();
+    assert!(eventually(|| server.statistics().open == 0));
+    assert!(begin.elapsed() < Delta::from_millis(2000));
+    assert_eq!(server.statistics().unacknowledged, 1);
+    Ok(())
+}
+
 suites! {
     ktcp_ends_kthread, ktcp_ends_workqueue, ktcp_ends_event_loop, ktcp_ends_softirq, ktcp_ends_trying;
     an_idle_peer_with_output_left_is_reset,
@@ -277,4 +297,5 @@ suites! {
     pushed_data_that_is_not_sent_makes_the_end_a_reset,
     a_stop_without_drain_does_not_wait_for_what_a_slow_handler_leaves,
     what_is_pushed_until_the_end_arrives_before_it,
+    a_closing_connection_is_reset_in_time_though_the_next_probe_is_late,
 }

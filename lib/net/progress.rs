@@ -3,7 +3,10 @@
 //! What the peer of a stream has acknowledged, for tasks that do not have the stream.
 
 use super::TcpStream;
-use crate::shim;
+use crate::{
+    shim,
+    util::compat::millis_ceil, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -12,7 +15,8 @@ use kernel::{
     sync::atomic::{
         Atomic,
         Relaxed, //
-    }, //
+    },
+    time::Delta, //
 };
 
 /// A look at what the peer of a stream acknowledges, which may outlive the stream.
@@ -77,5 +81,22 @@ impl TcpStream {
         // SAFETY: The socket is valid.
         let delivered = unsafe { shim::ktcp_sock_delivered(self.socket.as_ptr()) };
         to_result(delivered).map(|()| delivered > 0)
+    }
+
+    /// Fails the connection if the peer acknowledges nothing for `timeout` from now on, unless a shorter
+    /// [user timeout](Self::set_user_timeout) is set. Less of it may pass if the peer has acknowledged
+    /// nothing for a while.
+    ///
+    /// `ENOPROTOOPT` for MPTCP.
+    ///
+    /// May sleep.
+    pub(crate) fn limit_silence(&self, timeout: Delta) -> Result {
+        if !matches!(self.user_timeout(), Ok(Some(set)) if set <= timeout) {
+            self.set_user_timeout(Some(timeout))?;
+        }
+        let millis = c_uint::try_from(millis_ceil(timeout))?;
+        // SAFETY: The socket is valid.
+        unsafe { shim::ktcp_heed_user_timeout(self.socket.as_ptr(), millis) };
+        Ok(())
     }
 }

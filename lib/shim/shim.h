@@ -74,6 +74,7 @@ int ktcp_getsockopt(struct socket *sock, int level, int name, int *value);
 bool ktcp_may_set_option(unsigned int level, unsigned int name);
 int ktcp_listen(struct socket *sock, int backlog);
 unsigned int ktcp_device_index(struct net *net, const char *name);
+void ktcp_heed_user_timeout(struct socket *sock, unsigned int millis);
 bool ktcp_cpu_present(unsigned int cpu);
 bool ktcp_cpu_is_housekeeping(unsigned int cpu);
 void ktcp_interrupt_kthread(struct task_struct *task);

@@ -15,6 +15,7 @@
 #include <net/sock.h>
 #include <net/tcp.h>
 
+#include "locked.h"
 #include "shim.h"
 
 /*
@@ -170,3 +171,24 @@ unsigned int ktcp_device_index(struct net *net, const char *name)
 	return dev ? dev->ifindex : 0;
 }
 EXPORT_SYMBOL_GPL(ktcp_device_index);
+
+/*
+ * Has TCP look at a user timeout that was just set after @millis at the latest. It looks
+ * only when it retransmits or probes, and may have put that off for two minutes before
+ * there was a timeout. Not for MPTCP. May sleep.
+ */
+void ktcp_heed_user_timeout(struct socket *sock, unsigned int millis)
+{
+	struct sock *sk = sock->sk;
+	unsigned long when = msecs_to_jiffies(millis);
+	int pending;
+
+	if (!ktcp_lock(sock, false))
+		return;
+	pending = inet_csk(sk)->icsk_pending;
+	if ((pending == ICSK_TIME_RETRANS || pending == ICSK_TIME_PROBE0) &&
+	    time_after(tcp_timeout_expires(sk), jiffies + when))
+		inet_csk_reset_xmit_timer(sk, pending, when, tcp_rto_max(sk));
+	ktcp_unlock(sock, false);
+}
+EXPORT_SYMBOL_GPL(ktcp_heed_user_timeout);

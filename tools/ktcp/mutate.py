@@ -193,8 +193,8 @@ MUTATIONS = (
     Mutation(
         "a closing connection has all the time in the world",
         "lib/connection/driver/protocol.rs",
-        "let _ = cx.stream.set_user_timeout(Some(timeout));",
-        "let _ = timeout;",
+        "let _ = cx.stream.limit_silence(cx.env.config.close_timeout);",
+        "let _ = cx.env.config.close_timeout;",
         "ktcp_ends_event_loop",
     ),
     Mutation(

@@ -478,10 +478,7 @@ impl<H: Handler> Protocol<H> {
         cx.pending.sent = true;
         // TCP itself ends what does not go on, as far as it can: where it cannot, the server's timeouts do,
         // and the end of the drain.
-        let timeout = cx.env.config.close_timeout;
-        if !matches!(cx.stream.user_timeout(), Ok(Some(set)) if set <= timeout) {
-            let _ = cx.stream.set_user_timeout(Some(timeout));
-        }
+        let _ = cx.stream.limit_silence(cx.env.config.close_timeout);
     }
 
     /// Ends the connection once the peer has acknowledged everything, or takes too long for that.
