@@ -286,6 +286,20 @@ fn a_closing_connection_is_reset_in_time_though_the_next_probe_is_late(
     Ok(())
 }
 
+fn a_closing_mptcp_connection_does_not_count_for_ever(executor: Executor) -> Result {
+    let timeout = Delta::from_millis(500);
+    let (server, record, addr) = start(roomy(executor).mptcp(true).close_timeout(timeout))?;
+    let client = TcpStream::options()
+        .mptcp(true)
+        .receive_buffer_size(4 << 10)
+        .connect(&namespace()?, addr)?;
+    client.write_all(&KVVec::from_elem(b'x', 60_000, GFP_KERNEL)?)?;
+    client.shutdown(Shutdown::Write)?;
+    assert!(eventually(|| record.closed() == 1));
+    assert!(eventually(|| server.statistics().open == 0));
+    Ok(())
+}
+
 suites! {
     ktcp_ends_kthread, ktcp_ends_workqueue, ktcp_ends_event_loop, ktcp_ends_softirq, ktcp_ends_trying;
     an_idle_peer_with_output_left_is_reset,
@@ -298,4 +312,5 @@ suites! {
     a_stop_without_drain_does_not_wait_for_what_a_slow_handler_leaves,
     what_is_pushed_until_the_end_arrives_before_it,
     a_closing_connection_is_reset_in_time_though_the_next_probe_is_late,
+    a_closing_mptcp_connection_does_not_count_for_ever,
 }

@@ -407,6 +407,10 @@ impl Builder {
     /// Until the peer has acknowledged everything the connection counts as
     /// [closing](crate::Statistics::closing), and as one of those that the server may have. It holds no
     /// buffer and no session then, only what the socket has.
+    ///
+    /// MPTCP has no such timeout, and the [idle timeout](Self::idle_timeout) limits that. With neither, the
+    /// server lets go of the connection at once, and MPTCP sends what is left for as long as it likes
+    /// (`net.mptcp.close_timeout`).
     pub fn close_timeout(mut self, timeout: Delta) -> Self {
         self.config.conn.close_timeout = timeout;
         self

@@ -186,15 +186,15 @@ MUTATIONS = (
     Mutation(
         "a closing connection is let go before its peer has everything",
         "lib/connection/driver/protocol.rs",
-        "if !matches!(cx.stream.is_delivered(), Ok(false)) {",
-        "if cx.stream.is_delivered().is_ok() {",
+        "if !matches!(cx.stream.is_delivered(), Ok(false)) || !is_limited() {",
+        "if cx.stream.is_delivered().is_ok() || !is_limited() {",
         "ktcp_ends_event_loop",
     ),
     Mutation(
         "a closing connection has all the time in the world",
         "lib/connection/driver/protocol.rs",
-        "let _ = cx.stream.limit_silence(cx.env.config.close_timeout);",
-        "let _ = cx.env.config.close_timeout;",
+        "let limited = cx.stream.limit_silence(cx.env.config.close_timeout);",
+        "let limited: Result = Ok(());",
         "ktcp_ends_event_loop",
     ),
     Mutation(

@@ -435,7 +435,13 @@ impl<H: Handler> Protocol<H> {
         if !peer_eof {
             discard(cx);
         }
-        if !matches!(cx.stream.is_delivered(), Ok(false)) {
+        // TCP itself ends what does not go on. Where it cannot, the idle timeout does; with neither, a peer
+        // would decide how long it is one of those that the server may have.
+        let is_limited = || {
+            let limited = cx.stream.limit_silence(cx.env.config.close_timeout);
+            limited.is_ok() || cx.env.config.timeouts.idle.is_some()
+        };
+        if !matches!(cx.stream.is_delivered(), Ok(false)) || !is_limited() {
             return Drive::Done { reset: false };
         }
         self.begin_to_linger(cx);
@@ -476,9 +482,6 @@ impl<H: Handler> Protocol<H> {
         cx.conn.inbox.clear_timeout();
         // The timeouts begin anew.
         cx.pending.sent = true;
-        // TCP itself ends what does not go on, as far as it can: where it cannot, the server's timeouts do,
-        // and the end of the drain.
-        let _ = cx.stream.limit_silence(cx.env.config.close_timeout);
     }
 
     /// Ends the connection once the peer has acknowledged everything, or takes too long for that.
