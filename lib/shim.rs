@@ -71,7 +71,6 @@ extern "C" {
     pub(crate) fn ktcp_may_set_option(level: c_uint, name: c_uint) -> bool;
     pub(crate) fn ktcp_listen(sock: *mut bindings::socket, backlog: c_int) -> c_int;
     pub(crate) fn ktcp_device_index(net: *mut bindings::net, name: *const c_char) -> c_uint;
-
     pub(crate) fn ktcp_heed_user_timeout(sock: *mut bindings::socket, millis: c_uint);
     pub(crate) fn ktcp_alloc_wide_workqueue(
         name: *const c_char,
