@@ -76,7 +76,8 @@ impl TcpStream {
     }
 
     /// Returns true once the peer has acknowledged all that was sent and the end of the stream, and the
-    /// error with which the connection has ended before that. Any context.
+    /// error with which the connection has ended before that: `ENOMEM` if there was no memory to send the
+    /// end of the stream, which TCP does not try again. May sleep, but not for the peer.
     pub(crate) fn is_delivered(&self) -> Result<bool> {
         // SAFETY: The socket is valid.
         let delivered = unsafe { shim::ktcp_sock_delivered(self.socket.as_ptr()) };

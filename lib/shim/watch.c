@@ -99,22 +99,36 @@ bool ktcp_sock_ended(const struct socket *sock)
 EXPORT_SYMBOL_GPL(ktcp_sock_ended);
 
 /*
- * 1 once the peer has acknowledged all that was sent and the end of the stream, 0 as long
- * as it has not, or the error with which the connection has ended before that.
+ * Returns 1 once the peer has acknowledged all that was sent and the end of the stream,
+ * and 0 as long as it has not; or the error with which the connection has ended before
+ * that. -ENOMEM: shutting down found no memory for the end of the stream, and TCP does not
+ * try again.
  */
 int ktcp_sock_delivered(const struct socket *sock)
 {
-	const struct sock *sk = sock->sk;
+	struct sock *sk = sock->sk;
+	int delivered = 0;
 
-	switch (inet_sk_state_load(sk)) {
+	/* What is acknowledged and the state change together. */
+	lock_sock(sk);
+	switch (sk->sk_state) {
 	case TCP_FIN_WAIT2:
 	case TCP_TIME_WAIT:
-		return 1;
+		delivered = 1;
+		break;
 	case TCP_CLOSE:
-		return -READ_ONCE(sk->sk_err) ?: 1;
-	default:
-		return 0;
+		delivered = -READ_ONCE(sk->sk_err) ?: 1;
+		break;
+	case TCP_FIN_WAIT1:
+	case TCP_CLOSING:
+	case TCP_LAST_ACK:
+		if (sk->sk_protocol == IPPROTO_TCP &&
+		    tcp_sk(sk)->snd_una == tcp_sk(sk)->write_seq)
+			delivered = -ENOMEM;
+		break;
 	}
+	release_sock(sk);
+	return delivered;
 }
 EXPORT_SYMBOL_GPL(ktcp_sock_delivered);
 

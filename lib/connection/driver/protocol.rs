@@ -441,8 +441,11 @@ impl<H: Handler> Protocol<H> {
             let limited = cx.stream.limit_silence(cx.env.config.close_timeout);
             limited.is_ok() || cx.env.config.timeouts.idle.is_some()
         };
-        if !matches!(cx.stream.is_delivered(), Ok(false)) || !is_limited() {
-            return Drive::Done { reset: false };
+        match cx.stream.is_delivered() {
+            Ok(false) if is_limited() => {}
+            // The peer would never hear of the end.
+            Err(ENOMEM) => return Drive::Done { reset: true },
+            _ => return Drive::Done { reset: false },
         }
         self.begin_to_linger(cx);
         Drive::Wait
