@@ -127,7 +127,7 @@ impl<H: Handler> ConnDriver for HandlerDriver<H> {
         if cx.leaves_some {
             self.take_buffers_back(cx);
         }
-        if cx.conn.is_timed() {
+        if cx.env.is_timed {
             cx.conn.note(
                 cx.env,
                 Pending {

@@ -39,6 +39,8 @@ pub(crate) struct ConnConfig {
 pub(crate) struct Environment {
     pub(crate) name: Name,
     pub(crate) config: ConnConfig,
+    /// True if there are timeouts, so that polls are to be noted.
+    pub(super) is_timed: bool,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Clock,
     /// Opened when the server begins to stop.
@@ -58,6 +60,7 @@ impl Environment {
         pin_init!(Self {
             name,
             clock: Clock::new(&config.timeouts),
+            is_timed: config.timeouts.are_any(),
             config,
             counters,
             stopping <- Latch::new(),

@@ -38,6 +38,7 @@ pub(crate) struct Inbox {
     #[pin]
     pushed: Mutex<Pushed>,
     has_data: Atomic<bool>,
+    is_closed: Atomic<bool>,
     close_request: CloseRequest,
 }
 
@@ -46,6 +47,7 @@ impl Inbox {
         pin_init!(Self {
             pushed <- new_mutex!(Pushed { buffer: None, closed: false }),
             has_data: Atomic::new(false),
+            is_closed: Atomic::new(false),
             close_request: CloseRequest::new(),
         })
     }
@@ -95,10 +97,16 @@ impl Inbox {
     pub(super) fn close(&self) -> Option<Buffer> {
         let mut pushed = self.pushed.lock();
         pushed.closed = true;
+        self.is_closed.store(true, Relaxed);
         let unsent = pushed.buffer.take();
         self.has_data.store(false, Relaxed);
         drop(pushed);
         unsent.filter(|unsent| !unsent.is_empty())
+    }
+
+    /// Returns true once nothing more is taken: the connection has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Relaxed)
     }
 
     /// Requests that the connection ends for `reason`: a timeout, or the stop of the server.

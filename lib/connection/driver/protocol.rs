@@ -481,7 +481,6 @@ impl<H: Handler> Protocol<H> {
         if let Some(input) = &mut cx.scratch.input {
             input.consume(usize::MAX);
         }
-        cx.conn.set_closing();
         cx.conn.inbox.clear_timeout();
         // The timeouts begin anew.
         cx.pending.sent = true;
