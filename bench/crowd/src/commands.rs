@@ -102,7 +102,7 @@ impl Command {
                 clients,
                 bytes,
                 time,
-            } => part::part(crowd.next_addr(), clients, bytes, Duration::from_secs(time)),
+            } => part::part(crowd, clients, bytes, Duration::from_secs(time)),
             Self::Transfer { clients, bytes } => transfer(crowd, clients, bytes),
             Self::Storm { clients, bytes } => storm(crowd, clients, bytes),
             Self::Share { way, stats } => share(crowd, way, &stats),
@@ -149,6 +149,7 @@ fn talk(crowd: &mut Crowd, clients: usize, bytes: usize, time: Duration) -> Resu
     let idle = crowd.count(State::Complete);
 
     let mut stream = TcpStream::connect(crowd.next_addr())?;
+    crowd.connections += 1;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let (mut sent, mut received) = (vec![0; bytes], vec![0; bytes]);
@@ -161,6 +162,7 @@ fn talk(crowd: &mut Crowd, clients: usize, bytes: usize, time: Duration) -> Resu
         stream.write_all(&sent)?;
         stream.read_exact(&mut received)?;
         micros.push(started.elapsed().as_micros() as u64);
+        crowd.compared += bytes as u64;
         corrupt += u64::from(sent != received);
     }
     micros.sort_unstable();

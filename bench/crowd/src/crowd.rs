@@ -21,6 +21,10 @@ use std::{
 pub struct Crowd {
     pub clients: Slab<Client>,
     pub random: Rng,
+    /// Connections made
+    pub connections: u64,
+    /// Received bytes that were compared with those sent
+    pub compared: u64,
     poll: Poll,
     events: Events,
     space: Space,
@@ -35,6 +39,8 @@ impl Crowd {
         Ok(Self {
             clients: Slab::new(),
             random: Rng::with_seed(options.seed),
+            connections: 0,
+            compared: 0,
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             space: Space::new(),
@@ -67,6 +73,8 @@ impl Crowd {
             Interest::READABLE | Interest::WRITABLE,
         )?;
         client.advance(&mut self.space);
+        self.connections += 1;
+        self.compared += client.received;
         entry.insert(client);
         Ok(())
     }
@@ -81,7 +89,9 @@ impl Crowd {
         for event in &self.events {
             // Of one that has gone meanwhile there may still be an event.
             if let Some(client) = self.clients.get_mut(event.token().0) {
+                let before = client.received;
                 client.advance(&mut self.space);
+                self.compared += client.received - before;
             }
         }
         Ok(())
@@ -123,8 +133,68 @@ impl Crowd {
             if client.state == State::Complete {
                 client.plan.total += bytes;
                 client.state = State::Open;
+                let before = client.received;
                 client.advance(&mut self.space);
+                self.compared += client.received - before;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::{Ipv4Addr, TcpListener},
+        thread,
+    };
+
+    /// A crowd, and the thread of a server that sends back the bytes of that many clients in turn.
+    fn crowd_and_server(clients: usize) -> (Crowd, thread::JoinHandle<()>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let options = Options {
+            addr: vec![listener.local_addr().expect("it is bound")],
+            seconds: 20.0,
+            seed: 1,
+            until: None,
+        };
+        let server = thread::spawn(move || {
+            let accept = |_| listener.accept().expect("a client").0;
+            let mut streams: Vec<_> = (0..clients).map(accept).collect();
+            let mut bytes = [0; 100];
+            while !streams.is_empty() {
+                streams.retain_mut(|stream| {
+                    let count = stream.read(&mut bytes).unwrap_or(0);
+                    count > 0 && stream.write_all(&bytes[..count]).is_ok()
+                });
+            }
+        });
+        (Crowd::new(&options).expect("a poll"), server)
+    }
+
+    #[test]
+    fn clients_and_bytes_that_came_back_are_counted() {
+        let (mut crowd, server) = crowd_and_server(1);
+        crowd.gather(1, 10).expect("an answer");
+        assert_eq!((crowd.connections, crowd.compared), (1, 10));
+        crowd.go_on(90);
+        crowd.finish().expect("an answer");
+        assert_eq!((crowd.connections, crowd.compared), (1, 100));
+        // The client that leaves stays counted.
+        crowd.clients.clear();
+        assert_eq!((crowd.connections, crowd.compared), (1, 100));
+        server.join().expect("it was asked for nothing strange");
+    }
+
+    #[test]
+    fn refused_client_is_not_counted() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let (mut crowd, server) = crowd_and_server(0);
+        server.join().expect("it has no client");
+        crowd.addrs = vec![listener.local_addr().expect("it is bound")];
+        drop(listener);
+        assert!(crowd.connect(Plan::echo(1)).is_err());
+        assert_eq!((crowd.connections, crowd.compared), (0, 0));
     }
 }

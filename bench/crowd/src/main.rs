@@ -3,9 +3,10 @@
 //! `ktcp-crowd`: a crowd of clients of an echo server, in one thread, for tests inside a guest.
 //!
 //! Whatever comes back is compared with what was sent, byte for byte. The end is a line `KEY VALUE`
-//! for each thing that was counted; `corrupt` counts connections on which anything came that was not
-//! sent, and makes the exit status 1. Nothing runs for longer than `--seconds`, or goes on when there
-//! is the file `--until`.
+//! for each thing that was counted. `corrupt` counts connections on which anything came that was not
+//! sent, and makes the exit status 1; `connections` counts all that were made; `compared` counts the
+//! received bytes, right or wrong, without those of `part`, which looks at the number only. Nothing runs
+//! for longer than `--seconds`, or goes on when there is the file `--until`.
 
 mod client;
 mod commands;
@@ -56,7 +57,12 @@ struct Options {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let counts = Crowd::new(&cli.options).and_then(|mut crowd| cli.command.run(&mut crowd));
+    let counts = Crowd::new(&cli.options).and_then(|mut crowd| {
+        let mut counts = cli.command.run(&mut crowd)?;
+        counts.push(("connections", crowd.connections));
+        counts.push(("compared", crowd.compared));
+        Ok(counts)
+    });
     match counts {
         Ok(counts) => {
             for (key, value) in &counts {

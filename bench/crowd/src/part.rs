@@ -2,7 +2,7 @@
 
 //! Clients that say their last word and do not read the answer, until they do.
 
-use crate::{commands::Counts, stream::fill};
+use crate::{commands::Counts, crowd::Crowd, stream::fill};
 use anyhow::Result;
 use socket2::{Domain, Socket, Type};
 use std::{
@@ -51,11 +51,14 @@ fn end_of(mut client: impl Read, expected: usize) -> End {
     }
 }
 
-pub fn part(addr: SocketAddr, clients: usize, bytes: usize, time: Duration) -> Result<Counts> {
+pub fn part(crowd: &mut Crowd, clients: usize, bytes: usize, time: Duration) -> Result<Counts> {
     let mut message = vec![0; bytes];
     fill(1, 0, &mut message);
+    let addr = crowd.next_addr();
     let clients: Vec<_> = (0..clients).map(|_| sent(addr, &message)).collect();
-    println!("parted {}", clients.iter().flatten().count());
+    let parted = clients.iter().flatten().count();
+    crowd.connections += parted as u64;
+    println!("parted {parted}");
     thread::sleep(time);
     let end = |client: &io::Result<Socket>| match client {
         Ok(client) => end_of(client, bytes),
