@@ -124,6 +124,9 @@ fuzz: ## run a fuzzer against khttpd's protocol, for FUZZ_SECONDS
 test-long: ## storms, failing memory, and a hundred thousand connections, for half an hour
 	@$(tool) test-long
 
+soak: ## load and disturb one guest for MINUTES, and see whether anything is wrong or grows
+	@$(tool) soak
+
 test-mutations: ## break the library in many ways, each of which a test has to notice (up to an hour)
 	@$(tool) test-mutations
 
@@ -173,10 +176,12 @@ help: ## print this table
 #= SIZE: bytes of a message for `make profile`, default: 64; or of a file by HTTP, default: 1024
 #= BASE: the result that `make bench` compares with; default: the previous one
 #= FUZZ_SECONDS: the seconds that `make fuzz` runs; default: 600
+#= MINUTES: the minutes that `make soak` takes; default: 20
+#= SEED: the number from which `make soak` takes its disturbances; default: another each time
 #= V: 1 shows the commands of the build
 #= KTCP_CACHE: the folder of the build root and the kernels; default: @CACHE@
 #= KTCP_MIRROR: the Debian mirror; default: that of apt
 
 .PHONY: modules rust-analyzer lint doc install run test test-unit test-new test-tools test-bench test-model test-debug \
-	test-e2e test-browser test-kernels test-long test-mutations plots bench bench-quick new build-module test-module fuzz fmt \
+	test-e2e test-browser test-kernels test-long soak test-mutations plots bench bench-quick new build-module test-module fuzz fmt \
 	shell buildroot update clean clean-cache help

@@ -53,6 +53,7 @@ COMMANDS = {
     "bench": "lab.command",
     "bench-quick": "lab.command",
     "profile": "lab.profile",
+    "soak": "soak",
 }
 
 

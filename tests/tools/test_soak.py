@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The soak's statistics, its tables, and the order of its disturbances."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ktcp import disturbances, growth, initramfs, soak, ui
+
+
+def _trend(values: Sequence[float]) -> growth.Trend:
+    found = growth.trend(values)
+    assert found is not None
+    return found
+
+
+# --- Slopes and their uncertainty ---
+
+
+def test_slope_and_margin_are_those_of_a_worked_example() -> None:
+    # By hand: the slope is 6/10, the residuals' squares add up to 2.4, the error is sqrt(2.4/3/10).
+    found = _trend([2, 4, 5, 4, 5])
+    assert found.slope == pytest.approx(0.6)
+    assert found.margin == pytest.approx(3.182 * 0.08**0.5)
+
+
+def test_values_on_a_line_have_its_slope_and_no_margin() -> None:
+    found = _trend([5, 7, 9, 11])
+    assert found.slope == pytest.approx(2)
+    assert found.margin == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("values", [[], [1], [1, 2]])
+def test_too_few_values_have_no_trend(values: list[float]) -> None:
+    assert growth.trend(values) is None
+
+
+def test_margin_of_noise_holds_the_slope_in_about_95_of_100() -> None:
+    source = random.Random(4)
+    inside = 0
+    for _ in range(1000):
+        found = _trend([3 * x + source.gauss(0, 10) for x in range(8)])
+        inside += abs(found.slope - 3) <= found.margin
+    assert 930 <= inside <= 970
+
+
+def test_student_falls_with_each_degree_and_stays_above_the_normal_quantile() -> None:
+    quantiles = [growth.student(freedom) for freedom in range(1, 100)]
+    assert quantiles == sorted(quantiles, reverse=True)
+    assert quantiles[0] == 12.706 and quantiles[29] == 2.042 and quantiles[-1] > 1.96
+
+
+# --- What counts as growth ---
+
+LEAK = [100, 131, 158, 192, 219, 252]
+
+
+@pytest.mark.parametrize(
+    "values, threshold, grew",
+    [
+        (LEAK, 5, True),
+        (LEAK, 40, False),
+        # One step, and then nothing: a pool that has reached its size
+        ([100, 200, 200, 200, 200, 200, 200, 200], 1, False),
+        ([100, 140, 90, 150, 80, 145], 1, False),
+        ([100] * 6, 0, False),
+        ([10, 9, 8, 7, 6, 5], 0, False),
+        ([1, 2, 3, 4, 5, 6], 0.5, True),
+    ],
+)
+def test_growth_is_above_its_margin_and_the_threshold(
+    values: list[float], threshold: float, grew: bool
+) -> None:
+    assert _trend(values).grew(threshold) is grew
+
+
+def _phases(**figures: Sequence[int]) -> list[dict[str, int]]:
+    return [dict(zip(figures, values)) for values in zip(*figures.values())]
+
+
+def test_figure_that_grows_is_named_and_its_neighbour_is_not() -> None:
+    phases = _phases(tasks=[9, 9, 50, 51, 52, 53], sockets=[40, 9, 7, 7, 7, 7])
+    rows, grew = soak.growths(phases, warm_up=2)
+    assert grew == ["tasks"]
+    by_name = {row[0]: row[1:] for row in rows}
+    assert by_name["tasks"] == ("50", "53", "+1.00 ± 0.00", "0.5", "grew")
+    assert by_name["sockets"] == ("7", "7", "+0.00 ± 0.00", "0.5", "no")
+
+
+def test_growth_before_the_warm_up_has_ended_is_none() -> None:
+    assert soak.growths(_phases(tasks=[1, 20, 30, 30, 30]), warm_up=2)[1] == []
+
+
+def test_too_few_phases_are_said_to_be_so() -> None:
+    for count in range(1, 5):
+        rows, grew = soak.growths(_phases(tasks=list(range(count))), warm_up=2)
+        assert rows[0][-1] == "too few phases" and grew == []
+
+
+def test_figure_that_a_kernel_does_not_have_has_no_row() -> None:
+    rows, _ = soak.growths(_phases(tasks=[1, 1, 1, 1, 1]))
+    assert [row[0] for row in rows] == ["tasks"]
+
+
+def test_every_figure_is_printed_by_the_guest() -> None:
+    program = (initramfs.GUEST / "soak" / "measure.sh").read_text()
+    for key in soak.FIGURES:
+        # Some are put together from a prefix and a name.
+        kind, _, name = key.partition("_")
+        assert (
+            key in program or (f'{kind}_"' in program or f"{kind}_$" in program) and name in program
+        )
+
+
+# --- Counts ---
+
+
+def test_counts_of_several_programs_are_added_up() -> None:
+    output = "deaf 5\ncomplete   3\nwget: no answer 7\ncomplete 4\ncorrupt 0\nopen\n"
+    assert growth.counted(output) == {"deaf": 5, "complete": 7, "corrupt": 0}
+
+
+def test_table_has_a_column_for_each_head() -> None:
+    table = soak.markdown(("a", "b", "c"), [("x", "1", "2")])
+    assert table.splitlines() == ["| a | b | c |", "| --- | --: | --: |", "| x | 1 | 2 |"]
+
+
+# --- Disturbances ---
+
+
+def test_each_round_has_every_disturbance_once() -> None:
+    for seed in range(50):
+        pairs = disturbances.pairs(random.Random(seed))
+        assert sorted(name for pair in pairs for name in pair) == sorted(disturbances.ALL)
+        assert not [pair for pair in pairs if len(pair) == 2 and set(pair) <= disturbances.APART]
+
+
+def test_some_disturbances_come_together_and_some_alone() -> None:
+    sizes = {len(pair) for seed in range(20) for pair in disturbances.pairs(random.Random(seed))}
+    assert sizes == {1, 2}
+
+
+def test_seed_decides_the_order() -> None:
+    first, again, other = (disturbances.pairs(random.Random(seed)) for seed in (7, 7, 8))
+    assert first == again != other
+
+
+def test_programs_of_the_guest_are_there() -> None:
+    sources = [module.__file__ for module in (soak, disturbances)]
+    texts = "".join(Path(source).read_text() for source in sources if source)
+    names = set(re.findall(r"\bsh\([\"'](\w+)[\"']", texts))
+    assert names == {path.stem for path in (initramfs.GUEST / "soak").glob("*.sh")}
+
+
+# --- The variables ---
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "101"])
+def test_minutes_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MINUTES", value)
+    with pytest.raises(ui.Fail, match=f"MINUTES={value} is no"):
+        soak.number("MINUTES", 20, 100)
+
+
+@pytest.mark.parametrize("value, minutes", [("", 20), ("1", 1), ("100", 100)])
+def test_minutes_are_those_given_or_the_default(
+    monkeypatch: pytest.MonkeyPatch, value: str, minutes: int
+) -> None:
+    monkeypatch.setenv("MINUTES", value)
+    assert soak.number("MINUTES", 20, 100) == minutes
