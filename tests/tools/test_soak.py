@@ -7,10 +7,12 @@ import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from ktcp import disturbances, growth, initramfs, soak, ui
+from ktcp import disturbances, growth, initramfs, soak, ui, vm
+from ktcp.control import Outcome
 
 
 def _trend(values: Sequence[float]) -> growth.Trend:
@@ -155,6 +157,92 @@ def test_programs_of_the_guest_are_there() -> None:
     texts = "".join(Path(source).read_text() for source in sources if source)
     names = set(re.findall(r"\bsh\([\"'](\w+)[\"']", texts))
     assert names == {path.stem for path in (initramfs.GUEST / "soak").glob("*.sh")}
+
+
+# --- Verdicts ---
+
+
+class _Guest:
+    """A guest whose crowds and servers count what the test says."""
+
+    def __init__(
+        self, clients: str = "complete {count}\nopen 0\ncorrupt 0\n", stats: str = ""
+    ) -> None:
+        self.clients = clients
+        self.stats = stats
+        self.asked: list[str] = []
+
+    def run(self, command: str, timeout: float = 30) -> Outcome:
+        self.asked.append(command)
+        match = re.search(r"--clients (\d+)", command)
+        count = match[1] if match else ""
+        return Outcome(0, self.clients.format(count=count).encode())
+
+    def must(self, command: str, timeout: float = 30) -> str:
+        self.asked.append(command)
+        return self.stats
+
+    def rmmod(self, module: str, timeout: float) -> None:
+        raise ui.Fail(f"{module} is in use")
+
+
+def _soak(guest: _Guest) -> soak.Soak:
+    return soak.Soak(cast(vm.Guest, guest), seed=1)
+
+
+def test_check_asks_near_and_far_and_adds_up() -> None:
+    guest = _Guest()
+    checked = _soak(guest)
+    checked._answered()
+    asked = [line for line in guest.asked if "/bin/crowd" in line]
+    assert len([line for line in asked if soak.NEAR in line]) == 3
+    assert len([line for line in asked if soak.FAR in line and soak.IN_FAR in line]) == 3
+    assert checked.counts["complete"] == 2 * (30 + 10 + 5) and checked.field.hangs == 0
+
+
+@pytest.mark.parametrize(
+    "counts, hangs",
+    [
+        ("complete 28\nopen 2\nbroken 0\n", 2),
+        ("complete 28\nopen 0\nbroken 2\n", 0),
+        # Killed before it could count
+        ("", 1),
+    ],
+)
+def test_check_without_all_answers_fails(counts: str, hangs: int) -> None:
+    checked = _soak(_Guest(counts))
+    with pytest.raises(ui.Fail, match="not answered in full"):
+        checked._answered()
+    assert checked.field.hangs == hangs
+
+
+def test_wrong_byte_fails_though_all_are_complete() -> None:
+    checked = _soak(_Guest("complete {count}\nopen 0\ncorrupt 1\n"))
+    with pytest.raises(ui.Fail, match="wrong bytes"):
+        checked._answered()
+    assert ("clients with wrong bytes", "1") in checked._checked()
+
+
+@pytest.mark.parametrize("stats", ["open 3\nclosing 0\n", "open 0\nclosing 3\n"])
+def test_connection_that_outlives_its_client_is_a_hang(
+    monkeypatch: pytest.MonkeyPatch, stats: str
+) -> None:
+    monkeypatch.setattr(soak, "END_SECONDS", 0)
+    checked = _soak(_Guest(stats=stats))
+    with pytest.raises(ui.Fail, match="connections are left"):
+        checked._quiet()
+    assert checked.field.hangs > 0 and not checked.phases
+
+
+@pytest.mark.parametrize("seconds, hangs", [(0, 1), (1000, 0)])
+def test_unload_that_fails_is_a_hang_when_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, hangs: int
+) -> None:
+    monkeypatch.setattr(disturbances, "UNLOAD_SECONDS", seconds)
+    checked = _soak(_Guest())
+    with pytest.raises(ui.Fail, match="kecho is in use"):
+        checked.field.unload("kecho")
+    assert checked.field.hangs == hangs
 
 
 # --- The variables ---
