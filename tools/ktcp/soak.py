@@ -51,13 +51,16 @@ class Figure:
 
 
 # Kilobytes: below that pages of caches come and go. Slab caches: objects of the per-CPU sheaves, which
-# /proc/slabinfo counts as in use. The others are exact.
+# /proc/slabinfo counts as in use. Pages: each CPU has up to 256 of them reserved. The others are exact.
 FIGURES = {
     "memory_kb": Figure("memory in use, kB", 256),
     "slab_kb": Figure("slab, kB", 64),
     "sunreclaim_kb": Figure("slab that cannot be reclaimed, kB", 64),
     "percpu_kb": Figure("per-CPU memory, kB", 8),
     "stacks_kb": Figure("stacks of tasks, kB", 8),
+    "anonymous_kb": Figure("memory of processes, kB", 64),
+    "shared_kb": Figure("files in memory, kB", 64),
+    "vmalloc_kb": Figure("vmalloc, kB", 64),
     "slab_TCP": Figure("slab objects: TCP", 8),
     "slab_TCPv6": Figure("slab objects: TCPv6", 8),
     "slab_request_sock_TCP": Figure("slab objects: request_sock_TCP", 8),
@@ -68,7 +71,7 @@ FIGURES = {
     "tcp_inuse": Figure("TCP sockets", 0.5),
     "tcp_orphans": Figure("TCP sockets without a file", 0.5),
     "tcp_tw": Figure("TCP sockets in TIME-WAIT", 0.5),
-    "tcp_pages": Figure("pages of TCP buffers", 0.5),
+    "tcp_pages": Figure("pages of TCP buffers", 64),
     "tasks": Figure("tasks", 0.5),
     "refcount_ktcp_server": Figure("users of ktcp_server", 0.1),
     "refcount_kecho": Figure("users of kecho", 0.1),

@@ -25,6 +25,9 @@ awk '
 		print "sunreclaim_kb", value["SUnreclaim:"]
 		print "percpu_kb", value["Percpu:"]
 		print "stacks_kb", value["KernelStack:"]
+		print "anonymous_kb", value["AnonPages:"]
+		print "shared_kb", value["Shmem:"]
+		print "vmalloc_kb", value["VmallocUsed:"]
 	}' /proc/meminfo
 awk '$1 ~ /^(TCP|TCPv6|request_sock_TCP|tw_sock_TCP|sock_inode_cache|net_namespace)$/ { print "slab_" $1, $2 }' \
 	/proc/slabinfo
