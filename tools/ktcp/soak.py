@@ -53,7 +53,7 @@ class Figure:
 # Kilobytes: below that pages of caches come and go. Slab caches: objects of the per-CPU sheaves, which
 # /proc/slabinfo counts as in use. Pages: each CPU has up to 256 of them reserved. The others are exact.
 FIGURES = {
-    "memory_kb": Figure("memory in use, kB", 256),
+    "memory_kb": Figure("memory in use, kB", 128),
     "slab_kb": Figure("slab, kB", 64),
     "sunreclaim_kb": Figure("slab that cannot be reclaimed, kB", 64),
     "percpu_kb": Figure("per-CPU memory, kB", 8),
