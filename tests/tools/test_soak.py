@@ -152,6 +152,27 @@ def test_seed_decides_the_order() -> None:
     assert first == again != other
 
 
+def test_phase_is_the_same_however_far_the_one_before_came() -> None:
+    def second(draws: int, seed: int = 1) -> list[tuple[str, ...]]:
+        field = disturbances.Field(cast(vm.Guest, None), seed)
+        field.begin(1)
+        for _ in range(draws):
+            field.random.random()
+        field.begin(2)
+        return disturbances.pairs(field.random)
+
+    assert second(draws=3) == second(draws=50) != second(draws=3, seed=2)
+
+
+def test_phases_of_one_seed_differ() -> None:
+    field = disturbances.Field(cast(vm.Guest, None), 1)
+    found = set()
+    for phase in range(5):
+        field.begin(phase)
+        found.add(tuple(disturbances.pairs(field.random)))
+    assert len(found) == 5
+
+
 def test_programs_of_the_guest_are_there() -> None:
     sources = [module.__file__ for module in (soak, disturbances)]
     texts = "".join(Path(source).read_text() for source in sources if source)

@@ -44,11 +44,16 @@ class Field:
 
     def __init__(self, guest: vm.Guest, seed: int) -> None:
         self.guest = guest
-        self.random = random.Random(seed)
+        self._seed = seed
+        self.begin(0)
         self.done: Counter[str] = Counter()
         self.longest_unload = 0.0
         # Unloads, connections and clients that did not end in their time
         self.hangs = 0
+
+    def begin(self, phase: int) -> None:
+        """Makes what is random in a phase independent of how far the phases before it came."""
+        self.random = random.Random(f"{self._seed} {phase}")
 
     def must(self, command: str) -> str:
         return self.guest.must(command, COMMAND_SECONDS)

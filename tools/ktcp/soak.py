@@ -166,6 +166,7 @@ class Soak:
 
     def _load(self) -> None:
         phase = len(self.phases) + 1
+        self.field.begin(phase)
         self.field.must(f"rm -f /tmp/over; {sh('line')}")
         clients = self._clients()
         until = time.monotonic() + LOAD_SECONDS
@@ -279,7 +280,7 @@ def _guest(kernel: Kernel) -> vm.Guest:
 
 
 def run(minutes: int, seed: int) -> int:
-    ui.say(f"a soak of {minutes} min; again with the same disturbances: SEED={seed}")
+    ui.say(f"a soak of {minutes} min; the same disturbances again: SEED={seed}")
     with _guest(distribution.prepare()) as guest:
         soak = Soak(guest, seed)
         try:
