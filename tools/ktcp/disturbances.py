@@ -48,7 +48,7 @@ class Field:
         self.begin(0)
         self.done: Counter[str] = Counter()
         self.longest_unload = 0.0
-        # Unloads, connections and clients that did not end in their time
+        # Unloads, connections and clients that did not end in their time, clients without an answer
         self.hangs = 0
 
     def begin(self, phase: int) -> None:
