@@ -25,8 +25,10 @@ DATES = {
     "tests/e2e/test_http_validators.py": "the Date: of responses",
     "tools/ktcp/apt.py": "how old a file is",
     "tools/ktcp/cache.py": "how old a file is",
+    "tools/ktcp/disturbances.py": "sets the clock",
     "tools/ktcp/lab/plots.py": "when it was measured",
     "tools/ktcp/lab/results.py": "when it was measured",
+    "tools/ktcp/soak.py": "a seed that is not that of the last soak",
 }
 
 
