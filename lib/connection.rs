@@ -2,9 +2,8 @@
 
 //! A connection of a server, and when it is polled.
 //!
-//! A connection is either idle, or queued for its executor, or being polled by one task. Whatever
-//! happens to its stream queues it, once; what happens during a poll queues it again after the
-//! poll.
+//! A connection is idle, or queued for its executor, or being polled by one task. An event of its stream
+//! queues it, once; an event during a poll queues it again after the poll.
 
 mod close_action;
 mod driver;

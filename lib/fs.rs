@@ -247,8 +247,8 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a name without a slash in front; `ENOENT`, `ENOTDIR`, `EACCES`, `ENOMEM` and others of `openat(2)`. Whether nobody may read
-    /// it shows when something is looked for.
+    /// `EINVAL` for a name without a slash in front; `ENOENT`, `ENOTDIR`, `EACCES`, `ENOMEM` and others of
+    /// `openat(2)`. The rights of nobody are asked for only when a file below it is looked up.
     ///
     /// May sleep.
     pub fn open(name: &CStr) -> Result<Self> {

@@ -2,8 +2,8 @@
 
 //! Timeouts of a connection.
 //!
-//! Time is counted in ticks of a clock that one thread of the server advances, so that noting the
-//! time costs a connection no more than a store.
+//! One thread of the server advances a clock of ticks, so that to note the time costs a connection one
+//! store.
 
 use crate::{
     handler::CloseReason,

@@ -26,8 +26,8 @@ use kernel::{
 
 /// A folder. Dropping it removes it with all that is in it, and waits for readers.
 ///
-/// Without debugfs, or without memory for it, it is not there, and neither is what is made in it: debugfs
-/// is for those who look at a system, and nothing must depend on it, as everywhere in the kernel.
+/// Without debugfs, or without memory for it, there is no folder and none of its files: nothing may depend
+/// on debugfs, as everywhere in the kernel.
 ///
 /// # Invariants
 ///

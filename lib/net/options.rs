@@ -254,7 +254,8 @@ macro_rules! common_options {
         }
 
         /// Sets the least time to live with which a packet is taken (`IP_MINTTL`, `IPV6_MINHOPCOUNT`; RFC 5082): 1
-        /// to 255. With 255, only neighbours are heard, who have to send with 255.
+        /// to 255. With 255, only packets of neighbours are taken, which have to send
+        /// with 255.
         pub fn min_ttl(mut self, ttl: u8) -> Self {
             self.common.settings.min_ttl = Some(ttl);
             self

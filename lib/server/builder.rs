@@ -444,8 +444,8 @@ impl Builder {
         self.start_unchecked(module, handler)
     }
 
-    /// Like [`start`](Self::start), for one who waits for the end of the server before anything could
-    /// go.
+    /// Like [`start`](Self::start), for a caller that waits for the end of the server before its module
+    /// could go.
     pub(crate) fn start_unchecked<H: Handler>(
         mut self,
         module: &'static ThisModule,

@@ -25,8 +25,9 @@
 #include "shim.h"
 
 /*
- * As process 1 sees it, whoever the caller is: with the last process of a mount namespace its mounts are
- * taken apart, and what they hid would come to light. So the kernel looks up firmware, too.
+ * Looks the name up as process 1 does, and not as the caller: a mount namespace is taken
+ * apart with its last process, and what its mounts hid would come to light. The kernel
+ * looks up firmware in the same way.
  */
 int ktcp_open_root(const char *name, struct path *root)
 {

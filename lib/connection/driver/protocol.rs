@@ -404,8 +404,8 @@ impl<H: Handler> Protocol<H> {
         Ok((result, short))
     }
 
-    /// Lets a handler that does not sleep find the same context in each call: with another it
-    /// could not share a spinlock.
+    /// Disables bottom halves around calls of a handler that does not sleep. It finds the same context in
+    /// each call then, and so can share a spinlock between them.
     fn disable_bh(may_sleep: bool) -> Option<BhDisabled> {
         (!H::MAY_SLEEP && may_sleep).then(BhDisabled::new)
     }
@@ -426,8 +426,8 @@ impl<H: Handler> Protocol<H> {
         if action.reset || is_cut_short {
             return Drive::Done { reset: true };
         }
-        // Nothing is left but our own end of the stream, and nothing could be unread: closing does the rest
-        // without another look. A server that stops waits for its peers to acknowledge that, too.
+        // Only our own end of the stream is left, and nothing can be unread: closing the socket does the rest.
+        // A server that stops waits until its peers have acknowledged that end, too.
         if peer_eof && cx.stream.is_acknowledged() && !cx.is_stopping() {
             return Drive::Done { reset: false };
         }
