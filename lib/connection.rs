@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A connection of a server, and when it is polled.
+//! A connection of a server, and the scheduling of its polls.
 //!
-//! A connection is idle, or queued for its executor, or being polled by one task. An event of its stream
-//! queues it, once; an event during a poll queues it again after the poll.
+//! A connection is idle, queued for its executor, or being polled by one task. An event of its
+//! stream queues an idle connection once; an event during a poll queues it again after the poll.
 
 mod close_action;
 mod driver;
@@ -90,20 +90,22 @@ use kernel::{
     }, //
 };
 
-/// The server of a connection, as that knows it. There is one: a parameter, for each poll would cost
-/// indirect calls otherwise.
+/// The server, as a connection sees it.
+///
+/// Only one type implements this. Connections have it as a type parameter because a trait object
+/// would cost each poll indirect calls.
 pub(crate) trait Server: Deferred {
-    /// Returns what the server and its connections share. Any context.
+    /// Returns the state that the server and its connections share. Any context.
     fn env(&self) -> &Environment;
 
-    /// Returns the executor that polls its connections. Any context.
+    /// Returns the executor that polls the server's connections. Any context.
     fn scheduler(&self) -> &Scheduler<Connection<Self>>;
 
-    /// Takes a connection that is closed out of its table. May sleep.
+    /// Removes a closed connection from the server's table. May sleep.
     fn remove(&self, number: usize);
 }
 
-/// The part of a connection that belongs to the task which polls it.
+/// The part of a connection that only the task polling it accesses.
 struct Inner {
     stream: TcpStream,
     driver: KBox<dyn ConnDriver>,
@@ -113,43 +115,44 @@ struct Inner {
 ///
 /// # Invariants
 ///
-/// - `inner` belongs to the task to which `state` gives the right to run: before `begin`, to the one
-///   that made the connection.
+/// - Only the task to which `state` gives the right to run accesses `inner`. Before `begin`, that
+///   is the task that created the connection.
 /// - `inner` is `None` once `state` is closed. Before that, `watch` watches the stream.
-/// - The executor holds the connection once from where `state` obliges a caller to schedule it until
-///   the poll starts, otherwise not.
-/// - It lives in an `Arc`.
+/// - The executor holds the connection exactly once from the point where `state` obliges a caller
+///   to schedule it until the poll starts, and not at all otherwise.
+/// - The connection lives in an `Arc`.
 #[pin_data]
 pub(crate) struct Connection<S: Server> {
     server: DeferredArc<S>,
-    /// True if polls that must not sleep are of any use.
+    /// The driver's [`can_poll_bh`](ConnDriver::can_poll_bh).
     can_poll_bh: bool,
     #[pin]
     endpoint: Endpoint,
     state: State,
-    /// The task that polls it where it may sleep.
+    /// The task that runs a poll that may sleep.
     sleeper: Sleeper,
     inner: UnsafeCell<Option<Inner>>,
     #[pin]
     watch: Watch,
-    /// For the executors, each of which uses one of these.
+    /// Each executor uses one of `parker`, `link` and `work`.
     parker: Parker,
-    /// For the [`RunQueue`](crate::sync::run_queue::RunQueue) in which it is.
+    /// Link of the [`RunQueue`](crate::sync::run_queue::RunQueue) that holds the connection.
     link: Link<Connection<S>>,
     #[pin]
     work: Work<Connection<S>>,
 }
 
-// SAFETY: By the type invariants `inner` has one user at a time, and what it holds may go from task to
-// task; the rest is `Send` by itself.
+// SAFETY: By the type invariants one task at a time accesses `inner`, whose contents are `Send`.
+// The other fields are `Send` themselves.
 unsafe impl<S: Server> Send for Connection<S> {}
 
-// SAFETY: As above: the atomics and locks are `Sync`, and `inner` goes from task to task by way of
-// `state`.
+// SAFETY: The atomics and locks are `Sync`. One task at a time accesses `inner`, and `state` orders
+// the accesses of different tasks.
 unsafe impl<S: Server> Sync for Connection<S> {}
 
-// SAFETY: The field is this connection's own. By the type invariants the executor holds the connection
-// once at most, and puts it into a queue only when `state` obliges it to: it is in none then.
+// SAFETY: The link belongs to this connection alone. By the type invariants the executor holds the
+// connection at most once, and enqueues it only when `state` obliges it to. At that point the
+// connection is in no queue.
 unsafe impl<S: Server> Queued for Connection<S> {
     #[inline]
     fn link(&self) -> &Link<Self> {
@@ -171,7 +174,8 @@ impl<S: Server> WorkItem for Connection<S> {
 
 impl<S: Server> Watcher for Connection<S> {
     fn ready(this: ArcBorrow<'_, Self>) {
-        // C calls this under the lock of the socket, which each poll takes.
+        // C calls this under the lock of the socket, which each poll takes: `notify` relies on that
+        // order.
         if this.state.notify() {
             this.server.scheduler().ready(this);
         }
@@ -223,12 +227,12 @@ impl<S: Server> Pollable for Connection<S> {
 }
 
 impl<S: Server> Connection<S> {
-    /// A connection that does nothing until [`begin`](Self::begin) or [`abandon`](Self::abandon), one
-    /// of which has to follow. May sleep.
+    /// Creates a connection that is not polled yet. The caller must then call
+    /// [`begin`](Self::begin) or [`abandon`](Self::abandon). May sleep.
     ///
     /// # Errors
     ///
-    /// `EBUSY` when the stream is watched already; `ENOMEM`. The peer sees a reset.
+    /// `EBUSY` if the stream is already watched; `ENOMEM`. The peer sees a reset.
     pub(crate) fn new(
         server: &Arc<S>,
         number: usize,
@@ -236,7 +240,8 @@ impl<S: Server> Connection<S> {
         peer: SocketAddr,
         driver: KBox<dyn ConnDriver>,
     ) -> Result<Arc<Self>> {
-        // INVARIANT: The right to run is ours, and `inner` with it, until `begin` or `abandon`.
+        // INVARIANT: The caller has the right to run, and alone accesses `inner`, until `begin` or
+        // `abandon`.
         let connection = Arc::pin_init(
             pin_init!(&this in Self {
                 server: DeferredArc::new(server),
@@ -245,8 +250,8 @@ impl<S: Server> Connection<S> {
                 state: State::new(),
                 sleeper: Sleeper::new(),
                 inner: UnsafeCell::new(Some(Inner { stream, driver })),
-                // SAFETY: The stream is watched only as long as the connection is there. It lives
-                // in the `Arc` that this call makes.
+                // SAFETY: The connection lives in the `Arc` that this call allocates, and the
+                // stream is unwatched before the connection is freed.
                 watch <- unsafe { Watch::new(this.as_ptr().cast_const()) },
                 parker: Parker::new(),
                 link: Link::new(),
@@ -254,34 +259,34 @@ impl<S: Server> Connection<S> {
             }),
             GFP_KERNEL,
         )?;
-        // SAFETY: Before `begin`, `inner` is ours.
+        // SAFETY: Before `begin`, only this task accesses `inner`.
         if let Some(Inner { stream, .. }) = unsafe { &*connection.inner.get() } {
-            // SAFETY: It is unwatched in `detach`, which comes before the end of the connection: by way
-            // of `abandon`, or of the poll that `begin` makes due.
+            // SAFETY: `detach` unwatches the stream before the connection is freed. `abandon` calls
+            // `detach`, and so does the poll that closes a connection which has begun.
             unsafe { stream.watch(&connection.watch) }.inspect_err(|_| stream.reset_on_drop())?;
         }
         Ok(connection)
     }
 
-    /// Closes a connection that is not to begin. May sleep.
+    /// Closes a connection instead of beginning it. May sleep.
     pub(crate) fn abandon(&self) {
-        // SAFETY: `begin` was not called, so that `inner` is ours.
+        // SAFETY: `begin` was not called, so only this task accesses `inner`.
         unsafe { self.detach(false) };
     }
 
     /// Queues the connection for its first poll.
     ///
-    /// To be called once, after `new`.
+    /// The caller calls this once, after `new`.
     pub(crate) fn begin(self: &Arc<Self>) {
-        // What has happened since `new` is found by that poll.
-        // SAFETY: The right to run is ours since `new`, for this is called once.
-        // INVARIANT: The executor is given the connection.
+        // That poll finds the events since `new`.
+        // SAFETY: The caller has had the right to run since `new`, because this is called once.
+        // INVARIANT: The next statement gives the connection to the executor.
         unsafe { self.state.requeue() };
         self.server.scheduler().schedule(self.as_arc_borrow());
     }
 
-    /// Schedules a poll on the slow path, which sees what the caller has queued or requested before. Any
-    /// context.
+    /// Schedules a poll on the slow path, which sees the data or the request that the caller has
+    /// queued before. Any context.
     pub(crate) fn schedule(self: ArcBorrow<'_, Self>) {
         if self.state.request() {
             self.server.scheduler().schedule(self);
@@ -299,7 +304,7 @@ impl<S: Server> Connection<S> {
         if bh.is_none() {
             self.sleeper.enter();
         }
-        // SAFETY: `start` has given us the right to run, so that `inner` is ours.
+        // SAFETY: `start` has given this task the right to run, so only this task accesses `inner`.
         let result = match unsafe { &mut *self.inner.get() } {
             Some(Inner { stream, driver }) => driver.drive(&mut PollCx::new(
                 env,
@@ -316,28 +321,28 @@ impl<S: Server> Connection<S> {
             if bh.is_none() {
                 self.sleeper.leave(&env.interrupts);
             }
-            // SAFETY: The right to run is ours since `start`.
+            // SAFETY: This task has had the right to run since `start`.
             if unsafe { self.state.finish() } {
                 return PollResult::Idle;
             }
         }
-        // SAFETY: `finish` was not called, or has left us the right to run.
+        // SAFETY: `finish` was not called, or has failed and left this task the right to run.
         unsafe { self.go_on(result, bh.is_none()) }
     }
 
-    /// Ends a poll after which the connection is not idle; `slept` says that the poll was one
+    /// Ends a poll that does not leave the connection idle. `may_sleep` is true if the poll was one
     /// that may sleep.
     ///
     /// # Safety
     ///
-    /// The caller has the right to run, and has it no more after this.
-    unsafe fn go_on(self: &Arc<Self>, result: Drive, slept: bool) -> PollResult {
+    /// The caller has the right to run, and loses it in this call.
+    unsafe fn go_on(self: &Arc<Self>, result: Drive, may_sleep: bool) -> PollResult {
         if let Drive::Done { reset } = result {
             // SAFETY: By this function's contract.
             unsafe { self.close(reset) };
             return PollResult::Closed;
         }
-        if slept && !matches!(result, Drive::Wait) {
+        if may_sleep && !matches!(result, Drive::Wait) {
             self.sleeper.leave(&self.server.env().interrupts);
         }
         // SAFETY: By this function's contract.
@@ -353,13 +358,14 @@ impl<S: Server> Connection<S> {
     ///
     /// # Safety
     ///
-    /// The caller has the right to run, and has it no more after this.
+    /// The caller has the right to run, and loses it in this call.
     unsafe fn close(self: &Arc<Self>, reset: bool) {
-        // SAFETY: By this function's contract `inner` is ours.
+        // SAFETY: By this function's contract only this task accesses `inner`.
         unsafe { self.detach(reset) };
-        // The driver has closed it, unless the connection was never polled.
+        // The driver has closed the inbox, unless the connection was never polled.
         self.endpoint.inbox.close();
-        // Until here code of the handler has run: with the last connection, the handler itself goes.
+        // Only here, because `detach` may run code of the handler: with the driver of the last
+        // connection, the handler itself is dropped.
         self.sleeper.leave(&self.server.env().interrupts);
         // SAFETY: By this function's contract.
         // INVARIANT: `inner` is `None`.
@@ -367,21 +373,23 @@ impl<S: Server> Connection<S> {
         self.server.remove(self.endpoint.number);
     }
 
-    /// Ends what is between the stream and the handler. May sleep.
+    /// Unwatches the stream, then drops the driver and the stream: with a reset if `reset`. May
+    /// sleep.
     ///
     /// # Safety
     ///
-    /// `inner` belongs to the caller.
+    /// Only the caller accesses `inner`.
     unsafe fn detach(&self, reset: bool) {
         // SAFETY: By this function's contract.
         let inner = unsafe { &mut *self.inner.get() }.take();
         if let Some(Inner { stream, driver }) = inner {
-            // SAFETY: It was watched in `new`, and is unwatched only here: `inner` was there.
+            // SAFETY: `new` watched the stream, and only this function unwatches it, when it takes
+            // `inner`.
             unsafe { stream.unwatch(&self.watch) };
             if reset {
                 stream.reset_on_drop();
             }
-            // The session and the handler's part go before the peer learns of it.
+            // The session and the driver are dropped before the peer can observe the end.
             drop(driver);
             drop(stream);
         }
@@ -393,18 +401,18 @@ impl<S: Server> Connection<S> {
         self.as_arc_borrow().schedule();
     }
 
-    /// Returns true if that task is polling it where it may sleep.
+    /// Returns true if `task` is polling the connection where it may sleep.
     pub(crate) fn is_polled_by(&self, task: usize) -> bool {
         self.sleeper.is(task)
     }
 
-    /// Has what the handler waits for fail, if it is at work and waits in a way that signals can
-    /// interrupt. May sleep.
+    /// Interrupts the handler if it is running: its waits that signals can interrupt fail. May
+    /// sleep.
     pub(crate) fn interrupt(&self) {
         self.sleeper.interrupt(&self.server.env().interrupts);
     }
 
-    /// Returns what trace events show of it.
+    /// Returns the endpoint, which trace events describe.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -422,13 +430,14 @@ impl<S: Server> Connection<S> {
         writeln!(f, "{:<48} {state:<8} {idle:>10}", self.endpoint.peer)
     }
 
-    /// Ends the connection if a timeout has passed. `progress` is that of its stream. May sleep.
+    /// Requests the end of the connection if a timeout has passed. `progress` is that of its
+    /// stream. May sleep.
     pub(crate) fn check_timers(self: &Arc<Self>, progress: Option<&Progress>) {
         let env = self.server.env();
         if progress.is_some_and(Progress::has_advanced) {
             self.endpoint.timers.note_acked(env.clock.now());
         }
-        // One whose handler is at work does not wait for its peer.
+        // A connection whose handler is running does not wait for its peer.
         if self.state.is_idle() {
             if let Some(reason) = self
                 .endpoint

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files below a directory, for services that give them out.
+//! Files below a directory, for services that send them to clients.
 //!
-//! A [`Directory`] is the only way to a file, and leads to nothing outside of it: neither by `..`
-//! nor by a symbolic link, nor by a rename at the wrong moment. Everything is looked up and opened
-//! with the rights of nobody (the user and group 65534, no capability): what others may not read is
-//! not given out, although the kernel could.
+//! A [`Directory`] is the only way to a file, and leads to no file outside it: not by `..`, not by
+//! a symbolic link, and not by a concurrent rename. The library looks up and opens files with the
+//! rights of the user *nobody* (user and group 65534, no capability). So a service cannot give out
+//! files that others may not read, although the kernel could.
 //!
 //! # Context
 //!
-//! Everything here may sleep. What is done with [`Wait::No`] does not wait for a disk or a server:
-//! it says `EAGAIN` instead.
+//! All functions may sleep, unless they say otherwise. With [`Wait::No`] they do not wait for a
+//! disk or a file server: they fail with `EAGAIN` instead.
 //!
-//! What may sleep fails with `EBUSY` where the caller must not, unless it is told [not to
-//! wait](Wait::No).
+//! A function that may sleep fails with `EBUSY` where the caller must not, except with
+//! [`Wait::No`].
 //!
 //! C header: [`include/linux/namei.h`](srctree/include/linux/namei.h)
 
@@ -38,12 +38,12 @@ use kernel::{
     str::CString, //
 };
 
-/// Permission to wait for the disk, or for the server, on which a file lies.
+/// Permission to wait for the disk or the file server that holds a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// As long as it takes.
+    /// Wait as long as it takes.
     Yes,
-    /// Not at all: `EAGAIN` if what is wanted is not in memory. Some file systems always say so.
+    /// Do not wait: fail with `EAGAIN` if the data is not in memory. Some file systems always do.
     No,
 }
 
@@ -52,7 +52,7 @@ impl Wait {
         self == Self::No
     }
 
-    /// Fails with `EBUSY` where the caller must not wait and wants to.
+    /// Fails with `EBUSY` if the caller wants to wait where it must not sleep.
     fn check(self) -> Result {
         match self {
             Self::Yes => context::may_sleep(),
@@ -66,12 +66,12 @@ impl Wait {
 pub struct Timestamp {
     /// Seconds since 1970, in UTC.
     pub seconds: i64,
-    /// And nanoseconds, fewer than 1,000,000,000.
+    /// Nanoseconds within that second, fewer than 1,000,000,000.
     pub nanos: u32,
 }
 
 impl Timestamp {
-    /// The time of day, to a few milliseconds. Any context.
+    /// Returns the time of day, to a few milliseconds. Any context.
     ///
     /// # Examples
     ///
@@ -95,31 +95,31 @@ pub enum Kind {
     File,
     /// A directory.
     Directory,
-    /// Something that cannot be opened here: a device, a pipe, a socket.
+    /// Another type, which cannot be opened here: a device, a pipe, a socket.
     Other,
 }
 
 /// Metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
-    /// Its type.
+    /// Type of the file.
     pub kind: Kind,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The time at which its content was last changed.
+    /// Time of the last change of the content (`mtime`).
     pub modified: Timestamp,
-    /// The time at which its content or anything else about it was last changed. Some file systems keep
-    /// it to a few milliseconds only: what changes just after it was looked at may have the same.
+    /// Time of the last change of the content or the metadata (`ctime`). Some file systems record
+    /// it only to a few milliseconds: a change soon after an earlier one may leave it the same.
     pub changed: Timestamp,
-    /// A number that differs between any two states that were looked at, even within one tick of the
-    /// clock, where the file system has one (`i_version`); else 0.
+    /// A number that differs between any two states of the file that were looked at, even within
+    /// one tick of the clock (`i_version`). 0 if the file system has none.
     pub change_cookie: u64,
-    /// Its number in its file system.
+    /// Inode number, unique within the file system.
     pub inode: u64,
-    /// A number that tells apart the files that have the same `inode` one after the other, where the file
-    /// system has one; else 0.
+    /// A number that distinguishes successive files with the same `inode`. 0 if the file system has
+    /// none.
     pub generation: u32,
-    /// The number of the file system.
+    /// Device number of the file system.
     pub device: u32,
 }
 
@@ -152,7 +152,7 @@ impl From<RawStat> for Metadata {
 ///
 /// # Invariants
 ///
-/// `0` is a `struct path` on which this value owns a reference; what it names is there.
+/// `0` is a `struct path` on which this value owns a reference; the file that it names exists.
 struct Path(bindings::path);
 
 // SAFETY: The reference counts of a path are atomic, and it belongs to no task.
@@ -162,16 +162,17 @@ unsafe impl Send for Path {}
 unsafe impl Sync for Path {}
 
 impl Path {
-    /// The path that `find` writes when it returns 0, with a reference.
+    /// Returns the path that `find` writes.
     ///
     /// # Safety
     ///
-    /// `find` does so.
+    /// When `find` returns 0, it has written a path, and passes a reference on it to the caller.
     unsafe fn find(find: impl FnOnce(*mut bindings::path) -> c_int) -> Result<Self> {
         let mut path = MaybeUninit::<bindings::path>::uninit();
         to_result(find(path.as_mut_ptr()))?;
-        // INVARIANT: `find` succeeded, so it has written a path and taken the reference.
-        // SAFETY: As said.
+        // INVARIANT: `find` succeeded, so by this function's contract the reference on the path is
+        // ours.
+        // SAFETY: By this function's contract `find` has initialised the path.
         Ok(Self(unsafe { path.assume_init() }))
     }
 
@@ -187,7 +188,7 @@ impl Drop for Path {
     }
 }
 
-/// The rights of nobody.
+/// Credentials of the user nobody.
 ///
 /// # Invariants
 ///
@@ -220,10 +221,10 @@ impl Drop for Nobody {
     }
 }
 
-/// A directory, below which files can be found and nothing else.
+/// A directory that gives access to the files below it, and to no others.
 ///
-/// It stays the directory that it was when it was opened, whatever is mounted or renamed later, and
-/// keeps its file system from being unmounted.
+/// It refers to the same directory for as long as it lives, whatever is mounted or renamed
+/// meanwhile, and keeps the file system from being unmounted.
 ///
 /// # Examples
 ///
@@ -242,13 +243,14 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory that process 1 knows under this name, which begins with a slash. Mounts that
-    /// only the calling process sees, its root and its working directory do not matter.
+    /// Opens a directory by its absolute name, as process 1 sees it. The mount namespace, the root
+    /// and the working directory of the calling process do not matter.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a name without a slash in front; `ENOENT`, `ENOTDIR`, `EACCES`, `ENOMEM` and others of
-    /// `openat(2)`. The rights of nobody are asked for only when a file below it is looked up.
+    /// `EINVAL` if the name does not begin with a slash; `ENOENT`, `ENOTDIR`, `EACCES`, `ENOMEM`
+    /// and others of `openat(2)`. If the user nobody may not search the directory, only
+    /// [`find`](Self::find) fails.
     ///
     /// May sleep.
     pub fn open(name: &CStr) -> Result<Self> {
@@ -268,13 +270,14 @@ impl Directory {
         })
     }
 
-    /// Finds what has that name, relative to this directory. Symbolic links are followed as long as
-    /// they stay below; `.` is the directory itself.
+    /// Finds a file by its name, relative to this directory. Follows symbolic links that stay below
+    /// the directory; `.` is the directory itself.
     ///
     /// # Errors
     ///
-    /// `ENOENT`, `ENOTDIR`, `EACCES`, `ELOOP`, `ENAMETOOLONG`, `ENOMEM` as for `openat2(2)`; `EXDEV`
-    /// for what leads outside; `EAGAIN` with [`Wait::No`], and when each of many tries met a rename.
+    /// `ENOENT`, `ENOTDIR`, `EACCES`, `ELOOP`, `ENAMETOOLONG`, `ENOMEM` as for `openat2(2)`;
+    /// `EXDEV` if the name leads outside; `EAGAIN` with [`Wait::No`], and when each of many tries
+    /// has met a rename.
     ///
     /// May sleep.
     pub fn find(&self, name: &CStr, wait: Wait) -> Result<Found<'_>> {
@@ -299,14 +302,14 @@ impl Directory {
     }
 }
 
-/// Something below a [`Directory`].
+/// A file or directory below a [`Directory`], not yet opened.
 pub struct Found<'a> {
     directory: &'a Directory,
     path: Path,
 }
 
 impl Found<'_> {
-    /// Returns what is known about it. May sleep.
+    /// Returns the metadata of the file. May sleep.
     pub fn metadata(&self, wait: Wait) -> Result<Metadata> {
         wait.check()?;
         let mut raw = RawStat::default();
@@ -317,12 +320,12 @@ impl Found<'_> {
         Ok(raw.into())
     }
 
-    /// Opens it for reading.
+    /// Opens the file for reading.
     ///
     /// # Errors
     ///
-    /// `EACCES` if nobody may not read it, or if it is neither a regular file nor a directory;
-    /// `ENOMEM`, `ENFILE`.
+    /// `EACCES` if the user nobody may not read it, or if it is neither a regular file nor a
+    /// directory; `ENOMEM`, `ENFILE`.
     ///
     /// May sleep.
     pub fn open(&self) -> Result<File> {
@@ -334,8 +337,8 @@ impl Found<'_> {
         NonNull::new(file).map(File).ok_or(ENOENT)
     }
 
-    /// The names in this directory, in the order of the file system, without `.` and `..`; says
-    /// also whether these are all. No more than `most` are taken.
+    /// Returns the names in this directory, at most `most`, and true if these are all. They are in
+    /// the order of the file system, without `.` and `..`.
     ///
     /// # Errors
     ///
@@ -374,7 +377,7 @@ struct Names {
 }
 
 impl Names {
-    /// Takes one more name; says whether the next is wanted.
+    /// Adds one name. Returns true if the next one is wanted.
     ///
     /// # Safety
     ///
@@ -382,7 +385,7 @@ impl Names {
     unsafe extern "C" fn add(this: *mut c_void, name: *const c_char, len: c_int) -> bool {
         // SAFETY: By this function's contract.
         let this = unsafe { &mut *this.cast::<Self>() };
-        // SAFETY: By this function's contract; file systems do not count below 0.
+        // SAFETY: By this function's contract; file systems pass no negative length.
         let name = unsafe { core::slice::from_raw_parts(name.cast::<u8>(), len.max(0) as usize) };
         if name == b"." || name == b".." {
             return true;
@@ -396,7 +399,7 @@ impl Names {
     }
 
     fn take(&mut self, name: &[u8]) -> Result {
-        // One with a NUL in it, of a file system that is broken, cannot be looked up.
+        // A name with a NUL in it, from a corrupt file system, cannot be looked up.
         if !name.contains(&0) {
             let mut copy = KVec::with_capacity(name.len() + 1, GFP_KERNEL)?;
             copy.extend_from_slice(name, GFP_KERNEL)?;
@@ -408,11 +411,12 @@ impl Names {
     }
 }
 
-/// A file that is open for reading. Its clones are the same open file.
+/// A file that is open for reading. Its clones share the open file.
 ///
 /// # Invariants
 ///
-/// `0` points to a `struct file` on which this value owns a reference. Its position is not used.
+/// `0` points to a `struct file` on which this value owns a reference. The position of the file is
+/// not used.
 pub struct File(NonNull<bindings::file>);
 
 // SAFETY: Files are counted atomically, and belong to no task.
@@ -444,17 +448,19 @@ impl File {
         self.0.as_ptr()
     }
 
-    /// Returns true if sockets can take its pages; that of most file systems can.
+    /// Returns true if sockets can take its pages, as they can with most file systems.
     pub(crate) fn can_be_sent(&self) -> bool {
         // SAFETY: `self` holds a reference on the file.
         unsafe { shim::ktcp_can_send_file(self.as_ptr()) }
     }
 
-    /// Reads from byte `position` on into `buffer`; returns how many bytes, 0 at the end.
+    /// Reads from byte `position` on into `buffer`. Returns the number of bytes; 0 is the end of
+    /// the file.
     ///
     /// # Errors
     ///
-    /// `EIO`, `EISDIR`; `EAGAIN` with [`Wait::No`]; `EINVAL` for a position beyond what files have.
+    /// `EIO`, `EISDIR`; `EAGAIN` with [`Wait::No`]; `EINVAL` for a position beyond the largest file
+    /// offset.
     ///
     /// May sleep.
     pub fn read_at(&self, buffer: &mut [u8], position: u64, wait: Wait) -> Result<usize> {

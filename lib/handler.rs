@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The trait that a service implements, and the values that its methods are given.
+//! The trait that a service implements, and the arguments of its methods.
 
 mod input;
 mod output;
@@ -24,16 +24,16 @@ use kernel::prelude::*;
 /// The logic of a protocol, apart from sockets and threads.
 ///
 /// One handler serves all connections of a server, at the same time and from many tasks, so its
-/// methods take `&self`; what belongs to one connection is in its [`Session`](Self::Session), of
-/// which the methods have the only reference.
+/// methods take `&self`. The data of one connection is in its [`Session`](Self::Session), to which
+/// a method gets the only reference.
 ///
 /// # Context
 ///
-/// All methods run in a kernel thread and may sleep, unless the handler says that they
-/// [do not](Self::MAY_SLEEP). [`KernelTcpServer`] waits for them when it stops. When its time to drain is
-/// over, it interrupts those that are still at work: what they wait for in a way that signals can
-/// interrupt fails, at once and until they return. So no peer decides how long the stop takes; but a
-/// method that never returns all the same keeps the module from being unloaded.
+/// All methods run in a kernel thread and may sleep, unless the handler declares that they [do
+/// not](Self::MAY_SLEEP). [`KernelTcpServer`] waits for them when it stops. Once its time to drain
+/// has passed, it interrupts the methods that still run: from then on until they return, each wait
+/// that signals can interrupt fails at once. So no peer decides how long the stop takes. A method
+/// that still does not return keeps the module from being unloaded.
 ///
 /// [`KernelTcpServer`]: crate::KernelTcpServer
 ///
@@ -73,27 +73,29 @@ pub trait Handler: Send + Sync + 'static {
     /// reads a file, waits.
     ///
     /// With `false`, an [event loop](crate::Executor::EventLoop) may call the handler where the
-    /// bytes have arrived, in softirq context, which saves each request the way through a thread.
-    /// Each method is then called with softirqs off, whichever the executor and the thread, and what a
-    /// session or the handler owns is dropped so, too. Sleeping there is a bug, as a mutex under a
-    /// spinlock is: a kernel with `CONFIG_DEBUG_ATOMIC_SLEEP` reports it, and the functions of this
-    /// library that sleep fail with `EBUSY` instead. What the handler shares with other code needs
-    /// atomics, or a lock that is not taken with softirqs on either. [`Sender`] is for
-    /// handlers that may sleep.
+    /// bytes have arrived, in softirq context, which saves each request the switch to a thread.
+    /// Every executor then calls each method with softirqs off, and drops all that a session or the
+    /// handler owns with softirqs off, too. Sleeping there is a bug, like taking a mutex under a
+    /// spinlock: a kernel with `CONFIG_DEBUG_ATOMIC_SLEEP` reports it, and the functions of this
+    /// library that sleep fail with `EBUSY` instead. Data that the handler shares with other code
+    /// needs atomics, or a lock that all code takes with softirqs off. [`Sender`] is for handlers
+    /// that may sleep.
     const MAY_SLEEP: bool = true;
 
-    /// True if a handler that may sleep has a [`try_receive`](Self::try_receive), to be called
-    /// before [`receive`](Self::receive) is.
+    /// True if a handler that may sleep implements [`try_receive`](Self::try_receive), which is
+    /// then called before [`receive`](Self::receive).
     const TRIES_FIRST: bool = false;
 
-    /// A peer has connected. An error refuses it: the connection is reset, without a call of
+    /// Accepts or refuses a peer that has connected.
+    ///
+    /// An error refuses the peer: the server resets the connection, and does not call
     /// [`close`](Self::close).
     fn open(&self, peer: &Peer<'_>) -> Result<Self::Session>;
 
-    /// Bytes have arrived.
+    /// Handles bytes that the peer has sent.
     ///
-    /// `input` holds them behind those that an earlier call left. Called again when more have
-    /// come, or when `output` had run [short of room](Output) and has been sent.
+    /// `input` holds them after those that an earlier call has left. Called again when more bytes
+    /// have arrived, or when `output` had run [short of room](Output) and has been sent.
     ///
     /// An error closes the connection as [`Next::Close`] does, with [`CloseReason::Failed`].
     fn receive(
@@ -103,14 +105,16 @@ pub trait Handler: Send + Sync + 'static {
         output: &mut Output<'_>,
     ) -> Result<Next>;
 
-    /// Like [`receive`](Self::receive), where the bytes have arrived and one must not sleep. `None`
-    /// says that to go on one may have to: then [`receive`](Self::receive) is called soon, where it
-    /// may, with what is left in `input` and room for more in `output`. What was consumed and
-    /// written before stays so.
+    /// Like [`receive`](Self::receive), but called where the bytes have arrived, and where it must
+    /// not sleep.
     ///
-    /// Called by an [event loop](crate::Executor::EventLoop) only, with
-    /// [`TRIES_FIRST`](Self::TRIES_FIRST), and with softirqs off. What it shares with methods that
-    /// are called with softirqs on needs atomics, or a [`SpinLockBh`](crate::SpinLockBh).
+    /// `None` asks for a call of [`receive`](Self::receive), because the handler may have to sleep.
+    /// That call follows soon, with the bytes that are left in `input` and with room in `output`.
+    /// Bytes that this call has consumed or written stay consumed or written.
+    ///
+    /// Only an [event loop](crate::Executor::EventLoop) calls this, with
+    /// [`TRIES_FIRST`](Self::TRIES_FIRST), and with softirqs off. Data that it shares with methods
+    /// that are called with softirqs on needs atomics, or a [`SpinLockBh`](crate::SpinLockBh).
     ///
     /// # Examples
     ///
@@ -164,10 +168,13 @@ pub trait Handler: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The peer has sent its last byte; `input` holds what [`receive`](Self::receive) left.
+    /// Handles the end of the peer's stream.
     ///
-    /// Called again when `output` had run [short of room](Output) and has been sent. What is in
-    /// `output` is still sent; then the connection is closed.
+    /// The peer has sent its last byte; `input` holds the bytes that [`receive`](Self::receive) has
+    /// left.
+    ///
+    /// Called again when `output` had run [short of room](Output) and has been sent. The server
+    /// still sends `output`, then closes the connection.
     fn end(
         &self,
         _session: &mut Self::Session,
@@ -177,12 +184,13 @@ pub trait Handler: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The peer has kept the server waiting for longer than `reason`, which is
-    /// [`CloseReason::Idle`] or [`CloseReason::ReceiveTimeout`], allows; `input` holds what
-    /// [`receive`](Self::receive) left. With something in `output` the connection is closed, and not
-    /// reset, once its socket has taken it.
+    /// Handles a timeout, before the connection ends.
     ///
-    /// Not called when something still waits to be sent: then the peer does not listen either.
+    /// `reason` is [`CloseReason::Idle`] or [`CloseReason::ReceiveTimeout`]; `input` holds the
+    /// bytes that [`receive`](Self::receive) has left. If this writes to `output` and the socket
+    /// takes that at once, the connection is closed and not reset.
+    ///
+    /// Not called while output still waits to be sent: such a peer does not read either.
     fn time_out(
         &self,
         _session: &mut Self::Session,
@@ -192,24 +200,26 @@ pub trait Handler: Send + Sync + 'static {
     ) {
     }
 
-    /// The connection is closed. Called once for each session that [`open`](Self::open) made.
+    /// Ends a session whose connection is closed. Called once for each session that
+    /// [`open`](Self::open) has returned.
     fn close(&self, _session: Self::Session, _reason: CloseReason) {}
 }
 
 /// The next step of a connection after a call of [`Handler::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Send what is in the output, and receive on.
+    /// Send the output, and go on receiving.
     Receive,
-    /// Send what is in the output, then close.
+    /// Send the output, then close.
     Close,
-    /// Send what is in the output and tell the peer that nothing more comes, then receive on until
-    /// it closes, too. Closing while a peer still sends resets the connection (RFC 2525, section
-    /// 2.17), which can cost it the last answer; one that reads to the end first gets it. What is
-    /// written after this breaks the connection, and so does what is
-    /// [pushed](crate::Sender::send).
+    /// Send the output and the end of the stream, then go on receiving until the peer closes, too.
+    ///
+    /// Closing while the peer still sends resets the connection (RFC 2525, section 2.17), which can
+    /// cost the peer the last answer. After a half-close, a peer that reads to the end of the
+    /// stream gets that answer. Writing after this breaks the connection, and so does
+    /// [pushing](crate::Sender::send).
     HalfClose,
-    /// Discard what is in the output and reset the connection.
+    /// Discard the output and reset the connection.
     Reset,
 }
 
@@ -221,7 +231,7 @@ pub enum Next {
 /// use kernel::prelude::*;
 /// use ktcp_server::CloseReason;
 ///
-/// /// Whether the peer has been told all that there was to tell.
+/// /// Returns true if the peer has been sent everything.
 /// fn is_orderly(reason: CloseReason) -> bool {
 ///     matches!(reason, CloseReason::Ended | CloseReason::Handler)
 /// }
@@ -231,21 +241,21 @@ pub enum Next {
 pub enum CloseReason {
     /// The peer sent its last byte, and has been sent everything.
     Ended,
-    /// The handler said [`Next::Close`] or [`Next::Reset`].
+    /// The handler returned [`Next::Close`] or [`Next::Reset`].
     Handler,
     /// A method of the handler returned this error.
     Failed(Error),
     /// The socket returned this error, such as `ECONNRESET` or `EPIPE`.
     Broken(Error),
-    /// The handler left so much unread that nothing more fits into the input buffer.
+    /// The handler left so many bytes unconsumed that the input buffer is full.
     InputFull,
     /// No byte has moved for the server's [idle timeout](crate::Builder::idle_timeout).
     Idle,
     /// The handler has waited for the rest of a message for the server's
     /// [receive timeout](crate::Builder::receive_timeout).
     ReceiveTimeout,
-    /// The peer has taken nothing of what was to be sent for the server's
-    /// [send timeout](crate::Builder::send_timeout).
+    /// The peer has taken none of the waiting output for the server's [send
+    /// timeout](crate::Builder::send_timeout).
     SendTimeout,
     /// The server stopped.
     Stopped,

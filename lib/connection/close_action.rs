@@ -18,7 +18,8 @@ pub(super) struct CloseAction {
 }
 
 impl CloseAction {
-    /// The end of the stream, which tells the peer that it has got everything.
+    /// Returns an orderly end: the peer reads the end of the stream, and so knows that it has
+    /// everything.
     pub(super) fn orderly(reason: CloseReason) -> Self {
         Self {
             reason,
@@ -27,7 +28,7 @@ impl CloseAction {
         }
     }
 
-    /// A reset.
+    /// Returns a reset.
     pub(super) fn reset(reason: CloseReason) -> Self {
         Self {
             reset: true,
@@ -35,7 +36,7 @@ impl CloseAction {
         }
     }
 
-    /// A reset, for the handler did not want the connection.
+    /// Returns a reset of a connection that the handler has refused.
     pub(super) fn refused(error: Error) -> Self {
         Self {
             counter: Counter::RefusedByHandler,
@@ -43,7 +44,7 @@ impl CloseAction {
         }
     }
 
-    /// A reset, for there is no memory that the connection needs.
+    /// Returns a reset of a connection for which there is not enough memory.
     pub(super) fn starved(error: Error) -> Self {
         Self {
             counter: Counter::OutOfMemory,

@@ -21,45 +21,45 @@ use crate::{
 use core::mem;
 use kernel::sync::Arc;
 
-/// Result of driving a connection: what is to be done with it next.
+/// Result of driving a connection: its next step.
 pub(crate) enum Drive {
-    /// Nothing until its stream becomes ready.
+    /// Wait until the stream becomes ready.
     Wait,
-    /// It has more to do, when others have had their turn.
+    /// Poll again, after other connections have had their turn.
     Again,
-    /// It has something to do for which a poll has to sleep, which this one must not.
+    /// Poll again where the poll may sleep, as the next step may have to.
     NeedsProcessContext,
-    /// It has ended, and was closed.
+    /// The connection has ended, and its session with it.
     Done {
         /// True if the peer is to see a reset instead of the end of the stream.
         reset: bool,
     },
 }
 
-/// A driver, whatever its handler is.
+/// A driver without the type of its handler.
 pub(crate) trait ConnDriver: Send {
-    /// Returns true if polls that must not sleep are of any use.
+    /// Returns true if the connection can be polled with bottom halves disabled.
     fn can_poll_bh(&self) -> bool;
 
-    /// Does what can be done without waiting for the peer. May sleep where the handler does, unless
+    /// Advances the connection as far as it gets without waiting for the peer. May sleep, unless
     /// the poll must not.
     ///
-    /// Not to be called again once it has returned [`Drive::Done`].
+    /// Must not be called again after it has returned [`Drive::Done`].
     fn drive(&mut self, cx: &mut PollCx<'_>) -> Drive;
 }
 
-/// Returns true if polls that must not sleep are of any use to a handler.
+/// Returns true if connections of a handler `H` can be polled with bottom halves disabled: the
+/// handler does not sleep, or tries first.
 pub(crate) const fn can_poll_bh<H: Handler>() -> bool {
     !H::MAY_SLEEP || H::TRIES_FIRST
 }
 
-/// The driver of one connection of a handler `H`, with the buffers that it keeps from one poll to the
-/// next.
+/// The driver of one connection of a handler `H`, with the buffers that hold bytes between polls.
 pub(crate) struct HandlerDriver<H: Handler> {
     protocol: Protocol<H>,
-    /// Not yet consumed by the handler.
+    /// Bytes that the handler has not consumed.
     input: Option<Buffer>,
-    /// Not yet taken by the peer.
+    /// Bytes that the socket has not taken.
     output: Option<Buffer>,
 }
 
@@ -82,7 +82,7 @@ impl<H: Handler> HandlerDriver<H> {
         ]
     }
 
-    /// Before a poll: a buffer that was kept changes places with the one that is lent.
+    /// Swaps each kept buffer with its scratch buffer, before a poll.
     #[cold]
     fn lend_buffers(&mut self, cx: &mut PollCx<'_>) {
         for (own, scratch) in self.buffers(cx.scratch) {
@@ -92,8 +92,8 @@ impl<H: Handler> HandlerDriver<H> {
         }
     }
 
-    /// After a poll: a buffer in which something is left changes places with the one that is lent, if that
-    /// is here; of others no more than one is needed.
+    /// Keeps each scratch buffer that still holds bytes after a poll, and gives back the one for
+    /// which it was swapped. Frees one of two empty buffers.
     #[cold]
     fn take_buffers_back(&mut self, cx: &mut PollCx<'_>) {
         for (own, scratch) in self.buffers(cx.scratch) {

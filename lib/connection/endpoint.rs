@@ -16,12 +16,12 @@ use kernel::prelude::*;
 /// The part of a connection that its driver sees.
 #[pin_data]
 pub(crate) struct Endpoint {
-    /// Its place in the table of the server.
+    /// Index in the server's table.
     pub(crate) number: usize,
     pub(crate) peer: SocketAddr,
     #[pin]
     pub(super) inbox: Inbox,
-    /// The times at which they began to run.
+    /// Times at which the timeouts began to run.
     pub(super) timers: Timers,
 }
 
@@ -36,12 +36,13 @@ impl Endpoint {
         })
     }
 
-    /// Returns true if the connection has ended, and its peer has yet to acknowledge that. Any context.
+    /// Returns true if the connection has ended and the peer has yet to acknowledge that. Any
+    /// context.
     pub(crate) fn is_closing(&self) -> bool {
         self.inbox.is_closed()
     }
 
-    /// Notes what has moved in a poll, and what is left in the buffers.
+    /// Records the bytes that a poll has moved, and those that it has left in the buffers.
     #[inline]
     pub(super) fn note(&self, env: &Environment, pending: Pending) {
         self.timers.note(env.clock.now(), pending);

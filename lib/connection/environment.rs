@@ -24,13 +24,13 @@ use kernel::{
     time::Delta, //
 };
 
-/// Settings of a server that each of its connections has.
+/// Settings of a server that apply to each of its connections.
 #[derive(Clone, Copy)]
 pub(crate) struct ConnConfig {
     pub(crate) input: BufferSize,
     pub(crate) output: BufferSize,
     pub(crate) timeouts: Timeouts,
-    /// The longest time in which a peer may acknowledge nothing of what is left at the end.
+    /// Longest time without an acknowledgement from the peer after the connection has ended.
     pub(crate) close_timeout: Delta,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct ConnConfig {
 pub(crate) struct Environment {
     pub(crate) name: Name,
     pub(crate) config: ConnConfig,
-    /// True if there are timeouts, so that polls are to be noted.
+    /// True if the server has timeouts, so that each poll records its progress.
     pub(super) is_timed: bool,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Clock,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The inbox of a connection: what other tasks want of it.
+//! The inbox of a connection: data and close requests from other tasks.
 
 use crate::{
     buffer::{
@@ -31,8 +31,9 @@ struct Pushed {
     closed: bool,
 }
 
-/// Data and a close request from other tasks than the one that polls the connection. Whatever is put
-/// here has the connection scheduled afterwards.
+/// Data and a close request from tasks other than the one that polls the connection.
+///
+/// A task that puts something here schedules the connection afterwards.
 #[pin_data]
 pub(crate) struct Inbox {
     #[pin]
@@ -52,8 +53,12 @@ impl Inbox {
         })
     }
 
-    /// Puts all of `data` here, or nothing of it: `ENOTCONN` once the connection is closed, `ENOBUFS` when
-    /// it is more than is left of `size` bytes, `ENOMEM`. May sleep.
+    /// Queues all of `data`, or none of it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` once the connection is closed; `ENOBUFS` if `data` exceeds the room that is left
+    /// of `size` bytes; `ENOMEM`.
     pub(super) fn push(&self, data: &[u8], size: BufferSize) -> Result {
         let mut pushed = self.pushed.lock();
         if pushed.closed {
@@ -72,13 +77,13 @@ impl Inbox {
         Ok(())
     }
 
-    /// Returns true if there is data.
+    /// Returns true if data is queued.
     #[inline]
     pub(super) fn has_data(&self) -> bool {
         self.has_data.load(Relaxed)
     }
 
-    /// Moves the data to `output`, as far as there is room. May sleep.
+    /// Moves queued data to `output`, as much as fits. May sleep.
     pub(super) fn take_data(&self, output: &mut Buffer) {
         let mut pushed = self.pushed.lock();
         if let Some(buffer) = &mut pushed.buffer {
@@ -93,7 +98,7 @@ impl Inbox {
         drop(empty);
     }
 
-    /// Takes nothing more; returns the data, if there is any. May sleep.
+    /// Refuses further data, and returns the data that is still queued, if any. May sleep.
     pub(super) fn close(&self) -> Option<Buffer> {
         let mut pushed = self.pushed.lock();
         pushed.closed = true;
@@ -104,7 +109,7 @@ impl Inbox {
         unsent.filter(|unsent| !unsent.is_empty())
     }
 
-    /// Returns true once nothing more is taken: the connection has ended.
+    /// Returns true once the inbox refuses data: the connection has ended.
     pub(super) fn is_closed(&self) -> bool {
         self.is_closed.load(Relaxed)
     }
@@ -114,21 +119,20 @@ impl Inbox {
         self.close_request.make(reason);
     }
 
-    /// Forgets the request of a timeout, for the connection has ended by now. That of the stop, which is
-    /// made once, stays: it ends what is left of the connection, too.
+    /// Clears the request of a timeout, once the connection has ended. The request of the stop
+    /// stays: the server makes it once, and it ends the lingering as well.
     pub(super) fn clear_timeout(&self) {
         self.close_request.clear_timeout();
     }
 
-    /// Returns why the connection is to end, if that was requested.
+    /// Returns the reason of the close request, if there is one.
     #[inline]
     pub(super) fn close_request(&self) -> Option<CloseReason> {
         self.close_request.get()
     }
 }
 
-/// A request to end a connection, made by another task than the one that polls it: a timeout, or the stop
-/// of the server.
+/// A request of another task to end the connection: a timeout, or the stop of the server.
 struct CloseRequest(Atomic<u32>);
 
 impl CloseRequest {
@@ -143,12 +147,12 @@ impl CloseRequest {
         Self(Atomic::new(0))
     }
 
-    /// Makes the request for `reason`, one of `REASONS`; the last one counts.
+    /// Sets the request to `reason`, one of `REASONS`. It replaces an earlier one.
     fn make(&self, reason: CloseReason) {
         self.0.store(Self::code(reason), Relaxed);
     }
 
-    /// 0 if it is none of `REASONS`.
+    /// Returns the stored form of a reason; 0 if it is none of `REASONS`.
     fn code(reason: CloseReason) -> u32 {
         let index = Self::REASONS.iter().position(|other| *other == reason);
         index.map_or(0, |index| index as u32 + 1)
@@ -157,7 +161,7 @@ impl CloseRequest {
     fn clear_timeout(&self) {
         let code = self.0.load(Relaxed);
         if code != Self::code(CloseReason::Stopped) {
-            // Fails if there is another one by now.
+            // Fails if another request has replaced this one.
             let _ = self.0.cmpxchg(code, 0, Relaxed);
         }
     }

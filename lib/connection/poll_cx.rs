@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Context of one poll: the stream, the buffers that are lent for it, and what it has found.
+//! Context of one poll: the stream, the scratch buffers, and the results so far.
 
 use super::{
     close_action::CloseAction,
@@ -41,7 +41,7 @@ pub(crate) struct Scratch {
     pub(super) input: Option<Buffer>,
     pub(super) output: Option<Buffer>,
     pub(super) fragment: Fragment,
-    /// Events that polls have counted and that are not yet added to the figures of the server.
+    /// Events that polls have counted and not yet added to the server's counters.
     pub(super) stats: StatsBatch,
 }
 
@@ -52,7 +52,9 @@ impl executor::Scratch for Scratch {
     }
 }
 
-/// The reason why a poll cannot go on. Small: it comes back from each step of it.
+/// The reason why a poll cannot go on.
+///
+/// Small, because each step of a poll returns it.
 pub(super) enum Stop {
     /// The connection ends, as [`PollCx::ending`] says.
     End,
@@ -63,7 +65,7 @@ pub(super) enum Stop {
 pub(super) enum Received {
     Bytes {
         count: usize,
-        /// True if there is more to receive at once.
+        /// True if the socket has more to receive now.
         more: bool,
     },
     End,
@@ -77,22 +79,24 @@ pub(crate) struct PollCx<'a> {
     /// The connection, for a [`Peer`](crate::Peer).
     pub(super) mailbox: ArcBorrow<'a, dyn Mailbox + 'static>,
     pub(super) stream: &'a TcpStream,
-    /// The token of a poll that must not sleep.
+    /// Set in a poll that must not sleep.
     bh: Option<BhToken<'a>>,
-    /// True if the inbox is to be looked at before the stream.
+    /// True if the poll checks the inbox before the stream.
     pub(super) slow_path: bool,
-    /// With buffers that are made when they are needed, or that an earlier poll has left.
+    /// Its buffers are allocated on first use, or left by an earlier poll.
     pub(super) scratch: &'a mut Scratch,
     pub(super) pending: Pending,
-    /// True if something may be left in the buffers at the end.
+    /// True if the buffers may hold bytes when the poll ends.
     pub(super) leaves_some: bool,
-    /// The end, when a step has failed with [`Stop::End`].
+    /// The end of the connection, once a step has failed with [`Stop::End`].
     pub(super) ending: Option<CloseAction>,
 }
 
 impl<'a> PollCx<'a> {
-    /// Called where the type of the handler is not known, in code of the library: the vtable of
-    /// `mailbox` outlives the module of the handler.
+    /// Creates the context of a poll.
+    ///
+    /// The caller is code of the library that does not know the type of the handler, so the vtable
+    /// of `mailbox` outlives the handler's module.
     #[inline]
     pub(super) fn new(
         env: &'a Environment,
@@ -122,7 +126,7 @@ impl<'a> PollCx<'a> {
         self.bh.is_none()
     }
 
-    /// For what cannot be done without sleeping.
+    /// Fails with [`Stop::NeedsProcessContext`] unless the poll may sleep.
     #[inline]
     pub(super) fn sleep_or_go(&self) -> Result<(), Stop> {
         if self.may_sleep() {
@@ -132,7 +136,7 @@ impl<'a> PollCx<'a> {
         }
     }
 
-    /// Notes how to end, and says so.
+    /// Records how the connection ends, and returns [`Stop::End`].
     #[cold]
     pub(super) fn end(&mut self, ending: CloseAction) -> Stop {
         self.ending = Some(ending);
@@ -173,19 +177,19 @@ impl<'a> PollCx<'a> {
         is_filled(&self.scratch.output)
     }
 
-    /// Returns true if anything but the state of the connection comes before receiving.
+    /// Returns true if the buffers, the inbox or the stop of the server come before receiving.
     pub(super) fn needs_attention(&self) -> bool {
         self.has_output() || self.is_input_full() || self.has_pushed() || self.is_stopping()
     }
 
-    /// Returns true if nothing more can be received before the handler consumes something.
+    /// Returns true if the input has no room until the handler consumes bytes.
     #[inline]
     pub(super) fn is_input_full(&self) -> bool {
         let input = self.scratch.input.as_ref();
         input.is_some_and(|input| input.room() == 0)
     }
 
-    /// Returns true if other tasks have pushed something that is not in the output yet.
+    /// Returns true if other tasks have pushed data that is not in the output yet.
     #[inline]
     pub(super) fn has_pushed(&self) -> bool {
         self.conn.inbox.has_data()
@@ -197,7 +201,7 @@ impl<'a> PollCx<'a> {
         self.env.stopping.is_opening()
     }
 
-    /// Moves what other tasks have pushed into the output, as far as there is room.
+    /// Moves data that other tasks have pushed into the output, as much as fits.
     pub(super) fn take_pushed(&mut self) -> Result<(), Stop> {
         if self.has_pushed() {
             self.sleep_or_go()?;
@@ -207,7 +211,7 @@ impl<'a> PollCx<'a> {
         Ok(())
     }
 
-    /// Receives into the input; `much` says what is expected.
+    /// Receives into the input. `much` is true if many bytes are expected at once.
     #[inline]
     pub(super) fn receive(&mut self, budget: &mut usize, much: bool) -> Result<Received, Stop> {
         let (stream, bh) = (self.stream, self.bh);
@@ -226,7 +230,8 @@ impl<'a> PollCx<'a> {
         }
     }
 
-    /// Sends what is in the output, behind which there is `more`; says whether all of it was sent.
+    /// Sends the output, and returns true if the socket took all of it. `more` is true if more
+    /// bytes follow it.
     #[inline(always)]
     pub(super) fn flush(&mut self, budget: &mut usize, more: bool) -> Result<bool, Stop> {
         let Scratch {
@@ -253,7 +258,7 @@ impl<'a> PollCx<'a> {
         Ok(true)
     }
 
-    /// Sends the start of that part of a file.
+    /// Sends bytes from the start of `range` of a file, at most `budget`.
     pub(super) fn send_file(
         &mut self,
         file: &File,
@@ -290,7 +295,7 @@ impl<'a> PollCx<'a> {
         }
     }
 
-    /// Returns what an error of the socket means.
+    /// Returns how the poll stops after an error of the socket.
     fn broken(&mut self, error: Error) -> Stop {
         match error {
             EBUSY if !self.may_sleep() => Stop::NeedsProcessContext,

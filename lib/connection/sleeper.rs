@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The task that polls a connection where it may sleep: to be recognised, and to be interrupted.
+//! Identity of the task that polls a connection where it may sleep, and interruption of that task.
 
 use crate::{
     shim,
@@ -19,26 +19,28 @@ use kernel::{
     task::Task, //
 };
 
-/// Added to the task when it was interrupted. A `task_struct` is aligned to more than that.
+/// Added to the address of the task once it was interrupted. The alignment of a `task_struct`
+/// leaves this bit free.
 const INTERRUPTED: usize = 1;
 
-/// The lock under which the tasks of a server's connections are interrupted.
+/// The lock that a task holds while it interrupts another that polls for the same server.
 pub(crate) type InterruptLock = SpinLock<()>;
 
 /// The task that polls a connection where it may sleep.
 ///
 /// # Invariants
 ///
-/// `task` is 0, or the task that is between [`enter`](Self::enter) and [`leave`](Self::leave), with or
-/// without `INTERRUPTED`. Of a worker this value has a reference meanwhile: one whose handler panics
-/// exits and never leaves. The other tasks that poll are threads, of which the server has references.
+/// `task` is 0, or the address of the task that is between [`enter`](Self::enter) and
+/// [`leave`](Self::leave), with or without `INTERRUPTED`. If that task is a worker, this value
+/// holds a reference to it: a worker whose handler panics exits without a `leave`. Any other task
+/// that polls is a thread to which the server holds a reference.
 pub(crate) struct Sleeper {
     task: Atomic<usize>,
 }
 
 impl Sleeper {
     pub(crate) const fn new() -> Self {
-        // INVARIANT: There is none.
+        // INVARIANT: No task polls yet.
         Self {
             task: Atomic::new(0),
         }
@@ -51,53 +53,56 @@ impl Sleeper {
             // SAFETY: The current task is valid.
             unsafe { bindings::get_task_struct(Task::current_raw()) };
         }
-        // INVARIANT: The right to run makes it the only one, and a worker has its reference.
+        // INVARIANT: Only the task with the right to run comes here. If it is a worker, its
+        // reference was just taken.
         self.task.store(Task::current_raw().addr(), Relaxed);
     }
 
-    /// Ends that poll, and with it an interruption: the next wait of the task is a wait again. `lock`
-    /// is that of the server.
+    /// Ends the poll, and with it an interruption: later waits of the task do not fail. `lock` is
+    /// that of the server.
     #[inline]
     pub(crate) fn leave(&self, lock: &InterruptLock) {
         let task = Task::current_raw().addr();
-        // INVARIANT: There is none any more.
+        // INVARIANT: No task polls any more.
         if self.task.cmpxchg(task, 0, Full).is_err() {
             self.leave_interrupted(lock);
         }
         if context::in_worker() {
-            // SAFETY: `enter` took a reference of this task, and by the type invariant it is not used any
-            // more.
+            // SAFETY: `enter` took a reference to this task, and with `task` at 0 nothing uses that
+            // any more.
             unsafe { bindings::put_task_struct(Task::current_raw()) };
         }
     }
 
     #[cold]
     fn leave_interrupted(&self, lock: &InterruptLock) {
-        // Whatever has interrupted this task is done with it when it has let go of the lock.
+        // The interrupting task uses this one only while it holds the lock.
         let _interrupting = lock.lock();
         // SAFETY: Changes a flag of the current task.
         unsafe { shim::ktcp_clear_interrupt() };
-        // INVARIANT: There is none any more.
+        // INVARIANT: No task polls any more.
         self.task.store(0, Relaxed);
     }
 
-    /// Returns true if that task polls.
+    /// Returns true if `task` polls the connection.
     pub(crate) fn is(&self, task: usize) -> bool {
         self.task.load(Relaxed) & !INTERRUPTED == task
     }
 
-    /// Has what the task waits for fail, and whatever else it waits for during this poll, if it can be
-    /// interrupted by signals. `lock` is that of the server.
+    /// Interrupts the task that polls, if there is one: until the poll ends, its waits that signals
+    /// can interrupt fail. `lock` is that of the server.
     pub(crate) fn interrupt(&self, lock: &InterruptLock) {
         let _interrupting = lock.lock();
         let task = self.task.load(Relaxed);
         if task == 0 || task & INTERRUPTED != 0 {
             return;
         }
-        // INVARIANT: If the exchange succeeds the task has not left, and takes the lock before it does.
+        // INVARIANT: If the exchange succeeds, the task is still before its `leave`, which takes
+        // the lock.
         if self.task.cmpxchg(task, task | INTERRUPTED, Full).is_ok() {
-            // SAFETY: By the type invariants there is a reference of the task, which it gives up behind the
-            // lock only. The address is that of `current`, which C has given out.
+            // SAFETY: By the type invariants a reference keeps the task alive, and `leave` takes
+            // the lock before it gives that reference up. The address is that of `current`, which
+            // came from C.
             unsafe { shim::ktcp_interrupt_kthread(core::ptr::with_exposed_provenance_mut(task)) };
         }
     }

@@ -31,11 +31,11 @@ const SLOW_PATH: u32 = 8;
 pub(crate) enum Path {
     /// The stream alone.
     Fast,
-    /// Looks at what other tasks have queued or requested, then at the stream.
+    /// Data and requests that other tasks have queued, then the stream.
     Slow,
 }
 
-/// A state, as a list of connections shows it.
+/// The state that a list of connections shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Idle,
@@ -46,13 +46,13 @@ pub(crate) enum Phase {
 
 /// The scheduling state of a connection.
 ///
-/// The right to *run* is what it hands out: to use what belongs to the poll, and to call
-/// [`finish`](Self::finish), [`requeue`](Self::requeue) and [`close`](Self::close). One task has it
-/// at a time, and what the task before has done is visible to it.
+/// It hands out the right to *run*: to access the state of the poll, and to call
+/// [`finish`](Self::finish), [`requeue`](Self::requeue) and [`close`](Self::close). One task has
+/// this right at a time, and sees the writes of the task that had it before.
 ///
-/// The obligation to *enqueue* is the other: the executor is to be given the connection once. A
-/// caller has it when [`notify`](Self::notify) or [`request`](Self::request) returns true, or after
-/// `requeue`. So the executor never holds a connection twice.
+/// It also hands out the obligation to *enqueue*: to give the connection to the executor once. A
+/// caller has this obligation when [`notify`](Self::notify) or [`request`](Self::request) returns
+/// true, or after `requeue`. So the executor never holds a connection twice.
 ///
 /// # Invariants
 ///
@@ -68,20 +68,20 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state of a new connection. The caller has the right to run.
+    /// Creates the state of a new connection. The caller has the right to run.
     pub(crate) fn new() -> Self {
-        // INVARIANT: It is `RUNNING`, and the caller is that task.
+        // INVARIANT: `value` is `RUNNING`, and the caller is the task with the right to run.
         Self {
             value: Atomic::new(RUNNING),
         }
     }
 
-    /// Wants a poll, for the stream has become ready. Returns true if the caller has to enqueue the
-    /// connection. Any context.
+    /// Requests a poll because the stream has become ready. Returns true if the caller has to
+    /// enqueue the connection. Any context.
     ///
-    /// The caller holds a lock of the stream under which the stream became ready, and which each
-    /// poll takes after its [`start`](Self::start): if a poll is due anyway, nothing is written
-    /// here, and the order comes from that lock alone.
+    /// The caller holds the lock of the stream under which the stream became ready, and which each
+    /// poll takes after its [`start`](Self::start). If a poll is already due, this writes nothing:
+    /// that lock alone orders the event before the poll.
     #[inline]
     pub(crate) fn notify(&self) -> bool {
         loop {
@@ -98,8 +98,8 @@ impl State {
         }
     }
 
-    /// Wants a poll on the slow path, which sees what the caller has written before. Returns true
-    /// if the caller has to enqueue the connection. Any context.
+    /// Requests a poll on the slow path, which sees the caller's earlier writes. Returns true if
+    /// the caller has to enqueue the connection. Any context.
     #[inline]
     pub(crate) fn request(&self) -> bool {
         let mut value = self.value.load(Relaxed);
@@ -107,7 +107,8 @@ impl State {
             let next = match value {
                 IDLE => QUEUED | SLOW_PATH,
                 CLOSED => return false,
-                // Even if nothing changes by it: `start` is to be ordered after this write.
+                // Written even if the value stays the same, because this write orders `start` after
+                // it.
                 other => other | SLOW_PATH,
             };
             match self.value.cmpxchg(value, next, Full) {
@@ -117,9 +118,9 @@ impl State {
         }
     }
 
-    /// Starts a poll, for the executor that has taken the connection out of its queue. Gives the
-    /// caller the right to run, unless the connection is closed. What is requested from now on is
-    /// for the poll after this one.
+    /// Starts a poll, after the executor has taken the connection out of its queue. Gives the
+    /// caller the right to run, unless the connection is closed. Later requests are for the poll
+    /// after this one.
     #[inline]
     pub(crate) fn start(&self) -> Option<Path> {
         // INVARIANT: It was `QUEUED`, so that no task had the right to run; of several callers, the
@@ -139,8 +140,8 @@ impl State {
     }
 
     /// Ends a poll after which nothing is due, and gives up the right to run. Returns false, and
-    /// changes nothing, if something has happened since the poll began: [`requeue`](Self::requeue)
-    /// has to follow.
+    /// changes nothing, if a notification or a request has come since the poll began: the caller
+    /// must then call [`requeue`](Self::requeue).
     ///
     /// # Safety
     ///
@@ -186,7 +187,7 @@ impl State {
         self.value.load(Relaxed) == IDLE
     }
 
-    /// Returns what the connection is doing. Orders nothing. Any context.
+    /// Returns the phase of the connection. Orders nothing. Any context.
     pub(crate) fn phase(&self) -> Phase {
         match self.value.load(Relaxed) & !SLOW_PATH {
             IDLE => Phase::Idle,

@@ -47,7 +47,8 @@ impl Clock {
     const SHORTEST_TICK: i64 = 10;
     const LONGEST_TICK: i64 = 1000;
 
-    /// A clock that is fine enough for `timeouts`: an eighth of the shortest.
+    /// Creates a clock whose tick is an eighth of the shortest of `timeouts`, within the limits
+    /// above.
     pub(crate) fn new(timeouts: &Timeouts) -> Self {
         let tick = timeouts.shortest().unwrap_or(i64::MAX) / 8;
         let tick = tick.clamp(Self::SHORTEST_TICK, Self::LONGEST_TICK);
@@ -57,7 +58,7 @@ impl Clock {
         }
     }
 
-    /// The length of a tick.
+    /// Returns the length of a tick.
     pub(crate) fn tick(&self) -> Delta {
         Delta::from_millis(self.tick_millis.into())
     }
@@ -71,18 +72,18 @@ impl Clock {
         u64::from(self.now().wrapping_sub(then)) * u64::from(self.tick_millis)
     }
 
-    /// A tick has passed.
+    /// Advances the clock by one tick.
     pub(crate) fn advance(&self) {
         self.now.store(self.now().wrapping_add(1).max(1), Relaxed);
     }
 }
 
-/// Bytes that a poll has moved, and that it has left in the buffers.
+/// Record of the bytes that a poll has moved, and of those that it has left in the buffers.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Pending {
     /// Bytes were received.
     pub(crate) received: bool,
-    /// The handler has consumed some.
+    /// The handler has consumed bytes.
     pub(crate) consumed: bool,
     /// Bytes were sent.
     pub(crate) sent: bool,
@@ -92,18 +93,19 @@ pub(crate) struct Pending {
     pub(crate) output: bool,
 }
 
-/// The times of a connection at which its timeouts began to run; 0 is a timeout that does not run.
+/// Times at which the timeouts of a connection began to run; 0 for a timeout that does not run.
 pub(crate) struct Timers {
     idle: Atomic<u32>,
     receive: Atomic<u32>,
     send: Atomic<u32>,
-    /// The time at which the peer was last seen to have acknowledged something. Never 0. Apart from the
-    /// others, for those are written by polls: a tick that wrote them could start what a poll has stopped.
+    /// Time of the last tick that saw an acknowledgement from the peer. Never 0. Separate from the
+    /// others because polls write those: a tick that wrote them could restart a timeout that a poll
+    /// has stopped.
     acked: Atomic<u32>,
 }
 
-/// Written only when it changes, for a connection's cache line that no other task writes stays where
-/// it is.
+/// Sets a timer, but writes it only if its value changes: a write would take the cache line away
+/// from the other CPUs that hold it.
 #[inline]
 fn set(timer: &Atomic<u32>, value: u32) {
     if timer.load(Relaxed) != value {
@@ -111,7 +113,7 @@ fn set(timer: &Atomic<u32>, value: u32) {
     }
 }
 
-/// Starts a timer that does not run or is to run anew; stops one that is not to run.
+/// Starts a timer that does not run, restarts it if `anew`, and stops it unless `running`.
 #[inline]
 fn run(timer: &Atomic<u32>, now: u32, running: bool, anew: bool) {
     match (running, anew) {
@@ -132,7 +134,7 @@ impl Timers {
         }
     }
 
-    /// Notes what a poll that ends at `now` has done.
+    /// Updates the timers after a poll that ends at `now`.
     #[inline]
     pub(crate) fn note(&self, now: u32, pending: Pending) {
         run(&self.idle, now, true, pending.received || pending.sent);
@@ -140,29 +142,30 @@ impl Timers {
         run(&self.send, now, pending.output, pending.sent);
     }
 
-    /// Notes by the tick `now` that the peer has acknowledged something since the last tick: a peer that
-    /// takes bytes from the socket, be it slowly, is not idle.
+    /// Records at the tick `now` that the peer has acknowledged bytes since the last tick. A peer
+    /// that takes bytes from the socket, even slowly, is not idle.
     pub(crate) fn note_acked(&self, now: u32) {
         set(&self.acked, now.wrapping_sub(1).max(1));
     }
 
-    /// For how long the peer has acknowledged nothing, as for [`idle_millis`](Self::idle_millis).
+    /// Returns the time without an acknowledgement from the peer, as
+    /// [`idle_millis`](Self::idle_millis) does.
     fn unacked_millis(&self, clock: &Clock) -> u64 {
         clock.millis_since(self.acked.load(Relaxed))
     }
 
-    /// For how long no byte has moved, in milliseconds and to the tick of the clock.
+    /// Returns the time in which no byte has moved, in milliseconds and to the tick of the clock.
     pub(crate) fn idle_millis(&self, clock: &Clock) -> u64 {
         let idle = clock.millis_since(self.idle.load(Relaxed));
         idle.min(self.unacked_millis(clock))
     }
 
-    /// The timeout that has passed, if one has.
+    /// Returns the timeout that has passed, if any.
     pub(crate) fn expired(&self, clock: &Clock, timeouts: &Timeouts) -> Option<CloseReason> {
         let unacked = self.unacked_millis(clock);
         let passed = |timer: &Atomic<u32>, at_most: u64, timeout: Option<Delta>| {
             let since = timer.load(Relaxed);
-            // The first tick may have been short.
+            // The timer may have started in the middle of a tick: that tick does not count.
             let whole = clock
                 .millis_since(since)
                 .min(at_most)

@@ -2,9 +2,9 @@
 
 //! Trace events: what happens to each connection, for `perf`, `bpftrace` and tracefs.
 //!
-//! As long as no tool looks, each costs a branch that is patched out. The events themselves are in
-//! `shim/trace.h`; [`declare_trace!`](kernel::tracepoint::declare_trace) finds only those of the
-//! kernel.
+//! An event that no tool has enabled costs a branch that is patched out. `shim/trace.h` defines the
+//! events. This file declares them itself, because
+//! [`declare_trace!`](kernel::tracepoint::declare_trace) finds only those of the kernel.
 
 use super::{
     endpoint::Endpoint,
@@ -14,7 +14,7 @@ use crate::handler::CloseReason;
 use core::net::SocketAddr;
 use kernel::prelude::*;
 
-/// The part of an event that C does when it is on.
+/// The tracepoints, and the C functions that emit their events.
 #[cfg(CONFIG_TRACEPOINTS)]
 mod raw {
     use kernel::{
@@ -66,11 +66,11 @@ mod raw {
     }
 }
 
-/// Calls `$slow` when a tool looks at the event `$event`.
+/// Evaluates `$slow` if a tool has enabled the event `$event`.
 macro_rules! when_on {
     ($event:ident, $slow:expr) => {{
         #[cfg(CONFIG_TRACEPOINTS)]
-        // SAFETY: It is the static key of a tracepoint, which C has defined.
+        // SAFETY: The key is the static key of a tracepoint that C has defined.
         if unsafe {
             kernel::jump_label::static_branch_unlikely!(
                 raw::$event,
@@ -83,14 +83,14 @@ macro_rules! when_on {
     }};
 }
 
-/// The connection was taken in. Any context, as all of these.
+/// Traces a connection that the server has accepted. Any context, as all of these.
 #[inline]
 pub(crate) fn accept(env: &Environment, conn: &Endpoint) {
     when_on!(__tracepoint_ktcp_accept, slow::accept(env, conn));
     let _ = (env, conn);
 }
 
-/// A newcomer to `server` was not taken in, for that reason and error.
+/// Traces a connection to `server` that was refused, with the reason and the error.
 #[inline]
 pub(crate) fn refuse(server: &CStr, peer: SocketAddr, reason: &CStr, error: Option<Error>) {
     when_on!(
@@ -100,28 +100,29 @@ pub(crate) fn refuse(server: &CStr, peer: SocketAddr, reason: &CStr, error: Opti
     let _ = (server, peer, reason, error);
 }
 
-/// So many bytes have come from the peer.
+/// Traces `bytes` received from the peer.
 #[inline]
 pub(crate) fn receive(env: &Environment, conn: &Endpoint, bytes: usize) {
     when_on!(__tracepoint_ktcp_receive, slow::receive(env, conn, bytes));
     let _ = (env, conn, bytes);
 }
 
-/// So many bytes were given to the socket.
+/// Traces `bytes` given to the socket.
 #[inline]
 pub(crate) fn send(env: &Environment, conn: &Endpoint, bytes: usize) {
     when_on!(__tracepoint_ktcp_send, slow::send(env, conn, bytes));
     let _ = (env, conn, bytes);
 }
 
-/// The connection ends.
+/// Traces the end of a connection.
 #[inline]
 pub(crate) fn close(env: &Environment, conn: &Endpoint, reason: CloseReason) {
     when_on!(__tracepoint_ktcp_close, slow::close(env, conn, reason));
     let _ = (env, conn, reason);
 }
 
-/// Behind the branches, and never a part of another module.
+/// The branches of enabled events. They are not inlined, so that they are never part of another
+/// module.
 #[cfg(CONFIG_TRACEPOINTS)]
 mod slow {
     use super::{

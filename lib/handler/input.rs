@@ -10,19 +10,21 @@ use core::{
 
 /// Bytes that a connection has received and its handler has not consumed.
 ///
-/// What is not consumed is shown again, together with what comes next. So a handler that waits for
-/// a whole message needs no buffer of its own; it leaves the start of it here. If nothing more
-/// fits, the connection is closed with [`CloseReason::InputFull`](crate::CloseReason::InputFull): a message cannot be longer than
-/// the server's input buffer.
+/// The next call of the handler finds the bytes that this one has not consumed, followed by new
+/// ones. So a handler that waits for a whole message needs no buffer of its own: it leaves the
+/// start of the message here. If the buffer is full, the connection is closed with
+/// [`CloseReason::InputFull`](crate::CloseReason::InputFull): a message cannot be longer than the
+/// server's input buffer.
 ///
-/// To look at the bytes has its price: many that arrive at once are copied to one place only then.
-/// A handler that [forwards](crate::Output::forward) them unseen saves that.
+/// Reading the bytes can cost a copy: the first read copies many bytes that arrived at once to
+/// contiguous memory. A handler that [forwards](crate::Output::forward) them unread saves that
+/// copy.
 ///
-/// All of this may be called wherever the handler is.
+/// All methods may be called in the context of the handler.
 ///
 /// # Examples
 ///
-/// A number of four bytes, if they are all there:
+/// A number of four bytes, once all of them have arrived:
 ///
 /// ```
 /// use kernel::prelude::*;
@@ -36,8 +38,8 @@ use core::{
 /// }
 /// ```
 pub struct Input<'a> {
-    /// Mutated by `deref` as long as it is not gathered, and after that only where `self` is
-    /// mutable.
+    /// `deref` mutates the buffer until it is gathered. After that, only methods that take `&mut
+    /// self` mutate it.
     buffer: UnsafeCell<&'a mut Buffer>,
 }
 
@@ -49,15 +51,15 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Returns how many bytes there are.
+    /// Returns the number of bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        // SAFETY: The reference is not kept, and while it is there the buffer is not mutated: an
-        // `Input` cannot be used by two tasks at once.
+        // SAFETY: The reference ends in this call, during which nothing mutates the buffer: two
+        // tasks cannot use an `Input` at once.
         unsafe { (*self.buffer.get()).len() }
     }
 
-    /// Returns true if there are none.
+    /// Returns true if there are no bytes.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -69,7 +71,7 @@ impl<'a> Input<'a> {
         self.buffer.get_mut()
     }
 
-    /// Removes `count` bytes from the front, or all when there are fewer.
+    /// Removes `count` bytes from the front, or all if there are fewer.
     #[inline]
     pub fn consume(&mut self, count: usize) {
         self.buffer.get_mut().consume(count);
@@ -84,12 +86,13 @@ impl Deref for Input<'_> {
         let buffer = self.buffer.get();
         // SAFETY: As for `len`.
         if !unsafe { (*buffer).is_gathered() } {
-            // SAFETY: There is no other reference to the buffer: this method alone lends one out
-            // for longer, and when it has, the buffer is gathered and stays so as long as that is
-            // borrowed. An `Input` cannot be used by two tasks at once.
+            // SAFETY: There is no other reference to the buffer. Only this method returns one;
+            // after that the buffer is gathered, and stays so while the reference lives. Two tasks
+            // cannot use an `Input` at once.
             unsafe { (*buffer).gather_to_see() };
         }
-        // SAFETY: As long as this is borrowed, so is `self`, and the buffer is not mutated.
+        // SAFETY: The returned reference borrows `self`, and nothing mutates the gathered buffer
+        // while it lives.
         unsafe { (*buffer).filled() }
     }
 }

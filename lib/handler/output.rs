@@ -17,17 +17,17 @@ use crate::{
 use core::ops::Range;
 use kernel::prelude::*;
 
-/// The output of a handler: bytes that are to be sent.
+/// Bytes that a handler sends to its peer.
 ///
 /// It has room for a bounded number of bytes. A handler that runs short of room is called again
-/// when what it wrote has been sent; a connection whose peer does not read is not read from
-/// either.
+/// when its output has been sent. While the peer does not read, the server does not receive from
+/// that connection either.
 ///
-/// All of this may be called wherever the handler is, unless it says otherwise.
+/// All methods may be called in the context of the handler, unless they say otherwise.
 ///
 /// # Examples
 ///
-/// An answer of two parts, of which none is said without the other:
+/// An answer of two parts, of which either both are written or none:
 ///
 /// ```
 /// use kernel::prelude::*;
@@ -45,12 +45,12 @@ use kernel::prelude::*;
 /// ```
 pub struct Output<'a> {
     buffer: &'a mut Buffer,
-    /// A part of a file that is to be sent behind the buffer.
+    /// A part of a file to be sent after the buffer.
     file: &'a mut Option<FilePart>,
     short: bool,
 }
 
-/// A part of a file that is to be sent.
+/// A part of a file to be sent.
 pub(crate) struct FilePart {
     pub(crate) file: File,
     pub(crate) range: Range<u64>,
@@ -66,18 +66,22 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Has a part of `file` sent behind what is here, without copying it: the socket takes the pages
-    /// in which the kernel keeps the file. Until that is done there is no [room](Self::room).
+    /// Sends a part of `file` after the bytes written so far, without copying it: the socket takes
+    /// the pages in which the kernel caches the file. Until the part is sent there is no
+    /// [room](Self::room).
     ///
-    /// Who writes to the file meanwhile changes what is sent. If it is cut short, the connection is
-    /// reset, with [`CloseReason::Failed`](crate::CloseReason::Failed): the peer must not take what it got for all.
+    /// Writes to the file meanwhile change the bytes that are sent. If the file is truncated below
+    /// the end of the part, the connection is reset, with
+    /// [`CloseReason::Failed`](crate::CloseReason::Failed): the peer must not take the bytes that
+    /// it got for the whole.
     ///
     /// # Errors
     ///
-    /// - `ENOBUFS`: there is such a part here already.
-    /// - `EOPNOTSUPP`: its file system can only have it [read](Self::read_from).
+    /// - `ENOBUFS`: another part is still to be sent.
+    /// - `EOPNOTSUPP`: the file system does not support this, and the file can only be
+    ///   [read](Self::read_from).
     ///
-    /// Any context; that of the executor has to bear waiting for the disk.
+    /// Any context. The executor waits for the disk when it sends the part.
     pub fn send_file(&mut self, file: &File, range: Range<u64>) -> Result {
         if !file.can_be_sent() {
             return Err(EOPNOTSUPP);
@@ -95,7 +99,7 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Returns how many more bytes it takes.
+    /// Returns the number of bytes that still fit.
     #[inline]
     pub fn room(&self) -> usize {
         match self.file {
@@ -104,8 +108,8 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Takes all of `data`, or nothing of it and fails with `ENOBUFS` when there is not
-    /// [room](Self::room) for all.
+    /// Appends all of `data`, or nothing: fails with `ENOBUFS` if there is not [room](Self::room)
+    /// for all of it.
     #[inline]
     pub fn write(&mut self, data: &[u8]) -> Result {
         if data.len() > self.room() {
@@ -116,8 +120,9 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Moves bytes from the front of `input` here, as many as there is [room](Self::room) for, and
-    /// says how many. The others stay in `input`, for when there is room again.
+    /// Moves bytes from the front of `input`, as many as there is [room](Self::room) for, and
+    /// returns their number. The others stay in `input`, and the handler is called again when there
+    /// is room.
     #[inline]
     pub fn forward(&mut self, input: &mut Input<'_>) -> usize {
         let count = match self.file {
@@ -128,16 +133,15 @@ impl<'a> Output<'a> {
         count
     }
 
-    /// Notes that there is more to say than there is [room](Self::room) for, as a
-    /// [`write`](Self::write) that fails does: the handler is called again when what is here has
-    /// been sent.
+    /// Has the handler called again when the output has been sent, as a [`write`](Self::write) that
+    /// fails does: for a handler with more to send than there is [room](Self::room) for.
     #[inline]
     pub fn wait_for_room(&mut self) {
         self.short = true;
     }
 
-    /// Reads from `file`, from byte `position` on and at most `most` bytes, as many as there is
-    /// [room](Self::room) for, and says how many; 0 is the end of the file, or no room.
+    /// Appends bytes of `file` from byte `position` on, at most `most` and as many as there is
+    /// [room](Self::room) for. Returns their number; 0 is the end of the file, or no room.
     ///
     /// # Errors
     ///
@@ -157,7 +161,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Returns true if the handler wanted to put more here than there was room for.
+    /// Returns true if the handler had more to write than there was room for.
     #[inline]
     pub(crate) fn ran_short(&self) -> bool {
         self.short

@@ -12,9 +12,9 @@ use kernel::{
     }, //
 };
 
-/// The connection of a peer, as code outside of its handler sees it.
+/// A connection, as code outside its handler uses it.
 ///
-/// Its vtable is a part of the library: a [`Sender`] may outlive the module of the handler.
+/// The vtable is part of the library, because a [`Sender`] may outlive the module of the handler.
 pub(crate) trait Mailbox: Send + Sync {
     /// Returns the address of the peer. Any context.
     fn peer_addr(&self) -> SocketAddr;
@@ -23,11 +23,11 @@ pub(crate) trait Mailbox: Send + Sync {
     fn push(self: ArcBorrow<'_, Self>, data: &[u8]) -> Result;
 }
 
-/// The other end of a connection, as [`Handler::open`](crate::Handler::open) meets it.
+/// The peer of a new connection, which [`Handler::open`](crate::Handler::open) accepts or refuses.
 ///
 /// # Examples
 ///
-/// A handler that is for this machine only begins with:
+/// The check of a handler that serves this machine only:
 ///
 /// ```
 /// use kernel::prelude::*;
@@ -50,12 +50,12 @@ impl<'a> Peer<'a> {
         Self { mailbox }
     }
 
-    /// Its address. Any context.
+    /// Returns the address of the peer. Any context.
     pub fn addr(&self) -> SocketAddr {
         self.mailbox.peer_addr()
     }
 
-    /// Something with which any code can send to it. Any context.
+    /// Returns a sender, with which any code can send to the peer. Any context.
     pub fn sender(&self) -> Sender {
         Sender {
             mailbox: self.mailbox.into(),
@@ -63,12 +63,12 @@ impl<'a> Peer<'a> {
     }
 }
 
-/// Sends to a connection from outside its handler, for as long as the connection is there.
+/// A handle with which code outside a handler sends to its connection.
 ///
-/// It may be kept and used for longer than the connection, the server and the handler: it then says
-/// `ENOTCONN`. It keeps neither of them alive, nor any socket, thread or buffer: until it is dropped
-/// it holds 256 bytes for its connection and, once the server is gone, some 4 KiB and 1 KiB for each
-/// CPU for all connections together. It may be dropped in any context but a hard interrupt.
+/// It may outlive the connection, the server and the handler: sending then fails with `ENOTCONN`.
+/// It keeps none of them alive, nor any socket, thread or buffer. Until it is dropped it holds 256
+/// bytes for its connection and, once the server is gone, some 4 KiB and 1 KiB for each CPU for all
+/// connections together. It may be dropped in any context but a hard interrupt.
 ///
 /// # Examples
 ///
@@ -76,7 +76,7 @@ impl<'a> Peer<'a> {
 /// use kernel::prelude::*;
 /// use ktcp_server::Sender;
 ///
-/// /// Tells the news to all who are still there.
+/// /// Sends `news` to all listeners, and forgets those whose connections are closed.
 /// fn broadcast(listeners: &mut KVec<Sender>, news: &[u8]) {
 ///     listeners.retain(|listener| listener.send(news) != Err(ENOTCONN));
 /// }
@@ -87,15 +87,17 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Has all of `data` sent, behind what was to be sent before and never amid what a call of the
-    /// handler has written; or nothing of it.
+    /// Queues all of `data` to be sent, or none of it. It follows all data queued before, and does
+    /// not split the output of a call of the handler.
     ///
     /// # Errors
     ///
     /// - `ENOTCONN`: the connection is closed.
-    /// - `ENOBUFS`: with what waits to be sent, it is more than the server's output buffer.
+    /// - `ENOBUFS`: together with the data that waits to be sent, it exceeds the server's output
+    ///   buffer.
     /// - `ENOMEM`.
-    /// - `EBUSY`: the caller must not sleep, as a handler that [does not](crate::Handler::MAY_SLEEP).
+    /// - `EBUSY`: the caller must not sleep, such as a handler that [does
+    ///   not](crate::Handler::MAY_SLEEP).
     ///
     /// May sleep, but not for the peer.
     pub fn send(&self, data: &[u8]) -> Result {
@@ -105,7 +107,7 @@ impl Sender {
         self.mailbox.as_arc_borrow().push(data)
     }
 
-    /// The address of the peer. Any context.
+    /// Returns the address of the peer. Any context.
     pub fn peer_addr(&self) -> SocketAddr {
         self.mailbox.peer_addr()
     }

@@ -14,37 +14,37 @@
 //!           a poll may sleep              the peer acknowledges
 //! ```
 //!
-//! Every state leads to `Ending` as well: a socket that breaks, a timeout, a full input buffer, or the
-//! stop of the server ends a connection whatever it does. A poll that may sleep goes through `Ending`
-//! at once. A reset leads to `Closed` without lingering.
+//! Every state also leads to `Ending`: a broken socket, a timeout, a full input buffer, or the stop
+//! of the server ends a connection in any state. A poll that may sleep passes through `Ending` at
+//! once. A reset leads to `Closed` without lingering.
 
 use crate::connection::close_action::CloseAction;
 
-/// The condition under which the handler is called again, before anything more is received.
+/// The condition under which the handler is called again, before the connection receives more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recall {
-    /// The output, for which there was not room enough, is sent.
+    /// The output, which had run short of room, is sent.
     OutputSent,
-    /// The poll may sleep, which the handler may have to.
+    /// The poll may sleep, as the handler may have to.
     ProcessContext,
 }
 
-/// The step of an open connection that is next once its output is sent.
+/// The next step of an open connection, once its output is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum OpenStep {
     Receive,
     Call(Recall),
-    /// The peer is told that nothing more comes.
+    /// Tell the peer that no more bytes follow.
     HalfClose,
 }
 
 /// Protocol state of a connection whose handler's sessions are `S`.
 pub(super) enum ConnState<S> {
-    /// The handler has not been asked yet whether it wants the connection.
+    /// The handler has not accepted the connection yet.
     Opening,
-    /// The handler is called with what the peer sends.
+    /// The handler is called with the bytes that the peer sends.
     Open { session: S, step: OpenStep },
-    /// The peer has sent its last byte, and the handler still has something to say.
+    /// The peer has sent its last byte, and the handler is to be called again.
     PeerEof { session: S, recall: Recall },
     /// The connection ends once its output is sent.
     Closing {
@@ -52,7 +52,7 @@ pub(super) enum ConnState<S> {
         peer_eof: bool,
         action: CloseAction,
     },
-    /// The connection ends in the next poll that may sleep, whatever is left to be sent.
+    /// The connection ends in the next poll that may sleep, even if output is left.
     Ending {
         session: Option<S>,
         peer_eof: bool,
@@ -61,7 +61,7 @@ pub(super) enum ConnState<S> {
     /// The session is gone. The socket has all output and the end of the stream, and the peer has yet to
     /// acknowledge them.
     Lingering,
-    /// Nothing is left to be done.
+    /// The connection has ended.
     Closed,
 }
 
@@ -78,7 +78,7 @@ impl<S> ConnState<S> {
         }
     }
 
-    /// Returns true if nothing comes before receiving.
+    /// Returns true if receiving is the next step.
     #[inline]
     pub(super) fn is_receiving(&self) -> bool {
         matches!(
@@ -90,18 +90,18 @@ impl<S> ConnState<S> {
         )
     }
 
-    /// Returns true if the handler has not been asked yet whether it wants the connection.
+    /// Returns true if the handler has not accepted the connection yet.
     pub(super) fn is_opening(&self) -> bool {
         matches!(self, Self::Opening)
     }
 
-    /// Returns true if the peer has sent its last byte, and the handler is to be told or has been.
+    /// Returns true if the peer has sent its last byte and the connection is not closing yet.
     #[inline]
     pub(super) fn is_peer_eof(&self) -> bool {
         matches!(self, Self::PeerEof { .. })
     }
 
-    /// Returns the condition under which the handler is called again, if it is.
+    /// Returns the condition under which the handler is called again, if any.
     pub(super) fn recall(&self) -> Option<Recall> {
         match self {
             Self::Open {
@@ -113,7 +113,7 @@ impl<S> ConnState<S> {
         }
     }
 
-    /// Returns how the connection ends once its output is sent, if it does.
+    /// Returns how the connection ends once its output is sent, if it is closing.
     pub(super) fn closing(&self) -> Option<CloseAction> {
         match self {
             Self::Closing { action, .. } => Some(*action),
@@ -129,12 +129,12 @@ impl<S> ConnState<S> {
         }
     }
 
-    /// Returns true if only the peer's acknowledgement is waited for.
+    /// Returns true if the connection waits only for the peer's acknowledgement.
     pub(super) fn is_lingering(&self) -> bool {
         matches!(self, Self::Lingering)
     }
 
-    /// The handler wants the connection.
+    /// Opens the connection, which the handler has accepted.
     pub(super) fn open(&mut self, session: S) {
         *self = Self::Open {
             session,
@@ -142,8 +142,8 @@ impl<S> ConnState<S> {
         };
     }
 
-    /// The handler has been called, and the connection goes on with `next`; no change once the peer has
-    /// sent its last byte or the connection is closing.
+    /// Sets the next step of an open connection. Does nothing once the peer has sent its last byte
+    /// or the connection is closing.
     #[inline]
     pub(super) fn go_on(&mut self, next: OpenStep) {
         if let Self::Open { step, .. } = self {
@@ -151,7 +151,7 @@ impl<S> ConnState<S> {
         }
     }
 
-    /// The handler is to be called again under that condition.
+    /// Has the handler called again under the condition `when`.
     pub(super) fn call_again(&mut self, when: Recall) {
         match self {
             Self::Open { step, .. } => *step = OpenStep::Call(when),
@@ -160,19 +160,19 @@ impl<S> ConnState<S> {
         }
     }
 
-    /// The peer has sent its last byte.
+    /// Records that the peer has sent its last byte.
     pub(super) fn reach_peer_eof(&mut self) {
         *self = match self.take() {
             Self::Open { session, .. } => Self::PeerEof {
                 session,
-                // Should this poll not be able to tell the handler, the next one does.
+                // If this poll cannot call the handler, the next one does.
                 recall: Recall::ProcessContext,
             },
             other => other,
         };
     }
 
-    /// The connection ends with `action` once its output is sent.
+    /// Ends the connection with `action` once its output is sent.
     pub(super) fn close(&mut self, action: CloseAction) {
         let (session, peer_eof) = self.take().into_parts();
         if let Some(session) = session {
@@ -184,7 +184,7 @@ impl<S> ConnState<S> {
         }
     }
 
-    /// The connection ends with `action` in the next poll that may sleep.
+    /// Ends the connection with `action` in the next poll that may sleep.
     pub(super) fn end(&mut self, action: CloseAction) {
         let (session, peer_eof) = self.take().into_parts();
         *self = Self::Ending {

@@ -39,20 +39,23 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Number of bytes that one poll receives and sends before it lets others have their turn. What is left over
-/// after a whole number of packets travels in a small one, so more polls would cost more of these.
+/// Number of bytes that one poll receives and sends before other connections have their turn.
+///
+/// The bytes beyond a whole number of packets travel in a small packet, so shorter polls would cost
+/// more of these.
 const BUDGET: usize = 1 << 20;
 
-/// The protocol side of a connection, apart from its buffers.
+/// The state machine of a connection, without its buffers.
 pub(super) struct Protocol<H: Handler> {
     handler: Arc<H>,
     state: ConnState<H::Session>,
     /// A part of a file that is to be sent behind the output.
     file: Option<FilePart>,
-    /// Number of receptions for which much is still expected at once: until it was not so twice in a row,
-    /// for the last packet of much is a small one.
+    /// Number of receptions for which many bytes are still expected at once. Two small receptions
+    /// in a row end that; a single one may be the last packet of many.
     much: u8,
-    /// True if anything may come before receiving: the state, what is left to be sent, the inbox.
+    /// True if another step may come before receiving: because of the state, unsent output, or the
+    /// inbox.
     attention: bool,
 }
 
@@ -67,13 +70,14 @@ impl<H: Handler> Protocol<H> {
         }
     }
 
-    /// Returns true if anything may come before receiving.
+    /// Returns true if another step may come before receiving.
     #[inline]
     pub(super) fn needs_attention(&self) -> bool {
         self.attention
     }
 
-    /// Notes that something may come before receiving, and that the buffers may not be empty at the end.
+    /// Records that another step may come before receiving, and that the buffers may hold bytes
+    /// when the poll ends.
     #[inline]
     pub(super) fn need_attention(&mut self, cx: &mut PollCx<'_>) {
         self.attention = true;
@@ -135,14 +139,15 @@ impl<H: Handler> Protocol<H> {
                 Received::Nothing => return Ok(Drive::Wait),
             }
             self.answer(cx)?;
-            // A task that pushes something, or stops the server, has the connection polled again.
+            // The inbox needs no check here: a task that pushes data or stops the server has the
+            // connection polled again.
             if !cx.flush(&mut budget, self.has_file())? {
                 self.need_attention(cx);
             }
         }
     }
 
-    /// Begins a poll, when that takes more than receiving.
+    /// Begins a poll that may take other steps than receiving.
     #[inline(never)]
     fn begin(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
         self.need_attention(cx);
@@ -159,7 +164,8 @@ impl<H: Handler> Protocol<H> {
         Ok(())
     }
 
-    /// Does what comes before receiving, until there is nothing more or the poll ends: with what, if so.
+    /// Takes the steps that come before receiving. Returns the result of the poll if one of them
+    /// ends it.
     #[inline(never)]
     fn before_receiving(
         &mut self,
@@ -175,14 +181,14 @@ impl<H: Handler> Protocol<H> {
         Ok(None)
     }
 
-    /// Sends what is to be sent, then does what the state says.
+    /// Sends the output, then takes the step that the state asks for.
     fn next_step(
         &mut self,
         cx: &mut PollCx<'_>,
         budget: &mut usize,
     ) -> Result<Option<Drive>, Stop> {
         if self.file.is_none() {
-            // What is pushed stands behind what the handler has said.
+            // Pushed data follows the handler's output, which ends with the file.
             cx.take_pushed()?;
         }
         if !self.flush(cx, budget)? {
@@ -211,7 +217,7 @@ impl<H: Handler> Protocol<H> {
         }
         if !self.state.is_receiving() {
             cx.sleep_or_go()?;
-            // A connection that is gone already is found out in receiving.
+            // If the connection is gone already, receiving fails.
             let _ = cx.stream.shutdown(Shutdown::Write);
             self.state.go_on(OpenStep::Receive);
         }
@@ -224,7 +230,7 @@ impl<H: Handler> Protocol<H> {
         Ok(None)
     }
 
-    /// Returns how to end for a reason that another task has requested.
+    /// Returns how the connection ends for a reason that another task has requested.
     #[cold]
     fn requested(&mut self, reason: CloseReason, cx: &mut PollCx<'_>) -> Result<CloseAction, Stop> {
         match reason {
@@ -233,7 +239,8 @@ impl<H: Handler> Protocol<H> {
         }
     }
 
-    /// Lets the handler have a last word to a peer that has taken too long.
+    /// Has the handler answer a peer that has taken too long, if no output still waits for that
+    /// peer. Returns how the connection ends.
     fn time_out(&mut self, reason: CloseReason, cx: &mut PollCx<'_>) -> Result<CloseAction, Stop> {
         cx.sleep_or_go()?;
         let is_heard = !self.has_output(cx) && !cx.has_pushed();
@@ -244,7 +251,7 @@ impl<H: Handler> Protocol<H> {
         }
         let has_spoken = is_heard && self.has_output(cx);
         if has_spoken {
-            // A peer that takes too long is not waited for. If its socket does not take all of this now,
+            // The server does not wait for this peer: if the socket does not take all output now,
             // the end is a reset.
             let mut budget = BUDGET;
             self.flush(cx, &mut budget)?;
@@ -256,8 +263,8 @@ impl<H: Handler> Protocol<H> {
         })
     }
 
-    /// Sends what is in the output, then what is to be sent of a file; says whether all of it was
-    /// sent.
+    /// Sends the output, then the part of a file, if any. Returns true if the socket took all of
+    /// it.
     fn flush(&mut self, cx: &mut PollCx<'_>, budget: &mut usize) -> Result<bool, Stop> {
         if !cx.flush(budget, self.has_file())? {
             return Ok(false);
@@ -277,7 +284,7 @@ impl<H: Handler> Protocol<H> {
         Ok(true)
     }
 
-    /// Returns true if there is anything that the peer has not taken.
+    /// Returns true if there is output that the socket has not taken.
     fn has_output(&self, cx: &PollCx<'_>) -> bool {
         cx.has_output() || self.has_file()
     }
@@ -300,14 +307,15 @@ impl<H: Handler> Protocol<H> {
         Ok(())
     }
 
-    /// As [`answer`](Self::answer), for when there was no room or the handler could not sleep.
+    /// Calls [`answer`](Self::answer) again after the output had no room or the handler could not
+    /// sleep.
     #[inline(never)]
     fn answer_more(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
         self.answer(cx)
     }
 
-    /// Lets the handler answer what is in the input, or the end of it. If anything but the output comes
-    /// before receiving after that, it `needs_attention`.
+    /// Calls the handler with the input, or with the end of it. Sets `attention` if another step
+    /// than sending the output comes before receiving after that.
     #[inline(always)]
     fn answer(&mut self, cx: &mut PollCx<'_>) -> Result<(), Stop> {
         if self.state.is_peer_eof() {
@@ -348,12 +356,12 @@ impl<H: Handler> Protocol<H> {
         Stop::NeedsProcessContext
     }
 
-    /// Does what the handler wants next, when that is not just receiving.
+    /// Takes the step that the handler asks for, when it is not plain receiving.
     #[cold]
     fn go_on(&mut self, next: Result<Next>, short: bool, cx: &mut PollCx<'_>) -> Result<(), Stop> {
         self.need_attention(cx);
         match next {
-            // With nothing written there is nothing whose sending could make room.
+            // Without output, sending cannot make room.
             Ok(Next::Receive) if short && self.has_output(cx) => {
                 self.state.call_again(Recall::OutputSent);
             }
@@ -367,13 +375,13 @@ impl<H: Handler> Protocol<H> {
         Ok(())
     }
 
-    /// Sends what is in the output, then ends.
+    /// Ends the connection for `reason` once its output is sent.
     fn end_with(&mut self, reason: CloseReason) {
         self.state.close(CloseAction::orderly(reason));
     }
 
-    /// Calls a method of the handler; says what it returned and whether the output ran short. It
-    /// `needs_attention` when there is a file to send, or anything left in the input.
+    /// Calls a method of the handler. Returns its result, and true if the output ran short. Sets
+    /// `attention` if there is a file to send, or input is left.
     #[inline(always)]
     fn call<T>(
         &mut self,
@@ -386,11 +394,11 @@ impl<H: Handler> Protocol<H> {
         };
         let (input, output) = match cx.buffers() {
             Ok(buffers) => buffers,
-            // There is input already of which the handler has to hear.
+            // Received input already waits for the handler.
             Err(Stop::NeedsProcessContext) => return Err(self.call_in_process_context()),
             Err(stop) => return Err(stop),
         };
-        // Behind the buffers, for which there may have to be waited.
+        // After the buffers, whose allocation may sleep.
         let _bh_disabled = Self::disable_bh(may_sleep);
         let before = input.len();
         let mut output = Output::new(output, &mut self.file);
@@ -404,14 +412,14 @@ impl<H: Handler> Protocol<H> {
         Ok((result, short))
     }
 
-    /// Disables bottom halves around calls of a handler that does not sleep. It finds the same context in
-    /// each call then, and so can share a spinlock between them.
+    /// Disables bottom halves for a handler that does not sleep, so that all of its calls have the
+    /// same context. Otherwise they could not share a spinlock.
     fn disable_bh(may_sleep: bool) -> Option<BhDisabled> {
         (!H::MAY_SLEEP && may_sleep).then(BhDisabled::new)
     }
 
-    /// Ends the session, and the stream: with a reset if anything that was to be sent is not in the
-    /// socket, for an orderly end says that there was no more.
+    /// Ends the session and the stream. The end is a reset if the socket has not taken all output,
+    /// because an orderly end tells the peer that there was no more.
     fn close(&mut self, action: CloseAction, cx: &mut PollCx<'_>) -> Drive {
         let is_cut_short = !self.close_inbox(&action, cx);
         // Counters are flushed before the peer can observe the end.
@@ -426,8 +434,9 @@ impl<H: Handler> Protocol<H> {
         if action.reset || is_cut_short {
             return Drive::Done { reset: true };
         }
-        // Only our own end of the stream is left, and nothing can be unread: closing the socket does the rest.
-        // A server that stops waits until its peers have acknowledged that end, too.
+        // Only the server's own end of the stream is left to be sent, and no byte can be unread:
+        // dropping the stream is enough. A server that stops waits until the peer has acknowledged
+        // that end, too.
         if peer_eof && cx.stream.is_acknowledged() && !cx.is_stopping() {
             return Drive::Done { reset: false };
         }
@@ -435,15 +444,16 @@ impl<H: Handler> Protocol<H> {
         if !peer_eof {
             discard(cx);
         }
-        // TCP itself ends what does not go on. Where it cannot, the idle timeout does; with neither, a peer
-        // would decide how long it is one of those that the server may have.
+        // TCP ends a lingering connection whose peer is silent. Where TCP cannot, the idle timeout
+        // does. With neither, the peer would decide how long the connection counts towards the
+        // server's limit.
         let is_limited = || {
             let limited = cx.stream.limit_silence(cx.env.config.close_timeout);
             limited.is_ok() || cx.env.config.timeouts.idle.is_some()
         };
         match cx.stream.is_delivered() {
             Ok(false) if is_limited() => {}
-            // The peer would never hear of the end.
+            // TCP does not try again to send the end of the stream: only a reset tells the peer.
             Err(ENOMEM) => return Drive::Done { reset: true },
             _ => return Drive::Done { reset: false },
         }
@@ -451,9 +461,9 @@ impl<H: Handler> Protocol<H> {
         Drive::Wait
     }
 
-    /// Lets nothing more be pushed. What was pushed since the end was decided, which may have been before
-    /// this poll, is sent if the end is an orderly one and everything else is. Returns true if all that was
-    /// to be sent is in the socket.
+    /// Closes the inbox. Data that was pushed since the end was decided, perhaps before this poll,
+    /// is sent if the end is orderly and all other output is sent. Returns true if the socket took
+    /// everything.
     fn close_inbox(&mut self, action: &CloseAction, cx: &mut PollCx<'_>) -> bool {
         let pushed = cx.conn.inbox.close();
         if self.has_output(cx) {
@@ -465,7 +475,7 @@ impl<H: Handler> Protocol<H> {
         if action.reset {
             return false;
         }
-        // It is empty, and as large.
+        // The output is empty, and as large as `pushed`.
         let Ok((_, output)) = cx.buffers() else {
             return false;
         };
@@ -474,15 +484,15 @@ impl<H: Handler> Protocol<H> {
         matches!(cx.flush(&mut budget, false), Ok(true))
     }
 
-    /// Begins to wait until the peer has acknowledged everything. Until then the connection is one of
-    /// those that the server may have, and holds no buffer.
+    /// Begins to wait until the peer has acknowledged everything. Until then the connection counts
+    /// towards the server's limit, and holds no buffer.
     fn begin_to_linger(&mut self, cx: &mut PollCx<'_>) {
         self.state = ConnState::Lingering;
         if let Some(input) = &mut cx.scratch.input {
             input.consume(usize::MAX);
         }
         cx.conn.inbox.clear_timeout();
-        // The timeouts begin anew.
+        // The timeouts start anew.
         cx.pending.sent = true;
     }
 
@@ -504,7 +514,7 @@ impl<H: Handler> Protocol<H> {
     }
 }
 
-/// Returns what a handler wants next, if it is not just receiving.
+/// Returns the step that a handler asks for, if it is not plain receiving.
 #[inline]
 fn unusual(next: Result<Next>) -> Option<Result<Next>> {
     match next {
@@ -513,8 +523,8 @@ fn unusual(next: Result<Next>) -> Option<Result<Next>> {
     }
 }
 
-/// Reads past what has come and is not wanted any more: closing a socket with unread bytes resets the
-/// connection (RFC 2525, section 2.17), which can cost the peer the last answer.
+/// Discards received bytes, because closing a socket with unread bytes resets the connection (RFC
+/// 2525, section 2.17), which can cost the peer the last answer.
 fn discard(cx: &mut PollCx<'_>) {
     const AT_MOST: usize = 1 << 20;
 
